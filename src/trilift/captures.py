@@ -1,0 +1,288 @@
+"""The data that flows between stages: names, axes, units, validation, reading and writing.
+
+A file holds one data set with one netCDF group per capture. Axes are named and in the order frame, view,
+keypoint, space. NaN means missing; zero never does. `SCHEMAS` states what each kind of file holds. Writers fill
+a temporary file block by block and rename it when it is complete; readers load blocks of frames on demand, so
+that memory does not grow with the length of a recording. A file is bit-identical when its content is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import h5netcdf
+import h5py
+import numpy as np
+import xarray as xr
+
+from trilift.errors import InputError
+from trilift.files import replacing
+from trilift.skeletons import TRAINING_SKELETON, Skeleton
+
+FRAMES_PER_BLOCK = 8192
+"""How many frames are in memory at a time. No result depends on it."""
+
+
+class Variable(NamedTuple):
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    meaning: str
+
+
+_CAMERAS = {
+    "K": Variable(("view", "row", "column"), "f8", "px", "intrinsic matrix"),
+    "distortion": Variable(("view", "coefficient"), "f8", "1", "k1 k2 p1 p2 k3 (OpenCV)"),
+    "R": Variable(("view", "row", "column"), "f8", "1", "rotation, x_camera = R x_world + t"),
+    "t": Variable(("view", "row"), "f8", "m", "translation, x_camera = R x_world + t"),
+    "image_size": Variable(("view", "side"), "i4", "px", "width and height"),
+}
+
+SCHEMAS: dict[str, dict[str, Variable]] = {
+    "captures": {
+        "keypoints_2d": Variable(
+            ("frame", "view", "keypoint", "space"), "f4", "px", "detections, in the detector's own skeleton"
+        ),
+        "confidence": Variable(("frame", "view", "keypoint"), "f4", "1", "0 to 1; 0 where the keypoint is missing"),
+        **_CAMERAS,
+    },
+    "references": {
+        "keypoints_3d": Variable(("frame", "keypoint", "space"), "f4", "m", "reference pose, world frame"),
+    },
+    "pseudo_labels": {
+        "keypoints_3d": Variable(
+            ("frame", "keypoint", "space"), "f4", "m", "triangulated, world frame, the detector's skeleton"
+        ),
+        "joints_3d": Variable(
+            ("frame", "joint", "space"), "f4", "m", "the same in the training skeleton, derived in 3D"
+        ),
+        "reprojection_error": Variable(
+            ("frame", "view", "keypoint"), "f4", "px", "distance of the reprojection from the detection"
+        ),
+        "views_used": Variable(("frame", "keypoint"), "i1", "1", "number of views triangulated from"),
+    },
+    "predictions": {
+        "joints_3d": Variable(
+            ("frame", "view", "joint", "space"),
+            "f4",
+            "m",
+            "predicted from this view alone, camera frame, root at 0",
+        ),
+        "frame_of_capture": Variable(("frame",), "i4", "1", "index of the frame in the capture"),
+    },
+}
+
+_LABELS = {
+    "space": {2: ["x", "y"], 3: ["x", "y", "z"]},
+    "side": {2: ["width", "height"]},
+    "coefficient": {5: ["k1", "k2", "p1", "p2", "k3"]},
+    "joint": {len(TRAINING_SKELETON): list(TRAINING_SKELETON.keypoints)},
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One synchronised clip of one person: its name, who does what, and where it lies in the capture."""
+
+    name: str
+    subject: str
+    action: str
+    fps: float
+    first_frame: int
+    length: int
+
+    @property
+    def frames(self) -> slice:
+        return slice(self.first_frame, self.first_frame + self.length)
+
+
+class CaptureWriter:
+    """One capture of a file that is being written."""
+
+    def __init__(self, group: h5netcdf.Group, kind: str):
+        self._group = group
+        self._schema = SCHEMAS[kind]
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write a whole variable of the schema."""
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"{name} holds {values.dtype}")
+        self._group[name][...] = values
+
+    def write_block(self, frames: slice, **values: np.ndarray) -> None:
+        """Write some frames of one or more variables of the schema."""
+        for name, block in values.items():
+            self._group[name][frames] = block.astype(self._schema[name].dtype)
+
+
+class Writer:
+    """A file that is being written; `create` makes one."""
+
+    def __init__(self, file: h5netcdf.File, kind: str):
+        self._file = file
+        self._kind = kind
+
+    def add_capture(
+        self,
+        name: str,
+        *,
+        recordings: list[Recording],
+        skeleton: Skeleton,
+        views: list[str] | None = None,
+        frames: int | None = None,
+        attributes: dict[str, str] | None = None,
+    ) -> CaptureWriter:
+        """Add a capture with all variables of the file's kind, unfilled.
+
+        Parameters
+        ----------
+        name
+            Name of the capture.
+        recordings
+            In the order of their frames.
+        skeleton
+            Names the axis ``keypoint``.
+        views
+            Names of the cameras, where the kind of file has the axis ``view``.
+        frames
+            Length of the axis ``frame``; by default what the recordings add up to.
+        attributes
+            Further facts, such as ``detections_from``.
+        """
+        group = self._file.create_group(name)
+        group.attrs["skeleton"] = skeleton.name
+        group.attrs.update(attributes or {})
+        sizes = {
+            "frame": sum(recording.length for recording in recordings) if frames is None else frames,
+            "keypoint": len(skeleton),
+            "joint": len(TRAINING_SKELETON),
+            "view": len(views or ()),
+            "row": 3,
+            "column": 3,
+            "side": 2,
+            "coefficient": 5,
+            "space": 2 if self._kind == "captures" else 3,
+        }
+        schema = SCHEMAS[self._kind]
+        used = [dim for dim in sizes if any(dim in variable.dims for variable in schema.values())]
+        group.dimensions = {dim: sizes[dim] for dim in used} | {"recording": len(recordings)}
+        labels = {"keypoint": list(skeleton.keypoints), "view": views or []}
+        for dim in used:
+            names = labels.get(dim) or _LABELS.get(dim, {}).get(sizes[dim])
+            if names:
+                self._add_strings(group, dim, dim, names)
+        for variable, about in schema.items():
+            # The keyword is h5netcdf's: values that were never written read as missing.
+            empty = np.nan if about.dtype.startswith("f") else 0
+            created = group.create_variable(variable, about.dims, dtype=about.dtype, fillvalue=empty)
+            created.attrs["units"] = about.units
+            created.attrs["long_name"] = about.meaning
+        self._add_recordings(group, recordings)
+        return CaptureWriter(group, self._kind)
+
+    def _add_strings(self, group: h5netcdf.Group, name: str, dim: str, values: list[str]) -> None:
+        variable = group.create_variable(name, (dim,), dtype=h5py.string_dtype())
+        variable[...] = np.array(values, dtype=object)
+
+    def _add_recordings(self, group: h5netcdf.Group, recordings: list[Recording]) -> None:
+        for field in ("name", "subject", "action"):
+            self._add_strings(
+                group,
+                f"recording_{field}",
+                "recording",
+                [getattr(recording, field) for recording in recordings],
+            )
+        for field, dtype in (("fps", "f8"), ("first_frame", "i8"), ("length", "i8")):
+            values = np.array([getattr(recording, field) for recording in recordings], dtype)
+            group.create_variable(f"recording_{field}", ("recording",), data=values)
+        if "frame" in group.dimensions and self._kind != "predictions":
+            index = np.repeat(np.arange(len(recordings), dtype="i4"), [recording.length for recording in recordings])
+            group.create_variable("recording_of_frame", ("frame",), data=index)
+
+
+@contextmanager
+def create(path: Path, kind: str, **attributes: str) -> Iterator[Writer]:
+    """Write a file of the flow.
+
+    Parameters
+    ----------
+    path
+        Where it appears, complete, when the block ends without an error.
+    kind
+        A key of `SCHEMAS`.
+    attributes
+        Facts about the whole data set.
+
+    Examples
+    --------
+    >>> with create(Path("demo.nc"), "references") as file:          # doctest: +SKIP
+    ...     capture = file.add_capture("S1", recordings=recordings, skeleton=H36M17)
+    ...     capture.write_block(slice(0, 100), keypoints_3d=poses)
+    """
+    with replacing(path) as temporary, h5netcdf.File(temporary, "w") as file:
+        file.attrs["kind"] = kind
+        file.attrs.update(attributes)
+        yield Writer(file, kind)
+
+
+@contextmanager
+def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
+    """Open a file of the flow: the captures by name, their values loaded when asked for.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another kind, or lacks a variable or an axis of the schema.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: not there; run the stage that makes it first (snakemake {path})")
+    try:
+        groups = xr.open_groups(path, engine="h5netcdf", decode_times=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: no readable netCDF file ({error}); delete it and make it again") from None
+    try:
+        root = groups.pop("/")
+        if root.attrs.get("kind") != kind:
+            raise InputError(f"{path}: holds {root.attrs.get('kind', 'something else')}, expected {kind}")
+        opened = {
+            name.strip("/"): dataset.assign_attrs(root.attrs | dataset.attrs) for name, dataset in groups.items()
+        }
+        for name, dataset in opened.items():
+            for variable, about in SCHEMAS[kind].items():
+                if variable not in dataset or dataset[variable].dims != about.dims:
+                    raise InputError(f"{path}, capture {name}: lacks {variable} with axes {about.dims}")
+        yield opened
+    finally:
+        for dataset in groups.values():
+            dataset.close()
+
+
+def recordings(capture: xr.Dataset) -> list[Recording]:
+    """Read the table of a capture's recordings."""
+    columns = zip(
+        *(
+            capture[f"recording_{field}"].values.tolist()
+            for field in ("name", "subject", "action", "fps", "first_frame", "length")
+        ),
+        strict=True,
+    )
+    return [Recording(*row) for row in columns]
+
+
+def blocks(frames: int, size: int = FRAMES_PER_BLOCK) -> Iterator[slice]:
+    """Cut `frames` frames into blocks.
+
+    Examples
+    --------
+    >>> list(blocks(5, size=2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    for start in range(0, frames, size):
+        yield slice(start, min(start + size, frames))
+
+
+def load_frames(capture: xr.Dataset, frames: slice, *names: str) -> tuple[np.ndarray, ...]:
+    """Load some frames of some variables."""
+    return tuple(capture[name].isel(frame=frames).values for name in names)

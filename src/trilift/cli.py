@@ -1,0 +1,82 @@
+"""The command line: one command per stage, each usable without Snakemake."""
+
+import argparse
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+from trilift import __version__
+from trilift.errors import InputError
+from trilift.layout import Layout
+
+_STAGES = {
+    "simulate": "make the raw files of a simulated data set",
+    "ingest": "read raw detections and cameras, check them, write captures",
+    "triangulate": "triangulate the detections of several views into 3D pseudo-labels",
+    "train": "train a lifter on pseudo-labels and multi-view geometry",
+    "evaluate": "predict the test frames and compute metrics",
+    "plot": "draw the figures",
+}
+_WITH_DEVICE = {"triangulate", "train", "evaluate"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trilift",
+        description="Train a single-camera 3D human pose estimator from multi-camera recordings, without 3D labels.",
+        epilog="The stages in their order, on the simulated data set 'demo':\n"
+        "  trilift simulate demo && trilift ingest demo && trilift triangulate demo\n"
+        "  trilift train demo && trilift evaluate demo && trilift plot demo\n"
+        "The same with nothing done twice:\n"
+        "  snakemake --cores all",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"trilift {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for stage, about in _STAGES.items():
+        command = commands.add_parser(
+            stage,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            epilog=f"Example:\n  trilift {stage} demo",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("dataset", help="name of a data set: a file in workflow/datasets/")
+        command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
+        command.add_argument("--log", type=Path, help="also write the messages to this file")
+        if stage in _WITH_DEVICE:
+            command.add_argument(
+                "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
+            )
+    return parser
+
+
+def _start_logging(file: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
+    options = _parser().parse_args(arguments)
+    _start_logging(options.log)
+    layout = Layout(options.dataset, options.project)
+    try:
+        stage = importlib.import_module(f"trilift.stages.{options.command}")
+        if options.command in _WITH_DEVICE:
+            from trilift.devices import choose
+
+            stage.run(layout, choose(options.device))
+        else:
+            stage.run(layout)
+    except InputError as error:
+        logging.getLogger(__name__).error("trilift %s: %s", options.command, error)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0

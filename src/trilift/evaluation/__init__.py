@@ -1,0 +1,1 @@
+"""Metrics on poses and the tables made of them."""

@@ -1,0 +1,94 @@
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from trilift.figures.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
+from trilift.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class Example:
+    """One pose to show.
+
+    Attributes
+    ----------
+    title
+        Recording, view and frame.
+    keypoints
+        (keypoint, 2) pixels, in `skeleton_2d`.
+    skeleton_2d
+        Layout of the detections.
+    predicted, compared
+        (joint, 3), metres, camera frame, root at 0, in `skeleton_3d`.
+    skeleton_3d
+        Layout of the poses.
+    """
+
+    title: str
+    keypoints: np.ndarray
+    skeleton_2d: Skeleton
+    predicted: np.ndarray
+    compared: np.ndarray
+    skeleton_3d: Skeleton
+
+
+def predicted_poses(examples: list[Example], compared_with: str, note: str) -> Figure:
+    """What the lifter saw beside what it made of it, from the front and from the side.
+
+    Parameters
+    ----------
+    examples
+        One row each.
+    compared_with
+        What the grey skeleton is: ``reference`` or ``pseudo-label``.
+    note
+        Where the data come from.
+    """
+    figure = new_figure(7, 2.4 * len(examples) + 0.5, note)
+    rows = figure.subplots(len(examples), 3, squeeze=False)
+    for axes_of_row, example in zip(rows, examples, strict=True):
+        _draw_2d(axes_of_row[0], example)
+        _draw_3d(axes_of_row[1], example, horizontal=0)
+        _draw_3d(axes_of_row[2], example, horizontal=2)
+        axes_of_row[0].set_title(example.title, fontsize=8)
+        axes_of_row[1].set_title("as the camera sees it", fontsize=8)
+        axes_of_row[2].set_title("from the side (camera at the left)", fontsize=8)
+    handles = [
+        Line2D([], [], color=LEFT, label="left"),
+        Line2D([], [], color=RIGHT, label="right"),
+        Line2D([], [], color=REFERENCE, label=compared_with),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _draw_2d(axes: Axes, example: Example) -> None:
+    skeleton = example.skeleton_2d
+    _draw_bones(axes, example.keypoints, skeleton)
+    axes.scatter(*example.keypoints.T, s=6, c=[side_colour(name) for name in skeleton.keypoints], zorder=3)
+    axes.set(aspect="equal", xlabel="x (px)", ylabel="y (px)")
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=6)
+
+
+def _draw_3d(axes: Axes, example: Example, horizontal: int) -> None:
+    """Draw the poses with x (0) or depth z (2) to the right and up (y points down) upwards."""
+    for pose, colour in ((example.compared, REFERENCE), (example.predicted, None)):
+        _draw_bones(axes, pose[:, [horizontal, 1]] * [1, -1], example.skeleton_3d, colour)
+    axes.set(aspect="equal", xlabel=("x (m)", "", "depth (m)")[horizontal], ylabel="up (m)")
+    axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
+    axes.tick_params(labelsize=6)
+
+
+def _draw_bones(axes: Axes, points: np.ndarray, skeleton: Skeleton, colour: str | None = None) -> None:
+    width = 1.6 if colour is None else 3.0
+    for parent, child in skeleton.bone_indices:
+        axes.plot(
+            *points[[parent, child]].T,
+            color=colour or side_colour(skeleton.keypoints[child]),
+            linewidth=width,
+            solid_capstyle="round",
+        )

@@ -1,0 +1,39 @@
+"""How all figures look."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers and in grey print.
+LEFT, RIGHT, MIDDLE, REFERENCE = "#0072B2", "#D55E00", "#333333", "#9A9A9A"
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def use() -> None:
+    """Set matplotlib up: no window system, and our defaults."""
+    matplotlib.use("Agg")
+    plt.rcParams.update(
+        {
+            "figure.dpi": 150,
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "axes.prop_cycle": matplotlib.cycler(color=LINES),
+        }
+    )
+
+
+def new_figure(width: float, height: float, note: str) -> Figure:
+    """Start a figure (inches) with a note on where its data come from at the bottom."""
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    figure.supxlabel(note, fontsize=7, color="#555555")
+    return figure
+
+
+def side_colour(name: str) -> str:
+    """Colour of a keypoint or of a bone's end: one for left, one for right, one for the middle."""
+    return LEFT if name.startswith("left_") else RIGHT if name.startswith("right_") else MIDDLE

@@ -1,0 +1,1 @@
+"""Cameras, triangulation and alignment: pure functions on tensors, batched over frames, views and keypoints."""

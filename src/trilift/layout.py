@@ -1,0 +1,56 @@
+"""Where the files of a project lie. The rules of the workflow name the same paths."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one data set.
+
+    Parameters
+    ----------
+    dataset
+        Name of the data set.
+    project
+        The folder that holds ``params.yaml``.
+    run
+        Name of the training run.
+
+    Examples
+    --------
+    >>> Layout("demo").captures.as_posix()
+    'data/captures/demo.nc'
+    """
+
+    dataset: str
+    project: Path = Path()
+    run: str = "main"
+
+    @property
+    def params(self) -> Path:
+        return self.project / "params.yaml"
+
+    @property
+    def dataset_file(self) -> Path:
+        return self.project / "workflow" / "datasets" / f"{self.dataset}.yaml"
+
+    @property
+    def raw(self) -> Path:
+        return self.project / "data" / "raw" / self.dataset
+
+    @property
+    def captures(self) -> Path:
+        return self.project / "data" / "captures" / f"{self.dataset}.nc"
+
+    @property
+    def references(self) -> Path:
+        return self.project / "data" / "references" / f"{self.dataset}.nc"
+
+    @property
+    def pseudo_labels(self) -> Path:
+        return self.project / "data" / "pseudo_labels" / f"{self.dataset}.nc"
+
+    @property
+    def results(self) -> Path:
+        return self.project / "results" / self.dataset / self.run

@@ -1,0 +1,1 @@
+"""Lifters: networks, losses, the training loop and inference."""

@@ -1,0 +1,62 @@
+"""What a lifter sees of a view: coordinates that do not depend on the camera's intrinsics."""
+
+import torch
+from torch import Tensor
+
+from trilift.skeletons import Skeleton
+
+
+def root_relative(points: Tensor, skeleton: Skeleton) -> Tensor:
+    """Subtract the root and leave it out: (..., joint, space) to (..., joint - 1, space)."""
+    root = skeleton.root_index
+    relative = points - points[..., root : root + 1, :]
+    return torch.cat([relative[..., :root, :], relative[..., root + 1 :, :]], -2)
+
+
+def insert_root(relative: Tensor, skeleton: Skeleton) -> Tensor:
+    """Put the root back, at 0: (..., joint - 1, space) to (..., joint, space)."""
+    root = skeleton.root_index
+    zero = torch.zeros_like(relative[..., :1, :])
+    return torch.cat([relative[..., :root, :], zero, relative[..., root:, :]], -2)
+
+
+def features(points: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
+    """Form the input of a lifter, not yet scaled.
+
+    Parameters
+    ----------
+    points
+        (..., joint, 2), undistorted and normalised by K; NaN where missing.
+    confidence
+        (..., joint), 0 where missing.
+    skeleton
+        Names the joints and the root.
+
+    Returns
+    -------
+    Tensor
+        (..., 3 joint): root-relative coordinates of all joints but the root, the root's own ray, and all
+        confidences. Coordinates of missing joints are NaN; without the root all coordinates are.
+    """
+    relative = root_relative(points, skeleton).flatten(-2)
+    return torch.cat([relative, points[..., skeleton.root_index, :], confidence], -1)
+
+
+def feature_scaling(raw: Tensor, coordinates: int) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each input over rows (row, feature); confidences (after `coordinates`) stay as they are.
+
+    All root-relative coordinates share one spread, so that the body keeps its proportions.
+    """
+    mean, spread = torch.zeros(raw.shape[1], dtype=raw.dtype), torch.ones(raw.shape[1], dtype=raw.dtype)
+    if len(raw):
+        mean[:coordinates] = raw[:, :coordinates].nanmean(0).nan_to_num().cpu()
+        centred = raw[:, :coordinates].cpu() - mean[:coordinates]
+        relative, ray = centred[:, :-2], centred[:, -2:]
+        spread[: coordinates - 2] = relative.square().nanmean().sqrt()
+        spread[coordinates - 2 : coordinates] = ray.square().nanmean().sqrt()
+    return mean, spread.clamp(min=1e-6)
+
+
+def scale(raw: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """Scale inputs; what is missing becomes 0, the mean, and its confidence of 0 says so."""
+    return ((raw - mean) / spread).nan_to_num(0.0)

@@ -1,0 +1,123 @@
+"""A trained lifter: the network and all that is needed to use it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trilift import skeletons
+from trilift.errors import InputError
+from trilift.files import replacing
+from trilift.lifting.inputs import features, insert_root, scale
+from trilift.lifting.networks import EncoderDecoder, NetworkSettings
+from trilift.params import parse
+from trilift.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class Lifter:
+    """Lifts the keypoints of one view to a 3D pose.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode.
+    network_settings
+        Its size.
+    skeleton
+        Names and order of the joints, in and out.
+    mean, spread
+        (feature,): scaling of the inputs.
+    mean_pose
+        (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline.
+    facts
+        How it was trained: data set, settings, seed.
+    """
+
+    network: EncoderDecoder
+    network_settings: NetworkSettings
+    skeleton: Skeleton
+    mean: Tensor
+    spread: Tensor
+    mean_pose: Tensor
+    facts: dict[str, Any]
+
+    def to(self, device: torch.device) -> "Lifter":
+        return Lifter(
+            self.network.to(device),
+            self.network_settings,
+            self.skeleton,
+            self.mean.to(device),
+            self.spread.to(device),
+            self.mean_pose.to(device),
+            self.facts,
+        )
+
+    @torch.no_grad()
+    def predict(self, points: Tensor, confidence: Tensor) -> Tensor:
+        """Predict poses.
+
+        Parameters
+        ----------
+        points
+            (..., joint, 2): undistorted, normalised by K, in this lifter's skeleton; NaN where missing.
+        confidence
+            (..., joint), 0 where missing.
+
+        Returns
+        -------
+        Tensor
+            (..., joint, 3) float32, metres, camera frame, root at 0; NaN where the root is missing in the input.
+        """
+        raw = features(points.float(), confidence.float(), self.skeleton)
+        rows = self.network(scale(raw, self.mean, self.spread).flatten(0, -2))
+        poses = insert_root(rows.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
+        has_root = points[..., self.skeleton.root_index, :].isfinite().all(-1)
+        return torch.where(has_root[..., None, None], poses, torch.nan)
+
+    def save(self, folder: Path) -> None:
+        """Write ``lifter.safetensors`` and ``lifter.json``."""
+        about = {
+            "architecture": {"name": "encoder_decoder", **self.network_settings.model_dump()},
+            "skeleton": self.skeleton.name,
+            "joints": list(self.skeleton.keypoints),
+            "units": "metres, camera frame, relative to the root",
+            "input_mean": self.mean.tolist(),
+            "input_spread": self.spread.tolist(),
+            "mean_pose": self.mean_pose.tolist(),
+            "trained_with": self.facts,
+        }
+        with replacing(folder / "lifter.safetensors") as temporary:
+            save_file({name: value.contiguous() for name, value in self.network.state_dict().items()}, temporary)
+        with replacing(folder / "lifter.json") as temporary:
+            temporary.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Lifter":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or damaged, or the two do not belong together.
+        """
+        try:
+            about = json.loads((folder / "lifter.json").read_text("utf-8"))
+            weights = load_file(folder / "lifter.safetensors")
+            architecture = dict(about["architecture"])
+            if architecture.pop("name") != "encoder_decoder":
+                raise InputError(f"{folder / 'lifter.json'}: unknown architecture")
+            settings = parse(NetworkSettings, architecture, f"{folder / 'lifter.json'}, architecture")
+            skeleton = skeletons.get(about["skeleton"])
+            mean, spread = torch.tensor(about["input_mean"]), torch.tensor(about["input_spread"])
+            network = EncoderDecoder(len(mean), 3 * (len(skeleton) - 1), settings)
+            network.load_state_dict(weights)
+            mean_pose = torch.tensor(about["mean_pose"])
+            return cls(network.eval(), settings, skeleton, mean, spread, mean_pose, about["trained_with"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise InputError(f"{folder}: no readable lifter ({type(error).__name__}: {error}); train it") from None

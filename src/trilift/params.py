@@ -1,0 +1,108 @@
+"""Reading ``params.yaml`` and the files of data sets; unknown keys are errors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trilift.errors import InputError
+
+STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
+_TOP_LEVEL = {"datasets", "seed", *STAGES}
+_SECTIONS_OF_A_DATASET = {"ingest", "split"}
+
+
+class StrictModel(BaseModel):
+    """A settings class: every key is known, every value has its type, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], values: object, where: str) -> Model:
+    """Check values against a settings class.
+
+    Parameters
+    ----------
+    model
+        The settings class.
+    values
+        What was read; None stands for an empty section.
+    where
+        File and section, for messages.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the key and what was expected.
+    """
+    try:
+        return model.model_validate({} if values is None else values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "(the section)"
+            if problem["type"] == "extra_forbidden":
+                known = ", ".join(model.model_fields)
+                lines.append(f"  {key}: unknown setting (known here: {known})")
+            elif problem["type"] == "missing":
+                lines.append(f"  {key}: missing")
+            else:
+                lines.append(f"  {key}: {problem['msg']}, but it is {problem['input']!r}")
+        raise InputError(f"{where}:\n" + "\n".join(lines)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises
+    ------
+    InputError
+        If it is missing, is no YAML or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: no valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of names to values at the top level")
+    return content
+
+
+def _check_names(content: Mapping[str, Any], known: set[str], path: Path) -> None:
+    unknown = [str(name) for name in content if name not in known]
+    if unknown:
+        raise InputError(f"{path}: unknown section {', '.join(unknown)} (known: {', '.join(sorted(known))})")
+
+
+def load(path: Path, stage: str, model: type[Model]) -> Model:
+    """Read one stage's section of ``params.yaml``."""
+    content = read_yaml(path)
+    _check_names(content, _TOP_LEVEL, path)
+    return parse(model, content.get(stage), f"{path}, section {stage}")
+
+
+def load_seed(path: Path) -> int:
+    """Read the seed of ``params.yaml``."""
+    seed = read_yaml(path).get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"{path}: seed must be a whole number from 0 on, but it is {seed!r}")
+    return seed
+
+
+def load_dataset(path: Path, section: str, model: type[Model]) -> Model:
+    """Read one section (``ingest`` or ``split``) of a data set's file."""
+    if not path.exists():
+        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        raise InputError(f"unknown data set '{path.stem}': there is no {path} (there are: {', '.join(known)})")
+    content = read_yaml(path)
+    _check_names(content, _SECTIONS_OF_A_DATASET, path)
+    return parse(model, content.get(section), f"{path}, section {section}")

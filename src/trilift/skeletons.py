@@ -1,0 +1,265 @@
+"""Named joint layouts, their bones and left/right pairs, and the mapping of one layout onto another.
+
+Left/right pairs and bones come from here and nowhere else.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trilift.errors import InputError
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A layout of keypoints.
+
+    Parameters
+    ----------
+    name
+        Name of the layout, as data set files use it.
+    keypoints
+        Names in the order of the arrays; sides are told by the prefixes ``left_`` and ``right_``.
+    bones
+        Pairs (parent, child) of names.
+    root
+        The keypoint that poses are relative to, or None where the layout has none.
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    bones: tuple[tuple[str, str], ...]
+    root: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def index(self, keypoint: str) -> int:
+        return self.keypoints.index(keypoint)
+
+    @cached_property
+    def root_index(self) -> int:
+        if self.root is None:
+            raise ValueError(f"skeleton {self.name} has no root")
+        return self.index(self.root)
+
+    @cached_property
+    def bone_indices(self) -> tuple[tuple[int, int], ...]:
+        return tuple((self.index(parent), self.index(child)) for parent, child in self.bones)
+
+    @cached_property
+    def mirrored(self) -> tuple[int, ...]:
+        """For each keypoint the index of its mirror image (its own index in the middle of the body)."""
+        return tuple(self.index(_other_side(name)) for name in self.keypoints)
+
+
+def _other_side(name: str) -> str:
+    if name.startswith("left_"):
+        return "right_" + name.removeprefix("left_")
+    if name.startswith("right_"):
+        return "left_" + name.removeprefix("right_")
+    return name
+
+
+def _both_sides(*bones: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    mirrored = tuple((_other_side(parent), _other_side(child)) for parent, child in bones)
+    return tuple(dict.fromkeys(bones + mirrored))
+
+
+_LEGS = _both_sides(("left_hip", "left_knee"), ("left_knee", "left_ankle"))
+_ARMS = _both_sides(("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"))
+_FACE = _both_sides(("nose", "left_eye"), ("left_eye", "left_ear"))
+_FEET = _both_sides(("left_ankle", "left_heel"), ("left_ankle", "left_big_toe"), ("left_big_toe", "left_small_toe"))
+
+H36M17 = Skeleton(
+    "h36m17",
+    (
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "thorax",
+        "nose",
+        "head_top",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ),
+    _both_sides(("pelvis", "left_hip"), ("thorax", "left_shoulder"))
+    + _LEGS
+    + _ARMS
+    + (("pelvis", "spine"), ("spine", "thorax"), ("thorax", "nose"), ("nose", "head_top")),
+    root="pelvis",
+)
+
+COCO17 = Skeleton(
+    "coco17",
+    (
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+    ),
+    _LEGS + _ARMS + _FACE + _both_sides(("left_shoulder", "left_hip")),
+)
+
+BODY25B = Skeleton(
+    "body25b",
+    (
+        *COCO17.keypoints,
+        "upper_neck",
+        "head_top",
+        "left_big_toe",
+        "left_small_toe",
+        "left_heel",
+        "right_big_toe",
+        "right_small_toe",
+        "right_heel",
+    ),
+    COCO17.bones
+    + _FEET
+    + (("upper_neck", "head_top"), ("upper_neck", "nose"))
+    + _both_sides(("upper_neck", "left_shoulder")),
+)
+
+OPENPOSE25 = Skeleton(
+    "openpose25",
+    (
+        "nose",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "mid_hip",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_eye",
+        "left_eye",
+        "right_ear",
+        "left_ear",
+        "left_big_toe",
+        "left_small_toe",
+        "left_heel",
+        "right_big_toe",
+        "right_small_toe",
+        "right_heel",
+    ),
+    _LEGS
+    + _ARMS
+    + _FACE
+    + _FEET
+    + _both_sides(("mid_hip", "left_hip"), ("neck", "left_shoulder"))
+    + (("mid_hip", "neck"), ("neck", "nose")),
+)
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (H36M17, COCO17, BODY25B, OPENPOSE25)}
+
+TRAINING_SKELETON = H36M17
+"""The layout that lifters learn, whatever the detector's is."""
+
+# How a joint that a layout lacks is formed from those it has: the mean of the first group whose members all
+# exist. The groups are approximations that the field uses; `mapping` records which joints needed one.
+_DERIVED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "pelvis": (("left_hip", "right_hip"),),
+    "thorax": (("left_shoulder", "right_shoulder"),),
+    "spine": (("left_hip", "right_hip", "left_shoulder", "right_shoulder"),),
+    "head_top": (("left_ear", "right_ear"),),
+}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How the keypoints of one skeleton are formed from those of another.
+
+    Attributes
+    ----------
+    matrix
+        (target, source): each row holds the weights of a mean, or zeros where the joint cannot be formed.
+    kind
+        For each target keypoint ``exact``, ``derived`` or ``absent``.
+    """
+
+    source: Skeleton
+    target: Skeleton
+    matrix: np.ndarray
+    kind: tuple[str, ...]
+
+    def apply(self, keypoints: np.ndarray) -> np.ndarray:
+        """Map keypoints (..., source, space) to (..., target, space).
+
+        A joint with a missing (NaN) contributor is missing, and so is an absent one.
+
+        Examples
+        --------
+        >>> pose = np.full((len(COCO17), 3), 1.0)
+        >>> mapping(COCO17, H36M17).apply(pose)[0]
+        array([1., 1., 1.])
+        """
+        rows = [
+            keypoints[..., row > 0, :].mean(-2) if row.any() else np.full_like(keypoints[..., 0, :], np.nan)
+            for row in self.matrix
+        ]
+        return np.stack(rows, -2)
+
+    def apply_to_confidence(self, confidence: np.ndarray) -> np.ndarray:
+        """Map confidences (..., source) to (..., target): the smallest of a joint's contributors."""
+        rows = [
+            confidence[..., row > 0].min(-1) if row.any() else np.zeros_like(confidence[..., 0])
+            for row in self.matrix
+        ]
+        return np.stack(rows, -1)
+
+
+def mapping(source: Skeleton, target: Skeleton) -> Mapping:
+    """Map one skeleton onto another by the names of their keypoints."""
+    matrix = np.zeros((len(target), len(source)))
+    kind = []
+    for row, name in enumerate(target.keypoints):
+        groups = ((name,), *_DERIVED.get(name, ()))
+        found = next((g for g in groups if all(k in source.keypoints for k in g)), ())
+        kind.append("exact" if found == (name,) else "derived" if found else "absent")
+        for keypoint in found:
+            matrix[row, source.index(keypoint)] = 1 / len(found)
+    return Mapping(source, target, matrix, tuple(kind))
+
+
+def get(name: str) -> Skeleton:
+    """Look a skeleton up by name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    try:
+        return SKELETONS[name]
+    except KeyError:
+        raise InputError(f"unknown skeleton '{name}': known are {', '.join(sorted(SKELETONS))}") from None

@@ -1,0 +1,179 @@
+"""evaluate: a lifter and the test frames -> predictions, metrics and tables."""
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor
+from tqdm import tqdm
+
+from trilift import captures, skeletons, splits
+from trilift.errors import InputError
+from trilift.evaluation.metrics import aligned_joint_error, joint_error, other_views_error
+from trilift.evaluation.tables import ErrorTable
+from trilift.files import replacing
+from trilift.geometry.cameras import Cameras
+from trilift.layout import Layout
+from trilift.lifting.lifter import Lifter
+from trilift.lifting.views import normalised_joints
+from trilift.params import StrictModel, load, load_dataset
+from trilift.skeletons import TRAINING_SKELETON
+from trilift.splits import Split
+
+log = logging.getLogger(__name__)
+
+
+class Settings(StrictModel):
+    """The section ``evaluate`` of ``params.yaml``: no settings yet."""
+
+
+def run(layout: Layout, device: torch.device) -> None:
+    """Predict every test frame from every view alone, and compare.
+
+    With a reference: MPJPE and PA-MPJPE. In any case the error in pixels when a prediction is reprojected into the
+    other views. The mean training pose stands beside the lifter in all of them.
+    """
+    load(layout.params, "evaluate", Settings)
+    split = load_dataset(layout.dataset_file, "split", Split)
+    lifter = Lifter.load(layout.results).to(device)
+    torch.set_num_threads(lifter.facts["settings"]["threads"])  # the last bits depend on it
+    tables = []
+    with (
+        captures.read(layout.captures, "captures") as detections,
+        captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
+        captures.read(layout.references, "references") as references,
+        captures.create(layout.results / "predictions.nc", "predictions", dataset=layout.dataset) as file,
+    ):
+        splits.check_names(detections, split, str(layout.dataset_file))
+        chosen = {name: splits.frames_of(capture, split, "test") for name, capture in detections.items()}
+        total = sum(int(frames.sum()) for frames in chosen.values())
+        if not total:
+            raise InputError(f"{layout.dataset_file}, section split: leaves no frame for testing")
+        with tqdm(total=total, unit="frame", unit_scale=True, desc="evaluate", disable=None) as progress:
+            for name, capture in detections.items():
+                if chosen[name].any():
+                    written = file.add_capture(
+                        name,
+                        recordings=captures.recordings(capture),
+                        skeleton=TRAINING_SKELETON,
+                        views=capture["view"].values.tolist(),
+                        frames=int(chosen[name].sum()),
+                    )
+                    evaluation = _CaptureEvaluation(capture, labels[name], references.get(name), lifter, device)
+                    tables.append(evaluation.run(chosen[name], written, progress))
+        facts: dict[str, Any] = {
+            "detections_from": next(iter(detections.values())).attrs["detections_from"],
+            "simulated": next(iter(detections.values())).attrs["simulated"] == "yes",
+            "seen_in_training": split.seen_in_training,
+            "test_frames": total,
+        }
+    _write_results(layout, tables, facts)
+
+
+class _CaptureEvaluation:
+    """The evaluation of one capture, block by block."""
+
+    def __init__(
+        self,
+        capture: xr.Dataset,
+        labels: xr.Dataset,
+        reference: xr.Dataset | None,
+        lifter: Lifter,
+        device: torch.device,
+    ):
+        self.capture, self.labels, self.reference = capture, labels, reference
+        self.lifter, self.device = lifter, device
+        self.cameras = Cameras.from_arrays(capture).to(device)
+        self.mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
+        self.recordings = captures.recordings(capture)
+        self.table = ErrorTable([recording.name for recording in self.recordings], lifter.skeleton.keypoints)
+
+    def run(self, chosen: np.ndarray, written: captures.CaptureWriter, progress: tqdm) -> ErrorTable:
+        done = 0
+        for frames in captures.blocks(len(chosen)):
+            picked = np.flatnonzero(chosen[frames])
+            if len(picked) == 0:
+                continue
+            predicted = self._evaluate_block(frames, picked)
+            written.write_block(
+                slice(done, done + len(picked)),
+                joints_3d=predicted.cpu().numpy(),
+                frame_of_capture=frames.start + picked,
+            )
+            done += len(picked)
+            progress.update(len(picked))
+        return self.table
+
+    def _evaluate_block(self, frames: slice, picked: np.ndarray) -> Tensor:
+        pixels, confidence = captures.load_frames(self.capture, frames, "keypoints_2d", "confidence")
+        pixels, confidence = pixels[picked], confidence[picked]
+        points, scores = normalised_joints(
+            self._tensor(pixels).double(), self._tensor(confidence), self.cameras, self.mapping
+        )
+        predicted = self.lifter.predict(points, scores)  # (F, V, J, 3)
+        mean_pose = torch.where(predicted.isfinite(), self.lifter.mean_pose, torch.nan)
+        (recording,) = captures.load_frames(self.capture, frames, "recording_of_frame")
+        recording = recording[picked]
+        (labels,) = captures.load_frames(self.labels, frames, "joints_3d")
+        labels_world = self._tensor(labels[picked])
+
+        if self.reference is not None:
+            (reference,) = captures.load_frames(self.reference, frames, "keypoints_3d")
+            mapping = skeletons.mapping(skeletons.get(self.reference.attrs["skeleton"]), self.lifter.skeleton)
+            truth = self._root_relative_in_views(self._tensor(mapping.apply(reference[picked])))
+            for measure, poses in (
+                ("", predicted),
+                ("mean_pose_", mean_pose),
+                ("pseudo_label_", self._root_relative_in_views(labels_world)),
+            ):
+                self.table.add(f"{measure}mpjpe_mm", recording, 1000 * joint_error(poses, truth))
+                self.table.add(f"{measure}pa_mpjpe_mm", recording, 1000 * aligned_joint_error(poses, truth))
+
+        detected = self._tensor(self.mapping.apply(pixels))
+        root = labels_world[:, self.lifter.skeleton.root_index]
+        for measure, poses in (
+            ("", predicted),
+            ("mean_pose_", mean_pose),
+            ("pseudo_label_", self._root_relative_in_views(labels_world)),
+        ):
+            self.table.add(
+                f"{measure}other_views_reprojection_px",
+                recording,
+                other_views_error(poses, root, self.cameras, detected),
+            )
+        return predicted
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, device=self.device)
+
+    def _root_relative_in_views(self, world: Tensor) -> Tensor:
+        """Turn world poses (frame, joint, 3) into every view's frame, root at 0: (frame, view, joint, 3)."""
+        relative = world - world[:, self.lifter.skeleton.root_index, None]
+        return relative.unsqueeze(1) @ self.cameras.R.to(world.dtype).mT
+
+
+def _write_results(layout: Layout, tables: list[ErrorTable], facts: dict[str, Any]) -> None:
+    root = TRAINING_SKELETON.root_index
+    joined = ErrorTable.join(tables)
+    # The root is at 0 in prediction and reference alike: it is no prediction and does not count, except after
+    # alignment, which moves it.
+    without_root, with_root = joined.overall(leave_out=[root]), joined.overall()
+    metrics = {name: (with_root if "pa_mpjpe" in name else without_root)[name] for name in joined.measures}
+    per_recording = joined.per_recording(leave_out=[root])
+    for name in joined.measures:
+        if "pa_mpjpe" in name:
+            per_recording[name] = joined.per_recording()[name]
+    per_recording = per_recording.dropna(how="all")
+    folder = layout.results
+    for name, table in (("per_recording.csv", per_recording), ("per_joint.csv", joined.per_joint())):
+        with replacing(folder / name) as temporary:
+            table.to_csv(temporary, float_format="%.4f")
+    rounded = {name: round(value, 4) if np.isfinite(value) else None for name, value in metrics.items()}
+    with replacing(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(rounded | facts, indent=2) + "\n", "utf-8")
+    log.info("per recording\n%s", per_recording.to_string(float_format="%.1f"))
+    log.info("overall\n%s", pd.Series(rounded | facts).to_string())

@@ -1,0 +1,84 @@
+"""simulate: the raw files of the demo, made in a simulated studio."""
+
+import logging
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from tqdm import tqdm
+
+from trilift.errors import InputError
+from trilift.formats import human36m
+from trilift.formats.videopose3d import write_detections, write_reference
+from trilift.geometry.cameras import Cameras, project
+from trilift.layout import Layout
+from trilift.params import StrictModel, load, load_seed
+from trilift.skeletons import H36M17
+from trilift.studio.body import sample_body
+from trilift.studio.detector import LEVELS, detect
+from trilift.studio.motions import MOTIONS, simulate_motion
+
+log = logging.getLogger(__name__)
+
+FPS = 50
+_PEOPLE = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
+
+
+class Settings(StrictModel):
+    """The section ``simulate`` of ``params.yaml``.
+
+    Attributes
+    ----------
+    seconds
+        Length of each recording. There are seven people, each with one recording of every kind of motion.
+    detector
+        How good the simulated detector is: ``off-the-shelf`` or ``fine-tuned``.
+    """
+
+    seconds: float = Field(8.0, gt=0)
+    detector: Literal["off-the-shelf", "fine-tuned"] = "off-the-shelf"
+
+
+def run(layout: Layout) -> None:
+    """Simulate people in Human3.6M's camera geometry, and a detector that watches them.
+
+    They take the names of Human3.6M's subjects because each of those has its own camera poses; nothing else of
+    that data set is in it.
+    """
+    if layout.dataset != "demo":
+        raise InputError(f"only the data set 'demo' is simulated, not '{layout.dataset}'")
+    settings = load(layout.params, "simulate", Settings)
+    rng = np.random.default_rng(load_seed(layout.params))
+    rigs = human36m.read_cameras()
+    frames = round(settings.seconds * FPS)
+    detections: dict[str, dict[str, list[np.ndarray]]] = {person: {} for person in _PEOPLE}
+    poses: dict[str, dict[str, np.ndarray]] = {person: {} for person in _PEOPLE}
+    with tqdm(total=len(_PEOPLE) * len(MOTIONS), unit="recording", desc="simulate", disable=None) as progress:
+        for person in _PEOPLE:
+            body = sample_body(rng)
+            rig = rigs[person]
+            cameras = Cameras.from_arrays(
+                {name: [getattr(camera, name) for camera in rig] for name in ("K", "distortion", "R", "t")}
+            )
+            image_size = np.stack([camera.image_size for camera in rig])
+            for motion in MOTIONS:
+                joints = simulate_motion(motion, body, frames, FPS, rng)
+                pixels = project(cameras, torch.as_tensor(joints)).numpy()
+                keypoints, confidence = detect(
+                    pixels, image_size, H36M17, FPS, LEVELS[settings.detector], rng
+                )
+                seen = np.concatenate([keypoints, confidence[..., None]], -1).astype(np.float32)
+                detections[person][motion.capitalize()] = list(seen.swapaxes(0, 1))
+                poses[person][motion.capitalize()] = joints.astype(np.float32)
+                progress.update()
+    write_detections(layout.raw / "detections.npz", detections)
+    write_reference(layout.raw / "reference.npz", poses)
+    log.info(
+        "SIMULATED: %d people, %d recordings of %d frames in %d views, detector '%s'",
+        len(_PEOPLE),
+        len(_PEOPLE) * len(MOTIONS),
+        frames,
+        len(image_size),
+        settings.detector,
+    )

@@ -1,0 +1,1 @@
+"""The simulated studio: people, their motions and the 2D detector that watches them."""

@@ -1,0 +1,138 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "datasets": ["demo"],
+    "seed": 0,
+    "simulate": {"seconds": 0.4, "detector": "off-the-shelf"},
+    "ingest": {"max_length_difference": 10},
+    "triangulate": {"weights": "confidence", "min_confidence": 0.0},
+    "train": {
+        "network": {"width": 8, "latent": 8, "blocks": 1, "dropout": 0.1},
+        "losses": {"input_triangulation": 1.0, "multi_view_consistency": 1.0, "consistency_target": "pseudo_label"},
+        "steps": 3,
+        "batch_frames": 256,
+        "learning_rate": 0.001,
+        "validation_share": 0.1,
+        "threads": 2,
+    },
+    "evaluate": {},
+    "plot": {"examples": 2},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project in a folder of its own, on which the real engines run."""
+
+    path: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DVC_", "SNAKEMAKE", "PYTEST", "PYTHONPATH", "TRILIFT_BRIDGE"))
+        }
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        environment["DVC_NO_ANALYTICS"] = "1"
+        result = subprocess.run(
+            command, cwd=self.path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout[-4000:]}")
+        return result
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        return self.run("snakemake", "--cores", "2", *arguments, check=check).stdout
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """The rules that snakemake would run."""
+        lines = self.run("snakemake", "-n", *arguments).stdout.splitlines()
+        return {line.split()[1].rstrip(":") for line in lines if line.startswith(("rule ", "localrule "))} - {"all"}
+
+    def changed(self) -> set[str]:
+        """The stages that dvc finds changed, and the .dvc files."""
+        status = json.loads(self.run("dvc", "status", "--json").stdout.splitlines()[-1])
+        return {name.split("@")[0] for name in status}
+
+    def dvc_would_run(self) -> set[str]:
+        lines = self.run("dvc", "repro", "--dry").stdout.splitlines()
+        return {line.split("'")[1].split("@")[0] for line in lines if line.startswith("Running stage")}
+
+    def set(self, key: str, value: object, file: str = "params.yaml") -> None:
+        """Change one value, given by its path of names."""
+        content = yaml.safe_load((self.path / file).read_text())
+        section = content
+        *names, last = key.split(".")
+        for name in names:
+            section = section[name]
+        section[last] = value
+        (self.path / file).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def hashes(self) -> dict[str, str]:
+        """Hash of every output, as dvc.lock has it."""
+        lock = yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
+        return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
+
+    def commit(self) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", "work")
+
+    def clone(self, path: Path) -> "Project":
+        """Clone with git, without what git does not track; DVC's cache is shared as a remote would."""
+        self.run("git", "clone", "-q", str(self.path), str(path))
+        return Project(path)
+
+    def copy(self, path: Path) -> "Project":
+        """Copy the folder as it is, times included."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
+
+
+def make_project(path: Path) -> Project:
+    """Take the code of this checkout, tiny settings and no data, into a git repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in listed.split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith(("tests/", "results/", "docs/", "dvc.lock")):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    (path / "params.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
+    project = Project(path)
+    project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "config", "user.email", "test@example.org")
+    project.run("git", "config", "user.name", "Test")
+    project.commit()
+    return project
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory) -> Project:
+    """A fresh project; copy it, do not run in it."""
+    return make_project(tmp_path_factory.mktemp("fresh") / "project")
+
+
+@pytest.fixture(scope="session")
+def finished(fresh, tmp_path_factory) -> Project:
+    """A project that snakemake has run in, its dvc.lock in git; copy it, do not run in it."""
+    project = fresh.copy(tmp_path_factory.mktemp("finished") / "project")
+    project.snakemake()
+    project.commit()
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path) -> Project:
+    """A copy of the finished project to do things with."""
+    return finished.copy(tmp_path / "project")

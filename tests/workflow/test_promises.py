@@ -1,0 +1,179 @@
+"""What Snakemake and DVC promise together, tried on the real engines."""
+
+import os
+import shutil
+import time
+
+import pytest
+from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
+
+pytestmark = pytest.mark.engines
+
+ALL = {"simulate", "ingest", "triangulate", "train", "evaluate", "plot"}
+
+
+def from_stage(stage):
+    order = ["simulate", "ingest", "triangulate", "train", "evaluate", "plot"]
+    return set(order[order.index(stage) :])
+
+
+def test_after_snakemake_both_engines_find_nothing_to_do(finished):
+    assert finished.jobs() == set()
+    assert finished.changed() == set()
+    assert finished.dvc_would_run() == set()
+    assert "Data and pipelines are up to date" in finished.run("dvc", "repro").stdout
+
+
+def test_after_dvc_repro_snakemake_finds_nothing_to_do_and_the_results_are_the_same_bits(fresh, finished, tmp_path):
+    project = fresh.copy(tmp_path / "project")
+    project.run("dvc", "repro")
+    assert project.jobs() == set()
+    assert project.changed() == set()
+    assert project.hashes() == finished.hashes()
+
+
+@pytest.fixture(scope="session")
+def published(finished, tmp_path_factory):
+    """The finished project with its data in a remote."""
+    folder = tmp_path_factory.mktemp("published")
+    project = finished.copy(folder / "project")
+    project.run("dvc", "remote", "add", "-d", "storage", str(folder / "storage"))
+    project.run("dvc", "push")
+    project.commit()
+    return project
+
+
+def test_after_dvc_pull_snakemake_finds_nothing_to_do(published, tmp_path):
+    clone = published.clone(tmp_path / "clone")
+    clone.run("dvc", "pull")
+    assert clone.jobs() == set()
+    assert clone.changed() == set()
+
+
+def test_an_edit_between_dvc_pull_and_the_first_snakemake_is_seen(published, tmp_path):
+    clone = published.clone(tmp_path / "clone")
+    clone.run("dvc", "pull")
+    clone.set("evaluate", None)
+    clone.set("train.steps", 4)
+    assert clone.jobs() == from_stage("train")
+
+
+def test_dvc_checkout_of_an_old_version_is_taken_over(project):
+    project.set("plot.examples", 1)
+    assert project.jobs() == {"plot"}
+    project.snakemake()
+    project.commit()
+    assert project.changed() == set()
+    project.run("git", "checkout", "-q", "HEAD~1")
+    project.run("dvc", "checkout")
+    assert project.jobs() == set()
+    assert project.changed() == set()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stage"),
+    [
+        ("simulate.seconds", 0.5, "simulate"),
+        ("ingest.max_length_difference", 11, "ingest"),
+        ("triangulate.min_confidence", 0.1, "triangulate"),
+        ("train.losses.multi_view_consistency", 0.5, "train"),
+        ("plot.examples", 1, "plot"),
+    ],
+)
+def test_a_changed_setting_reruns_its_stage_and_what_follows(project, key, value, stage):
+    project.set(key, value)
+    assert project.jobs() == from_stage(stage)
+    assert project.changed() == {stage}
+
+
+def test_a_changed_split_leaves_ingest_alone(project):
+    project.set("split.test", ["S9"], file="workflow/datasets/demo.yaml")
+    assert project.jobs() == from_stage("train")
+    assert project.changed() == {"train", "evaluate"}
+
+
+def test_a_changed_setting_is_rerun_and_recorded_by_dvc_and_shown_by_its_diff(project):
+    project.set("train.learning_rate", 0.01)
+    output = project.run("dvc", "repro").stdout
+    assert "Stage 'triangulate@demo' didn't change" in output
+    assert project.jobs() == set()
+    assert project.changed() == set()
+    assert "mpjpe_mm" in project.run("dvc", "metrics", "diff").stdout
+
+
+def test_touching_files_reruns_nothing(project):
+    later = time.time() + 100
+    for file in project.path.rglob("*"):
+        if file.is_file() and not {".git", ".dvc", ".snakemake"} & set(file.parts):
+            os.utime(file, (later, later))
+    assert project.jobs() == set()
+    assert project.changed() == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "first", "changed"),
+    [
+        ("src/trilift/stages/plot.py", "plot", {"plot"}),
+        ("src/trilift/geometry/triangulation.py", "triangulate", {"triangulate"}),
+        ("src/trilift/lifting/losses.py", "train", {"train"}),
+        ("src/trilift/skeletons.py", "simulate", ALL),
+    ],
+)
+def test_changed_code_reruns_the_stages_that_import_it_and_what_follows(project, file, first, changed):
+    with (project.path / file).open("a") as code:
+        code.write("# changed\n")
+    assert project.jobs() == from_stage(first)
+    assert project.changed() == changed
+
+
+@pytest.fixture(scope="session")
+def own_recording(finished, tmp_path_factory):
+    """A finished project with a recording of one's own, tracked by `dvc add`, as its only data set."""
+    project = finished.copy(tmp_path_factory.mktemp("own") / "project")
+    write_openpose_data_set(project.path / "data/raw/mine")
+    (project.path / "workflow/datasets/mine.yaml").write_text(OPENPOSE_DATA_SET)
+    project.set("datasets", ["mine"])
+    project.run("dvc", "add", "data/raw/mine")
+    project.snakemake()
+    project.commit()
+    assert project.changed() == set()
+    return project
+
+
+def change_one_byte(project):
+    file = project.path / "data/raw/mine/pose/cam1_json/cam1.0003.json"
+    text = file.read_text()
+    place = text.index("pose_keypoints_2d") + 22
+    digit = next(i for i in range(place, len(text)) if text[i].isdigit())
+    file.unlink()  # dvc may have linked it to its cache
+    file.write_text(text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :])
+
+
+@pytest.mark.parametrize("engine", [("snakemake", "--cores", "2"), ("dvc", "repro")])
+def test_changed_raw_data_stop_the_run_until_their_owner_accepts_them(own_recording, tmp_path, engine):
+    project = own_recording.copy(tmp_path / "project")
+    before = project.hashes()
+    change_one_byte(project)
+    refused = project.run(*engine, check=False)
+    assert refused.returncode != 0
+    assert "data/raw/mine" in refused.stdout
+    assert "dvc add" in refused.stdout
+    assert project.hashes() == before
+    project.run("dvc", "add", "data/raw/mine")
+    assert project.changed() == {"ingest"}
+    assert project.jobs() == from_stage("ingest")
+
+
+def test_without_dvc_and_git_snakemake_runs_alone_and_says_so(project):
+    shutil.rmtree(project.path / ".git")
+    shutil.rmtree(project.path / ".dvc")
+    project.set("plot.examples", 1)
+    output = project.snakemake()
+    assert output.count("[dvc] off") == 1
+    assert project.jobs() == set()
+
+
+def test_config_on_the_command_line_is_refused(project):
+    output = project.snakemake("--config", "seed=1", check=False)
+    assert "params.yaml" in output
+    assert project.snakemake("--config", "seed=1", "-n", check=False) != ""

@@ -1,0 +1,60 @@
+"""What the rules share: settings and code files as inputs."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from snakemake.exceptions import WorkflowError
+
+from trilift import params
+from trilift.errors import InputError
+from trilift.formats.registry import Source
+
+if config:
+    raise WorkflowError("settings are in params.yaml: edit them there (--config is unknown to DVC)")
+
+SETTINGS = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+DATASETS = SETTINGS["datasets"]
+DVC_STAGES = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+
+
+def settings(section):
+    """A section of params.yaml as one text: Snakemake would not see two values swapped."""
+    return json.dumps(SETTINGS.get(section), sort_keys=True)
+
+
+def dataset_section(section):
+    """The same for a section of a data set's file."""
+
+    def of_wildcards(wildcards):
+        content = yaml.safe_load(Path(f"workflow/datasets/{wildcards.dataset}.yaml").read_text("utf-8"))
+        return json.dumps(content.get(section), sort_keys=True)
+
+    return of_wildcards
+
+
+def code(stage):
+    """The modules that a stage runs, as dvc.yaml lists them."""
+    return [path for path in DVC_STAGES[stage]["deps"] if path.startswith("src/")]
+
+
+def source(dataset):
+    try:
+        return params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def raw_files(wildcards):
+    """The files that ingest reads of data/raw."""
+    return [str(path) for path in source(wildcards.dataset).files(Path("data/raw") / wildcards.dataset)]
+
+
+def raw_folders(wildcards):
+    """A digest of the folders that ingest reads of data/raw: Snakemake does not look into folders."""
+    return source(wildcards.dataset).digest(Path("data/raw") / wildcards.dataset)

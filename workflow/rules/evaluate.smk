@@ -1,0 +1,21 @@
+rule evaluate:
+    input:
+        captures=rules.ingest.output.captures,
+        references=rules.ingest.output.references,
+        pseudo_labels=rules.triangulate.output.pseudo_labels,
+        weights=rules.train.output.weights,
+        lifter=rules.train.output.lifter,
+        code=code("evaluate"),
+    output:
+        metrics="results/{dataset}/main/metrics.json",
+        per_recording="results/{dataset}/main/per_recording.csv",
+        per_joint="results/{dataset}/main/per_joint.csv",
+        predictions="results/{dataset}/main/predictions.nc",
+    params:
+        settings=settings("evaluate"),
+        split=dataset_section("split"),
+    log:
+        "logs/{dataset}/evaluate.log",
+    threads: SETTINGS["train"]["threads"]
+    shell:
+        "python -m trilift evaluate {wildcards.dataset} --log {log}"

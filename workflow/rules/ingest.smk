@@ -1,0 +1,15 @@
+rule ingest:
+    input:
+        raw=raw_files,
+        code=code("ingest"),
+    output:
+        captures="data/captures/{dataset}.nc",
+        references="data/references/{dataset}.nc",
+    params:
+        settings=settings("ingest"),
+        source=dataset_section("ingest"),
+        raw_folders=raw_folders,
+    log:
+        "logs/{dataset}/ingest.log",
+    shell:
+        "python -m trilift ingest {wildcards.dataset} --log {log}"

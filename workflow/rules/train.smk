@@ -1,0 +1,20 @@
+rule train:
+    input:
+        captures=rules.ingest.output.captures,
+        pseudo_labels=rules.triangulate.output.pseudo_labels,
+        code=code("train"),
+    output:
+        weights="results/{dataset}/main/lifter.safetensors",
+        lifter="results/{dataset}/main/lifter.json",
+        history="results/{dataset}/main/history.csv",
+    params:
+        settings=settings("train"),
+        split=dataset_section("split"),
+        seed=settings("seed"),
+    log:
+        "logs/{dataset}/train.log",
+    threads: SETTINGS["train"]["threads"]
+    resources:
+        gpu=1,
+    shell:
+        "python -m trilift train {wildcards.dataset} --log {log}"
