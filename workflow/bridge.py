@@ -86,6 +86,7 @@ def adopt() -> None:
     """Take over from DVC what is up to date. Called when the main process has read the rules' settings."""
     if "DVC_STAGE" in os.environ:
         MEMORY.unlink(missing_ok=True)  # DVC is running things: look again next time
+        _tell_of_uncommitted_raw_data()
     if not is_on() or not LOCK.exists():
         return
     memory = Memory()
@@ -167,9 +168,20 @@ def refuse_changed_raw_data() -> None:
         )
 
 
+def _tell_of_uncommitted_raw_data() -> None:
+    """Say which raw data are new: `dvc repro` accepts changed data by itself and only then runs the stages."""
+    for file in sorted(Path("data/raw").glob("*.dvc")):
+        if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", str(file)], capture_output=True).returncode:
+            say(f"{file} is not what git has committed: the raw data changed, and dvc has accepted them")
+
+
 def hash_of_inputs() -> str:
     """Hash settings and code, to see whether somebody edits them during a run."""
-    files = [Path("params.yaml"), *sorted(Path("workflow/datasets").glob("*.yaml")), *sorted(Path("src").rglob("*.py"))]
+    files = [
+        Path("params.yaml"),
+        *sorted(Path("workflow/datasets").glob("*.yaml")),
+        *sorted(Path("src").rglob("*.py")),
+    ]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -199,9 +211,7 @@ def _status(*targets: str) -> set[str] | None:
 
 
 def _certify(outputs: set[str]) -> bool:
-    result = _run(
-        "snakemake", "--touch", "--forceall", "--cores", "1", "--quiet", "all", "--", *sorted(outputs)
-    )
+    result = _run("snakemake", "--touch", "--forceall", "--cores", "1", "--quiet", "all", "--", *sorted(outputs))
     if result.returncode:
         say(f"taking over from dvc.lock failed: {(result.stderr or result.stdout).strip()[-500:]}")
     return result.returncode == 0

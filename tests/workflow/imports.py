@@ -11,7 +11,11 @@ def project_imports(module: str, source: Path) -> set[Path]:
         parts = name.split(".")
         waiting += [".".join(parts[:i]) for i in range(1, len(parts))]
         file = next(
-            (f for f in (source.joinpath(*parts).with_suffix(".py"), source.joinpath(*parts, "__init__.py")) if f.exists()),
+            (
+                f
+                for f in (source.joinpath(*parts).with_suffix(".py"), source.joinpath(*parts, "__init__.py"))
+                if f.exists()
+            ),
             None,
         )
         if file is None or file in found:

@@ -5,6 +5,7 @@ import shutil
 import time
 
 import pytest
+
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 
 pytestmark = pytest.mark.engines

@@ -68,7 +68,8 @@ def predicted_poses(examples: list[Example], compared_with: str, note: str) -> F
 def _draw_2d(axes: Axes, example: Example) -> None:
     skeleton = example.skeleton_2d
     _draw_bones(axes, example.keypoints, skeleton)
-    axes.scatter(*example.keypoints.T, s=6, c=[side_colour(name) for name in skeleton.keypoints], zorder=3)
+    x, y = example.keypoints.T
+    axes.scatter(x, y, s=6, c=[side_colour(name) for name in skeleton.keypoints], zorder=3)
     axes.set(aspect="equal", xlabel="x (px)", ylabel="y (px)")
     axes.invert_yaxis()
     axes.tick_params(labelsize=6)

@@ -2,6 +2,7 @@
 
 import matplotlib
 import matplotlib.pyplot as plt
+from cycler import cycler
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by colour-blind readers and in grey print.
@@ -22,7 +23,7 @@ def use() -> None:
             "grid.alpha": 0.3,
             "axes.axisbelow": True,
             "legend.frameon": False,
-            "axes.prop_cycle": matplotlib.cycler(color=LINES),
+            "axes.prop_cycle": cycler(color=LINES),
         }
     )
 

@@ -139,7 +139,7 @@ def fit(
     interval = max(settings.steps // _ROWS_OF_HISTORY, 1)
     frames_seen = 0
     sums: dict[str, Tensor] = {}
-    history = []
+    history: list[dict[str, float]] = []
     with tqdm(total=settings.steps, unit="step", desc="train", disable=None) as bar:
         for step in range(1, settings.steps + 1):
             network.train()

@@ -41,7 +41,7 @@ def run(layout: Layout, device: torch.device) -> None:
     split = load_dataset(layout.dataset_file, "split", Split)
     lifter = Lifter.load(layout.results).to(device)
     torch.set_num_threads(lifter.facts["settings"]["threads"])  # the last bits depend on it
-    tables = []
+    evaluations = []
     with (
         captures.read(layout.captures, "captures") as detections,
         captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
@@ -64,14 +64,19 @@ def run(layout: Layout, device: torch.device) -> None:
                         frames=int(chosen[name].sum()),
                     )
                     evaluation = _CaptureEvaluation(capture, labels[name], references.get(name), lifter, device)
-                    tables.append(evaluation.run(chosen[name], written, progress))
+                    evaluation.run(chosen[name], written, progress)
+                    evaluations.append(evaluation)
         facts: dict[str, Any] = {
             "detections_from": next(iter(detections.values())).attrs["detections_from"],
             "simulated": next(iter(detections.values())).attrs["simulated"] == "yes",
             "seen_in_training": split.seen_in_training,
             "test_frames": total,
+            "test_poses": sum(evaluation.poses for evaluation in evaluations),
+            "test_poses_without_prediction": sum(
+                evaluation.poses - evaluation.predicted for evaluation in evaluations
+            ),
         }
-    _write_results(layout, tables, facts)
+    _write_results(layout, [evaluation.table for evaluation in evaluations], facts)
 
 
 class _CaptureEvaluation:
@@ -90,9 +95,10 @@ class _CaptureEvaluation:
         self.cameras = Cameras.from_arrays(capture).to(device)
         self.mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
         self.recordings = captures.recordings(capture)
+        self.poses = self.predicted = 0
         self.table = ErrorTable([recording.name for recording in self.recordings], lifter.skeleton.keypoints)
 
-    def run(self, chosen: np.ndarray, written: captures.CaptureWriter, progress: tqdm) -> ErrorTable:
+    def run(self, chosen: np.ndarray, written: captures.CaptureWriter, progress: tqdm) -> None:
         done = 0
         for frames in captures.blocks(len(chosen)):
             picked = np.flatnonzero(chosen[frames])
@@ -106,7 +112,6 @@ class _CaptureEvaluation:
             )
             done += len(picked)
             progress.update(len(picked))
-        return self.table
 
     def _evaluate_block(self, frames: slice, picked: np.ndarray) -> Tensor:
         pixels, confidence = captures.load_frames(self.capture, frames, "keypoints_2d", "confidence")
@@ -115,6 +120,8 @@ class _CaptureEvaluation:
             self._tensor(pixels).double(), self._tensor(confidence), self.cameras, self.mapping
         )
         predicted = self.lifter.predict(points, scores)  # (F, V, J, 3)
+        self.poses += predicted.shape[:2].numel()
+        self.predicted += int(predicted[..., 0, 0].isfinite().sum())
         mean_pose = torch.where(predicted.isfinite(), self.lifter.mean_pose, torch.nan)
         (recording,) = captures.load_frames(self.capture, frames, "recording_of_frame")
         recording = recording[picked]

@@ -113,7 +113,7 @@ def _quantile(counts: pd.DataFrame, share: float) -> pd.Series:
 
 
 def _log_recap(counts: pd.DataFrame) -> None:
-    """Log the median and 90th percentile of the reprojection error per view and per keypoint."""
+    """Log the median and 90th percentile of the reprojection error per view and per keypoint, the worst first."""
     for level in ("view", "keypoint"):
         summed = counts.groupby(level=["capture", level] if level == "view" else level, sort=False).sum()
         table = pd.DataFrame(
@@ -123,7 +123,8 @@ def _log_recap(counts: pd.DataFrame) -> None:
                 "detections": summed.sum(axis=1),
             }
         )
-        log.info("reprojection error per %s\n%s", level, table.to_string(float_format="%.1f"))
+        table = table.sort_values("median_px", ascending=False)
+        log.info("reprojection error per %s, the worst first\n%s", level, table.to_string(float_format="%.1f"))
     overall = counts.sum().to_frame().T
     log.info(
         "reprojection error overall: median %.1f px, 90th percentile %.1f px",
