@@ -11,11 +11,11 @@ rule evaluate:
         per_recording="results/{dataset}/main/per_recording.csv",
         per_joint="results/{dataset}/main/per_joint.csv",
         predictions="results/{dataset}/main/predictions.nc",
-    params:
-        settings=settings("evaluate"),
-        split=dataset_section("split"),
     log:
         "logs/{dataset}/evaluate.log",
     threads: SETTINGS["train"]["threads"]
+    params:
+        settings=settings("evaluate"),
+        split=dataset_section("split"),
     shell:
         "python -m trilift evaluate {wildcards.dataset} --log {log}"

@@ -5,11 +5,11 @@ rule ingest:
     output:
         captures="data/captures/{dataset}.nc",
         references="data/references/{dataset}.nc",
+    log:
+        "logs/{dataset}/ingest.log",
     params:
         settings=settings("ingest"),
         source=dataset_section("ingest"),
         raw_folders=raw_folders,
-    log:
-        "logs/{dataset}/ingest.log",
     shell:
         "python -m trilift ingest {wildcards.dataset} --log {log}"

@@ -24,9 +24,9 @@ rule plot:
             caption="../report/poses.rst",
             category="{dataset}",
         ),
-    params:
-        settings=settings("plot"),
     log:
         "logs/{dataset}/plot.log",
+    params:
+        settings=settings("plot"),
     shell:
         "python -m trilift plot {wildcards.dataset} --log {log}"

@@ -4,10 +4,10 @@ rule simulate:
     output:
         detections="data/raw/demo/detections.npz",
         reference="data/raw/demo/reference.npz",
+    log:
+        "logs/demo/simulate.log",
     params:
         settings=settings("simulate"),
         seed=settings("seed"),
-    log:
-        "logs/demo/simulate.log",
     shell:
         "python -m trilift simulate demo --log {log}"

@@ -7,14 +7,14 @@ rule train:
         weights="results/{dataset}/main/lifter.safetensors",
         lifter="results/{dataset}/main/lifter.json",
         history="results/{dataset}/main/history.csv",
-    params:
-        settings=settings("train"),
-        split=dataset_section("split"),
-        seed=settings("seed"),
     log:
         "logs/{dataset}/train.log",
     threads: SETTINGS["train"]["threads"]
     resources:
         gpu=1,
+    params:
+        settings=settings("train"),
+        split=dataset_section("split"),
+        seed=settings("seed"),
     shell:
         "python -m trilift train {wildcards.dataset} --log {log}"

@@ -4,9 +4,9 @@ rule triangulate:
         code=code("triangulate"),
     output:
         pseudo_labels="data/pseudo_labels/{dataset}.nc",
-    params:
-        settings=settings("triangulate"),
     log:
         "logs/{dataset}/triangulate.log",
+    params:
+        settings=settings("triangulate"),
     shell:
         "python -m trilift triangulate {wildcards.dataset} --log {log}"

@@ -147,7 +147,7 @@ def fit(
             batch = training.select(frames)
             for name, value in training_step(network, optimiser, batch, settings.losses).items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value
-            learning_rate = schedule.get_last_lr()[0]
+            learning_rate = float(schedule.get_last_lr()[0])
             schedule.step()
             frames_seen += len(frames)
             bar.update()
@@ -157,7 +157,7 @@ def fit(
                     "epoch": frames_seen / len(training),
                     "learning_rate": learning_rate,
                 }
-                row |= {f"{name}_m": (value / interval).item() for name, value in sums.items()}
+                row |= {f"{name}_m": float(value / interval) for name, value in sums.items()}
                 if len(validation):
                     row["validation_l1_mm"] = 1000 * _validate(network, validation, settings.batch_frames)
                 history.append(row)

@@ -1,0 +1,44 @@
+# Set-up is done once and again only when pyproject.toml or constraints.txt change.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
+# Tests and runs use the environment below whatever is activated.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help run test test-engines lint format bench
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.venv/run.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e ".[workflow]"
+	touch $@
+
+.venv/dev.installed: .venv/run.installed
+	$(PIP) -e ".[workflow,dev]"
+	touch $@
+
+run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated), about 3 minutes
+	snakemake --cores all
+
+test: .venv/dev.installed ## Set up and run the tests
+	python -m pytest -n 2 --dist loadscope -m "not engines"
+
+test-engines: .venv/dev.installed ## The tests of Snakemake and DVC together that take long
+	python -m pytest -m engines
+
+lint: .venv/dev.installed ## Check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check workflow
+
+format: .venv/dev.installed ## Put the code into the project's style
+	ruff check --fix --quiet .
+	ruff format .
+	snakefmt workflow
+
+bench: .venv/dev.installed ## Measure: make bench NAME=training
+	python tests/benchmarks/$(NAME).py
