@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from trilift.formats import Camera
+from trilift.geometry.cameras import Cameras
 from trilift.skeletons import BODY25B
 
 
@@ -103,3 +104,9 @@ ingest:
 split:
   by: time
 """
+
+
+def as_tensors(cameras: list[Camera]) -> Cameras:
+    return Cameras.from_arrays(
+        {name: np.stack([getattr(camera, name) for camera in cameras]) for name in ("K", "distortion", "R", "t")}
+    )

@@ -8,8 +8,7 @@ import pytest
 
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 
-pytestmark = pytest.mark.engines
-
+takes_long = pytest.mark.engines
 ALL = {"simulate", "ingest", "triangulate", "train", "evaluate", "plot"}
 
 
@@ -25,6 +24,7 @@ def test_after_snakemake_both_engines_find_nothing_to_do(finished):
     assert "Data and pipelines are up to date" in finished.run("dvc", "repro").stdout
 
 
+@takes_long
 def test_after_dvc_repro_snakemake_finds_nothing_to_do_and_the_results_are_the_same_bits(fresh, finished, tmp_path):
     project = fresh.copy(tmp_path / "project")
     project.run("dvc", "repro")
@@ -44,6 +44,7 @@ def published(finished, tmp_path_factory):
     return project
 
 
+@takes_long
 def test_after_dvc_pull_snakemake_finds_nothing_to_do(published, tmp_path):
     clone = published.clone(tmp_path / "clone")
     clone.run("dvc", "pull")
@@ -51,6 +52,7 @@ def test_after_dvc_pull_snakemake_finds_nothing_to_do(published, tmp_path):
     assert clone.changed() == set()
 
 
+@takes_long
 def test_an_edit_between_dvc_pull_and_the_first_snakemake_is_seen(published, tmp_path):
     clone = published.clone(tmp_path / "clone")
     clone.run("dvc", "pull")
@@ -59,6 +61,7 @@ def test_an_edit_between_dvc_pull_and_the_first_snakemake_is_seen(published, tmp
     assert clone.jobs() == from_stage("train")
 
 
+@takes_long
 def test_dvc_checkout_of_an_old_version_is_taken_over(project):
     project.set("plot.examples", 1)
     assert project.jobs() == {"plot"}
@@ -93,6 +96,7 @@ def test_a_changed_split_leaves_ingest_alone(project):
     assert project.changed() == {"train", "evaluate"}
 
 
+@takes_long
 def test_a_changed_setting_is_rerun_and_recorded_by_dvc_and_shown_by_its_diff(project):
     project.set("train.learning_rate", 0.01)
     output = project.run("dvc", "repro").stdout
@@ -150,19 +154,31 @@ def change_one_byte(project):
     file.write_text(text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :])
 
 
-@pytest.mark.parametrize("engine", [("snakemake", "--cores", "2"), ("dvc", "repro")])
-def test_changed_raw_data_stop_the_run_until_their_owner_accepts_them(own_recording, tmp_path, engine):
+@takes_long
+def test_snakemake_refuses_changed_raw_data_until_their_owner_accepts_them(own_recording, tmp_path):
     project = own_recording.copy(tmp_path / "project")
     before = project.hashes()
     change_one_byte(project)
-    refused = project.run(*engine, check=False)
+    refused = project.run("snakemake", "--cores", "2", check=False)
     assert refused.returncode != 0
-    assert "data/raw/mine" in refused.stdout
-    assert "dvc add" in refused.stdout
+    assert "raw data changed since `dvc add`: data/raw/mine" in refused.stdout
     assert project.hashes() == before
     project.run("dvc", "add", "data/raw/mine")
     assert project.changed() == {"ingest"}
     assert project.jobs() == from_stage("ingest")
+
+
+@takes_long
+def test_dvc_repro_says_that_raw_data_changed_and_reruns_all_that_follows(own_recording, tmp_path):
+    project = own_recording.copy(tmp_path / "project")
+    change_one_byte(project)
+    assert "data/raw/mine.dvc" in project.changed()
+    output = project.run("dvc", "repro").stdout
+    assert "data/raw/mine.dvc is not what git has committed" in output
+    assert "data/raw/mine.dvc" in project.run("git", "status", "--short").stdout
+    assert "Running stage 'plot@mine'" in output
+    assert project.jobs() == set()
+    assert project.changed() == set()
 
 
 def test_without_dvc_and_git_snakemake_runs_alone_and_says_so(project):
