@@ -1,12 +1,18 @@
 """Small recordings with a known truth, written in the formats of the field."""
 
+import contextlib
+import io
 import json
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from trilift import cli
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
+from trilift.layout import Layout
 from trilift.skeletons import BODY25B
 
 
@@ -110,3 +116,36 @@ def as_tensors(cameras: list[Camera]) -> Cameras:
     return Cameras.from_arrays(
         {name: np.stack([getattr(camera, name) for camera in cameras]) for name in ("K", "distortion", "R", "t")}
     )
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder with one data set, on which the commands run in this process."""
+
+    layout: Layout
+
+    def run(self, command: str, *options: str) -> tuple[int, str]:
+        """Run one command; returns the exit code and what it printed to stderr."""
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        try:
+            with contextlib.redirect_stderr(io.StringIO()) as printed:
+                code = cli.main([command, self.layout.dataset, "--project", str(self.layout.project), *options])
+        finally:
+            root.handlers[:], root.level = handlers, level
+        return code, printed.getvalue()
+
+    def made(self) -> list[Path]:
+        """All files of the data set but the raw ones."""
+        data = self.layout.project / "data"
+        return [file for file in data.rglob("*") if file.is_file() and data / "raw" not in file.parents]
+
+
+def make_project(folder: Path, dataset: str = OPENPOSE_DATA_SET, params: str = "{}") -> Project:
+    """Write the settings of a project with the data set ``tiny`` and an empty raw folder."""
+    layout = Layout("tiny", folder)
+    layout.raw.mkdir(parents=True)
+    layout.dataset_file.parent.mkdir(parents=True)
+    layout.dataset_file.write_text(dataset)
+    layout.params.write_text(params)
+    return Project(layout)

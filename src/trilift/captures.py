@@ -174,8 +174,8 @@ class Writer:
             if names:
                 self._add_strings(group, dim, dim, names)
         for variable, about in schema.items():
-            # The keyword is h5netcdf's: values that were never written read as missing.
-            empty = np.nan if about.dtype.startswith("f") else 0
+            # Values that were never written read as missing. For whole numbers there is no such mark: they are 0.
+            empty = np.nan if about.dtype.startswith("f") else None
             created = group.create_variable(variable, about.dims, dtype=about.dtype, fillvalue=empty)
             created.attrs["units"] = about.units
             created.attrs["long_name"] = about.meaning
@@ -271,14 +271,28 @@ def recordings(capture: xr.Dataset) -> list[Recording]:
     return [Recording(*row) for row in columns]
 
 
-def blocks(frames: int, size: int = FRAMES_PER_BLOCK) -> Iterator[slice]:
-    """Cut `frames` frames into blocks.
+def check_same_recordings(path: Path, captures: dict[str, xr.Dataset], made_from: dict[str, xr.Dataset]) -> None:
+    """Refuse a file that was made from other captures than the present ones.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the capture.
+    """
+    for name, capture in captures.items():
+        if name not in made_from or recordings(capture) != recordings(made_from[name]):
+            raise InputError(f"{path}: made from other recordings of '{name}' than the present ones; make it again")
+
+
+def blocks(frames: int, size: int | None = None) -> Iterator[slice]:
+    """Cut `frames` frames into blocks of `size`, by default `FRAMES_PER_BLOCK`.
 
     Examples
     --------
     >>> list(blocks(5, size=2))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
+    size = size or FRAMES_PER_BLOCK
     for start in range(0, frames, size):
         yield slice(start, min(start + size, frames))
 

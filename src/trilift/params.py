@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -47,13 +47,22 @@ def parse(model: type[Model], values: object, where: str) -> Model:
         for problem in error.errors():
             key = ".".join(str(part) for part in problem["loc"]) or "(the section)"
             if problem["type"] == "extra_forbidden":
-                known = ", ".join(model.model_fields)
+                known = ", ".join(_fields_beside(model, problem["loc"]))
                 lines.append(f"  {key}: unknown setting (known here: {known})")
             elif problem["type"] == "missing":
                 lines.append(f"  {key}: missing")
             else:
-                lines.append(f"  {key}: {problem['msg']}, but it is {problem['input']!r}")
+                found = "" if isinstance(problem["input"], dict) else f", but it is {problem['input']!r}"
+                lines.append(f"  {key}: {problem['msg'].removeprefix('Value error, ')}{found}")
         raise InputError(f"{where}:\n" + "\n".join(lines)) from None
+
+
+def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names that are known where an unknown one was found."""
+    for name in location[:-1]:
+        kinds = get_args(model.model_fields[str(name)].annotation) or (model.model_fields[str(name)].annotation,)
+        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return list(model.model_fields)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

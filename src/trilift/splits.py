@@ -40,10 +40,16 @@ class Split(StrictModel):
             raise ValueError(f"{', '.join(sorted(overlap))} cannot be in both train and test")
         return self
 
-    @property
-    def seen_in_training(self) -> bool:
-        """Whether the people of the test frames are also in the training frames."""
-        return self.by == "time"
+
+def seen_in_training(captures: dict[str, xr.Dataset], split: Split) -> bool:
+    """Tell whether a person of the test frames is also in the training frames."""
+    people: dict[str, set[str]] = {"train": set(), "test": set()}
+    parts: tuple[Literal["train", "test"], ...] = ("train", "test")
+    for capture in captures.values():
+        for part in parts:
+            chosen = frames_of(capture, split, part)
+            people[part] |= {r.subject for r in recordings(capture) if chosen[r.frames].any()}
+    return bool(people["train"] & people["test"])
 
 
 def check_names(captures: dict[str, xr.Dataset], split: Split, where: str) -> None:

@@ -23,7 +23,7 @@ TINY = {
         "batch_frames": 256,
         "learning_rate": 0.001,
         "validation_share": 0.1,
-        "threads": 2,
+        "threads": 1,
     },
     "evaluate": {},
     "plot": {"examples": 2},

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trilift import skeletons
 from trilift.formats import (
@@ -39,6 +39,13 @@ class Detections(StrictModel):
     path: str
     detector: str
     skeleton: str | None = None
+
+    @field_validator("skeleton")
+    @classmethod
+    def _skeleton_exists(cls, name: str | None) -> str | None:
+        if name is not None and name not in skeletons.SKELETONS:
+            raise ValueError(f"unknown skeleton; known are {', '.join(sorted(skeletons.SKELETONS))}")
+        return name
 
     @model_validator(mode="after")
     def _skeleton_fits(self) -> "Detections":
@@ -87,7 +94,7 @@ class Source(StrictModel):
     reference: Reference | None = None
     views: dict[str, str] = {}
     exclude_cameras: list[str] = []
-    fps: float
+    fps: float = Field(gt=0, allow_inf_nan=False)
     simulated: bool = False
 
     def files(self, raw: Path) -> list[Path]:

@@ -106,6 +106,16 @@ def distort(points: Tensor, distortion: Tensor) -> Tensor:
     )
 
 
+def _squared_radius_of_fold(distortion: Tensor) -> Tensor:
+    """Give the squared radius (view,) where the radial polynomial stops to grow; infinite where it never does."""
+    k1, k2, _, _, k3 = distortion.detach().unbind(-1)
+    # With u = r^2 the slope is 1 + 3 k1 u + 5 k2 u^2 + 7 k3 u^3; this matrix has the eigenvalues 1 / u of its zeros.
+    companion = torch.diag_embed(torch.ones_like(distortion[:, :2]), -1)
+    companion[:, 0] = -torch.stack([3 * k1, 5 * k2, 7 * k3], -1)
+    inverse = torch.linalg.eigvals(companion)
+    return 1 / torch.where(inverse.imag.abs() < 1e-6, inverse.real, 0.0).amax(-1).clamp(min=0)
+
+
 def undistort(points: Tensor, distortion: Tensor, steps: int = 5) -> Tensor:
     """Invert `distort` by Newton's method.
 
@@ -135,8 +145,10 @@ def undistort(points: Tensor, distortion: Tensor, steps: int = 5) -> Tensor:
             -1,
         )
     missed = (distort(undistorted, distortion) - points).norm(dim=-1, keepdim=True)
-    # A root on the far side of the fold mirrors the point: there the Jacobian's determinant is negative.
-    return torch.where((missed < 1e-6) & (determinant.unsqueeze(-1) > 0), undistorted, torch.nan)
+    # Roots on the far side of the fold fulfil the equation too.
+    radius = undistorted.square().sum(-1, keepdim=True)
+    inside = radius < _squared_radius_of_fold(distortion)[:, None, None]
+    return torch.where((missed < 1e-6) & inside, undistorted, torch.nan)
 
 
 def to_normalised(cameras: Cameras, pixels: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Lifter:
             (..., joint, 3) float32, metres, camera frame, root at 0; NaN where the root is missing in the input.
         """
         raw = features(points.float(), confidence.float(), self.skeleton)
-        rows = self.network(scale(raw, self.mean, self.spread).flatten(0, -2))
+        rows = self.network(scale(raw, self.mean, self.spread).reshape(-1, raw.shape[-1]))
         poses = insert_root(rows.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
         has_root = points[..., self.skeleton.root_index, :].isfinite().all(-1)
         return torch.where(has_root[..., None, None], poses, torch.nan)
@@ -115,9 +115,13 @@ class Lifter:
             settings = parse(NetworkSettings, architecture, f"{folder / 'lifter.json'}, architecture")
             skeleton = skeletons.get(about["skeleton"])
             mean, spread = torch.tensor(about["input_mean"]), torch.tensor(about["input_spread"])
-            network = EncoderDecoder(len(mean), 3 * (len(skeleton) - 1), settings)
-            network.load_state_dict(weights)
             mean_pose = torch.tensor(about["mean_pose"])
+            joints, inputs = len(skeleton), 3 * len(skeleton)
+            fits = (mean.shape, spread.shape, mean_pose.shape) == ((inputs,), (inputs,), (joints, 3))
+            if not fits or about["joints"] != list(skeleton.keypoints):
+                raise ValueError(f"it does not fit the skeleton {skeleton.name}")
+            network = EncoderDecoder(inputs, 3 * (joints - 1), settings)
+            network.load_state_dict(weights)
             return cls(network.eval(), settings, skeleton, mean, spread, mean_pose, about["trained_with"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: no readable lifter ({type(error).__name__}: {error}); train it") from None

@@ -21,7 +21,8 @@ class LossSettings(StrictModel):
     input_triangulation
         The prediction from each view against the pseudo-label.
     multi_view_consistency
-        The prediction from each view, turned into every other view's frame, against `consistency_target` there.
+        The prediction from each view, turned into every other visible view's frame, against `consistency_target`
+        there.
     consistency_target
         The ``pseudo_label``, as in the published code, or the ``prediction`` from that view.
     """
@@ -69,11 +70,12 @@ def losses(
         computed["input_triangulation"] = mean_difference(predicted, labels_in_views, exists)
     if settings.multi_view_consistency:
         turned = into_all_views(predicted, rotations)
-        pairs = visible.unsqueeze(2) & ~torch.eye(visible.shape[1], dtype=torch.bool, device=visible.device)
+        itself = torch.eye(visible.shape[1], dtype=torch.bool, device=visible.device)
+        pairs = (visible.unsqueeze(2) & visible.unsqueeze(1) & ~itself).unsqueeze(-1)  # (B, i, j, 1)
         if settings.consistency_target == "pseudo_label":
-            target, exists = labels_in_views, pairs.unsqueeze(-1) & label_exists[:, None, None]
+            target, exists = labels_in_views, pairs & label_exists[:, None, None]
         else:
-            target, exists = predicted, (pairs & visible.unsqueeze(1)).unsqueeze(-1)
+            target, exists = predicted, pairs
         computed["multi_view_consistency"] = mean_difference(turned, target.unsqueeze(1), exists)
     return computed
 

@@ -37,7 +37,7 @@ class TrainingSettings(StrictModel):
     network: NetworkSettings = NetworkSettings()
     losses: LossSettings = LossSettings()
     steps: int = Field(3000, gt=0)
-    batch_frames: int = Field(2048, gt=0)
+    batch_frames: int = Field(2048, ge=4)
     learning_rate: float = Field(1e-3, gt=0)
     validation_share: float = Field(0.1, ge=0, lt=1)
     threads: int = Field(2, gt=0)
@@ -127,8 +127,9 @@ def fit(
     network
         In evaluation mode, on the CPU.
     history
-        About a hundred rows: step, epoch, learning rate, losses in metres (means since the row before), and in mm
-        the mean absolute difference of validation predictions from their pseudo-labels (``validation_l1_mm``).
+        Up to a hundred rows, the last one after the last step: step, epoch, learning rate, losses in metres (means
+        since the row before), and in mm the mean absolute difference of validation predictions from their
+        pseudo-labels (``validation_l1_mm``).
     """
     torch.manual_seed(seed)
     training, validation = training.to(device), validation.to(device)
@@ -136,8 +137,8 @@ def fit(
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     batches = _batches(len(training), settings.batch_frames, torch.Generator(device).manual_seed(seed))
-    interval = max(settings.steps // _ROWS_OF_HISTORY, 1)
-    frames_seen = 0
+    interval = -(-settings.steps // _ROWS_OF_HISTORY)
+    frames_seen = since_row = 0
     sums: dict[str, Tensor] = {}
     history: list[dict[str, float]] = []
     with tqdm(total=settings.steps, unit="step", desc="train", disable=None) as bar:
@@ -150,18 +151,20 @@ def fit(
             learning_rate = float(schedule.get_last_lr()[0])
             schedule.step()
             frames_seen += len(frames)
+            since_row += 1
             bar.update()
-            if step % interval == 0:
+            if step % interval == 0 or step == settings.steps:
                 row = {
                     "step": float(step),
                     "epoch": frames_seen / len(training),
                     "learning_rate": learning_rate,
                 }
-                row |= {f"{name}_m": float(value / interval) for name, value in sums.items()}
+                row |= {f"{name}_m": float(value / since_row) for name, value in sums.items()}
                 if len(validation):
                     row["validation_l1_mm"] = 1000 * _validate(network, validation, settings.batch_frames)
                 history.append(row)
                 sums.clear()
+                since_row = 0
                 bar.set_postfix(loss=f"{row['loss_m']:.4f} m", refresh=False)
     return network.cpu().eval(), history
 

@@ -49,6 +49,8 @@ def run(layout: Layout, device: torch.device) -> None:
         captures.create(layout.results / "predictions.nc", "predictions", dataset=layout.dataset) as file,
     ):
         splits.check_names(detections, split, str(layout.dataset_file))
+        captures.check_same_recordings(layout.pseudo_labels, detections, labels)
+        captures.check_same_recordings(layout.references, references, detections)
         chosen = {name: splits.frames_of(capture, split, "test") for name, capture in detections.items()}
         total = sum(int(frames.sum()) for frames in chosen.values())
         if not total:
@@ -69,7 +71,7 @@ def run(layout: Layout, device: torch.device) -> None:
         facts: dict[str, Any] = {
             "detections_from": next(iter(detections.values())).attrs["detections_from"],
             "simulated": next(iter(detections.values())).attrs["simulated"] == "yes",
-            "seen_in_training": split.seen_in_training,
+            "seen_in_training": splits.seen_in_training(detections, split),
             "test_frames": total,
             "test_poses": sum(evaluation.poses for evaluation in evaluations),
             "test_poses_without_prediction": sum(
@@ -127,6 +129,9 @@ class _CaptureEvaluation:
         recording = recording[picked]
         (labels,) = captures.load_frames(self.labels, frames, "joints_3d")
         labels_world = self._tensor(labels[picked])
+        # All are measured on the same poses: those that the lifter could predict.
+        triangulated = self._root_relative_in_views(labels_world)
+        triangulated = torch.where(predicted.isfinite(), triangulated, torch.nan)
 
         if self.reference is not None:
             (reference,) = captures.load_frames(self.reference, frames, "keypoints_3d")
@@ -135,7 +140,7 @@ class _CaptureEvaluation:
             for measure, poses in (
                 ("", predicted),
                 ("mean_pose_", mean_pose),
-                ("pseudo_label_", self._root_relative_in_views(labels_world)),
+                ("pseudo_label_", triangulated),
             ):
                 self.table.add(f"{measure}mpjpe_mm", recording, 1000 * joint_error(poses, truth))
                 self.table.add(f"{measure}pa_mpjpe_mm", recording, 1000 * aligned_joint_error(poses, truth))
@@ -145,7 +150,7 @@ class _CaptureEvaluation:
         for measure, poses in (
             ("", predicted),
             ("mean_pose_", mean_pose),
-            ("pseudo_label_", self._root_relative_in_views(labels_world)),
+            ("pseudo_label_", triangulated),
         ):
             self.table.add(
                 f"{measure}other_views_reprojection_px",

@@ -50,13 +50,19 @@ def run(layout: Layout) -> None:
         captures.create(layout.references, "references", **facts) as references_file,
     ):
         detected = registry.read_detections(source.detections, layout.raw)
+        unused = set(references)
         for capture, group in groupby(detected, key=lambda recording: recording.capture):
             rig = rigs.get(capture, rigs.get("*"))
             if rig is None:
                 raise InputError(
                     f"{layout.dataset_file}: no cameras for '{capture}' (there are cameras for: {', '.join(rigs)})"
                 )
-            _write_capture(list(group), rig, references, source, settings, captures_file, references_file, layout)
+            recordings = list(group)
+            unused -= {(capture, recording.name) for recording in recordings}
+            _write_capture(recordings, rig, references, source, settings, captures_file, references_file, layout)
+        if unused:
+            names = ", ".join(sorted(name for _, name in unused))
+            log.warning("references without detections, not used: %s", names)
 
 
 def _write_capture(
@@ -142,6 +148,14 @@ def _match_views(
         pairs = list(zip(rig, recording.views, strict=True))
     else:
         by_plain_name = {_plain(camera.name): camera for camera in rig}
+        if len(by_plain_name) < len(rig):
+            raise InputError(f"{where}: the names of the cameras ({names}) do not differ in letters and digits")
+        strangers = set(source.views) - {str(view.name) for view in recording.views}
+        if strangers:
+            raise InputError(
+                f"{layout.dataset_file}: ingest: views: names {', '.join(sorted(strangers))}, but the views are "
+                f"{', '.join(str(view.name) for view in recording.views)}"
+            )
         pairs = []
         for view in recording.views:
             camera = by_plain_name.get(_plain(source.views.get(str(view.name), str(view.name))))
@@ -154,7 +168,14 @@ def _match_views(
         twice = {camera.name for camera, _ in pairs if sum(c is camera for c, _ in pairs) > 1}
         if twice:
             raise InputError(f"{where}: two views for the camera {', '.join(sorted(twice))}")
-        pairs.sort(key=lambda pair: rig.index(pair[0]))
+        seen = {camera.name for camera, _ in pairs} | set(source.exclude_cameras)
+        unseen = [camera.name for camera in rig if camera.name not in seen]
+        if unseen:
+            raise InputError(
+                f"{where}: no view for the camera {', '.join(unseen)} of the calibration; add its detections, or "
+                f"leave it out in {layout.dataset_file} (exclude_cameras)"
+            )
+        pairs.sort(key=lambda pair: [camera.name for camera in rig].index(pair[0].name))
     kept = [pair for pair in pairs if pair[0].name not in source.exclude_cameras]
     if len(kept) < 2:
         raise InputError(f"{where}: {len(kept)} views left, but triangulation needs at least 2")

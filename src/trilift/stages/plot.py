@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from trilift import captures, skeletons
+from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.per_joint import error_per_joint
 from trilift.figures.poses import Example, predicted_poses
@@ -39,13 +40,17 @@ def run(layout: Layout) -> None:
     """Draw the figures of a run."""
     settings = load(layout.params, "plot", Settings)
     style.use()
-    facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
+    try:
+        facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
+        history = pd.read_csv(layout.results / "history.csv")
+        per_joint = pd.read_csv(layout.results / "per_joint.csv", index_col="joint")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{layout.results}: no readable results ({error}); train and evaluate first") from None
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if facts["simulated"] else "")
     note += f" · detections: {facts['detections_from']}"
     if facts["seen_in_training"]:
         note += " · the person was seen in training"
-    _save(layout, "training", training_curve(pd.read_csv(layout.results / "history.csv"), note))
-    per_joint = pd.read_csv(layout.results / "per_joint.csv", index_col="joint")
+    _save(layout, "training", training_curve(history, note))
     _save(layout, "error_per_joint", error_per_joint(per_joint, note))
     examples, compared_with = _examples(layout, settings.examples)
     _save(layout, "poses", predicted_poses(examples, compared_with, note))
@@ -71,13 +76,14 @@ def _examples(layout: Layout, number: int) -> tuple[list[Example], str]:
             (name, frame) for name, capture in predictions.items() for frame in _even(capture.sizes["frame"], number)
         ]
         chosen = [places[i] for i in _even(len(places), number)]
+        # All examples are compared with the same thing.
+        has_reference = all(name in references for name in predictions)
         examples = []
         for i, (name, frame) in enumerate(chosen):
             view = i % predictions[name].sizes["view"]
-            examples.append(
-                _example(detections[name], labels[name], references.get(name), predictions[name], frame, view)
-            )
-        return examples, "reference" if references else "pseudo-label (triangulated from all views)"
+            reference = references[name] if has_reference else None
+            examples.append(_example(detections[name], labels[name], reference, predictions[name], frame, view))
+        return examples, "reference" if has_reference else "pseudo-label (triangulated from all views)"
 
 
 def _even(length: int, number: int) -> list[int]:

@@ -36,13 +36,15 @@ def run(layout: Layout, device: torch.device) -> None:
         captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
     ):
         splits.check_names(detections, split, str(layout.dataset_file))
+        captures.check_same_recordings(layout.pseudo_labels, detections, labels)
         parts = [
             _load_samples(detections[name], labels[name], split, settings.validation_share) for name in detections
         ]
     raw, is_validation = _join(parts)
-    if not (~is_validation).any():
+    if (~is_validation).sum() < 2:
         raise InputError(
-            f"{layout.pseudo_labels}: no training frame has a pseudo-label of the {TRAINING_SKELETON.root}"
+            f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
+            f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split"
         )
     training_rows = raw.features[~is_validation][raw.visible[~is_validation]]
     mean, spread = feature_scaling(training_rows, coordinates=2 * len(TRAINING_SKELETON))
@@ -75,7 +77,7 @@ def run(layout: Layout, device: torch.device) -> None:
 def _load_samples(
     capture: xr.Dataset, pseudo_labels: xr.Dataset, split: Split, validation_share: float
 ) -> tuple[Samples, torch.Tensor]:
-    """Load the training frames of one capture that have a labelled root, and which of them are for validation."""
+    """Load the training frames of one capture whose root is labelled and seen, and which are for validation."""
     cameras = Cameras.from_arrays(capture)
     mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
@@ -84,16 +86,18 @@ def _load_samples(
     for frames in captures.blocks(capture.sizes["frame"]):
         pixels, confidence = captures.load_frames(capture, frames, "keypoints_2d", "confidence")
         (joints_3d,) = captures.load_frames(pseudo_labels, frames, "joints_3d")
-        kept = chosen[frames] & np.isfinite(joints_3d[:, TRAINING_SKELETON.root_index]).all(-1)
         points, scores = normalised_joints(
-            torch.as_tensor(pixels[kept]).double(), torch.as_tensor(confidence[kept]), cameras, mapping
+            torch.as_tensor(pixels).double(), torch.as_tensor(confidence), cameras, mapping
         )
-        rows.append(features(points, scores, TRAINING_SKELETON).float())
-        visible.append(points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1))
-        labels.append(root_relative(torch.as_tensor(joints_3d[kept]), TRAINING_SKELETON))
-        validation.append(torch.as_tensor(held_out[frames][kept]))
-    rotations = cameras.R.float()[None]
-    samples = Samples(torch.cat(rows), torch.cat(visible), torch.cat(labels), rotations, torch.zeros(0))
+        seen = points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1)  # (F, V)
+        labelled = np.isfinite(joints_3d[:, TRAINING_SKELETON.root_index]).all(-1)
+        kept = torch.as_tensor(chosen[frames] & labelled) & seen.any(1)
+        rows.append(features(points[kept], scores[kept], TRAINING_SKELETON).float())
+        visible.append(seen[kept])
+        labels.append(root_relative(torch.as_tensor(joints_3d)[kept], TRAINING_SKELETON))
+        validation.append(torch.as_tensor(held_out[frames])[kept])
+    only_capture = torch.zeros(sum(len(part) for part in rows), dtype=torch.int64)
+    samples = Samples(torch.cat(rows), torch.cat(visible), torch.cat(labels), cameras.R.float()[None], only_capture)
     return samples, torch.cat(validation)
 
 

@@ -73,7 +73,7 @@ def _triangulate_capture(
             torch.as_tensor(array, device=device).double()
             for array in captures.load_frames(capture, frames, "keypoints_2d", "confidence")
         )
-        counts = confidence >= max(settings.min_confidence, torch.finfo(torch.float64).tiny)
+        counts = (confidence > 0) & (confidence >= float(np.float32(settings.min_confidence)))  # stored as float32
         weights = torch.where(counts, confidence if settings.weights == "confidence" else 1.0, 0.0)
         points, views_used = triangulate(cameras, to_normalised(cameras, pixels), weights)
         error = reprojection_error(cameras, points, pixels).cpu().numpy()
@@ -109,7 +109,8 @@ def _count(histogram: np.ndarray, error: np.ndarray) -> None:
 def _quantile(counts: pd.DataFrame, share: float) -> pd.Series:
     cumulated = counts.to_numpy().cumsum(1)
     step = (cumulated < share * cumulated[:, -1:]).sum(1)
-    return pd.Series(_EDGES[np.minimum(step, len(_EDGES) - 1)] + _EDGES[1] / 2, index=counts.index)
+    middle = _EDGES[np.minimum(step, len(_EDGES) - 1)] + _EDGES[1] / 2
+    return pd.Series(np.where(cumulated[:, -1] > 0, middle, np.nan), index=counts.index)
 
 
 def _log_recap(counts: pd.DataFrame) -> None:

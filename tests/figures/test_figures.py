@@ -1,0 +1,157 @@
+from collections.abc import Iterator
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from trilift.figures import style
+from trilift.figures.per_joint import error_per_joint
+from trilift.figures.poses import Example, predicted_poses
+from trilift.figures.training import training_curve
+from trilift.skeletons import COCO17, H36M17
+
+NOTE = "data set demo (SIMULATED)"
+SERIES = ("", "mean_pose_", "pseudo_label_")
+
+
+@pytest.fixture(autouse=True)
+def _our_style() -> Iterator[None]:
+    with plt.rc_context():
+        style.use()
+        yield
+    plt.close("all")
+
+
+def make_history(**more: list[float]) -> pd.DataFrame:
+    known = {"step": [10, 20], "epoch": [1.0, 2.0], "learning_rate": [1e-3, 0.0], "loss_m": [0.2, 0.1]}
+    return pd.DataFrame(known | {"input_triangulation_m": [0.15, 0.04]} | more)
+
+
+def make_table(measure: str) -> pd.DataFrame:
+    values = {prefix + measure: np.arange(17) + 10.0 * i for i, prefix in enumerate(SERIES)}
+    return pd.DataFrame(values, index=pd.Index(H36M17.keypoints, name="joint"))
+
+
+def make_example(seed: int = 0) -> Example:
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(200, 800, (17, 2))
+    keypoints[3] = np.nan
+    return Example(f"pose {seed}", keypoints, COCO17, rng.normal(size=(17, 3)), rng.normal(size=(17, 3)), H36M17)
+
+
+def colours_of(axes: Axes) -> list[str]:
+    return [to_hex(line.get_color()).upper() for line in axes.lines]
+
+
+FIGURES = {
+    "training": lambda: training_curve(make_history(validation_l1_mm=[90, 50]), NOTE),
+    "training without validation": lambda: training_curve(make_history(), NOTE),
+    "error per joint": lambda: error_per_joint(make_table("mpjpe_mm"), NOTE),
+    "error per joint without reference": lambda: error_per_joint(make_table("other_views_reprojection_px"), NOTE),
+    "poses": lambda: predicted_poses([make_example(0), make_example(1)], "reference", NOTE),
+    "one pose": lambda: predicted_poses([make_example()], "pseudo-label", NOTE),
+}
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request: pytest.FixtureRequest) -> Figure:
+    return FIGURES[request.param]()
+
+
+def test_a_figure_can_be_saved(figure: Figure) -> None:
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    assert plt.imread(BytesIO(file.getvalue())).std() > 0.01
+
+
+def test_a_figure_says_where_its_data_come_from(figure: Figure) -> None:
+    assert figure.get_supxlabel() == NOTE
+
+
+def test_axes_have_labels_with_units(figure: Figure) -> None:
+    for axes in figure.axes:
+        assert axes.get_ylabel().endswith(("(mm)", "(m)", "(px)"))
+        of_joints = [label.get_text() for label in axes.get_xticklabels()][-1] == "right wrist"
+        assert of_joints or axes.get_xlabel() == "optimiser step" or axes.get_xlabel().endswith(("(m)", "(px)"))
+
+
+def test_the_training_curve_shows_losses_in_millimetres() -> None:
+    (axes,) = training_curve(make_history(validation_l1_mm=[90, 50]), NOTE).axes
+    shown = {str(line.get_label()): list(line.get_ydata()) for line in axes.lines}
+    assert shown == {
+        "input triangulation (training)": [150, 40],
+        "against pseudo-labels (validation)": [90, 50],
+    }
+
+
+def test_errors_against_a_reference_leave_the_root_out() -> None:
+    (axes,) = error_per_joint(make_table("mpjpe_mm"), NOTE).axes
+    assert axes.get_ylabel() == "mean distance from the reference (mm)"
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        name.replace("_", " ") for name in H36M17.keypoints[1:]
+    ]
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    assert heights == [list(np.arange(1, 17) + 10.0 * i) for i in range(3)]
+
+
+def test_errors_without_a_reference_are_called_agreement() -> None:
+    (axes,) = error_per_joint(make_table("other_views_reprojection_px"), NOTE).axes
+    assert axes.get_ylabel() == "distance in the other views (px)"
+    assert "not accuracy" in axes.get_title()
+    assert [len(bars) for bars in axes.containers] == [17] * 3
+
+
+def test_bars_are_told_apart_by_the_legend() -> None:
+    (axes,) = error_per_joint(make_table("mpjpe_mm"), NOTE).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "lifter (one view)",
+        "mean training pose",
+        "pseudo-label (all views)",
+    ]
+    assert len({bars[0].get_facecolor() for bars in axes.containers}) == 3
+
+
+def test_left_and_right_have_their_colours() -> None:
+    seen, front, side = predicted_poses([make_example()], "reference", NOTE).axes
+    expected = [style.side_colour(COCO17.keypoints[child]) for _, child in COCO17.bone_indices]
+    assert colours_of(seen) == expected
+    of_poses = [style.side_colour(H36M17.keypoints[child]) for _, child in H36M17.bone_indices]
+    for axes in (front, side):
+        assert colours_of(axes) == [style.REFERENCE] * len(of_poses) + of_poses
+    assert {style.LEFT, style.RIGHT, style.MIDDLE} == set(of_poses)
+
+
+def test_the_poses_say_what_they_are_compared_with() -> None:
+    (legend,) = predicted_poses([make_example()], "pseudo-label", NOTE).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["left", "right", "pseudo-label"]
+
+
+def test_poses_stand_upright() -> None:
+    example = make_example()
+    seen, front, side = predicted_poses([example], "reference", NOTE).axes
+    bottom, top = seen.get_ylim()
+    assert bottom > top
+    bone = H36M17.bone_indices[0]
+    for axes, horizontal in ((front, 0), (side, 2)):
+        line = axes.lines[len(H36M17.bones)]
+        np.testing.assert_allclose(line.get_xdata(), example.predicted[list(bone), horizontal])
+        np.testing.assert_allclose(line.get_ydata(), -example.predicted[list(bone), 1])
+
+
+def test_every_example_has_its_row_and_title() -> None:
+    axes = predicted_poses([make_example(i) for i in range(3)], "reference", NOTE).axes
+    assert [row.get_title() for row in axes[::3]] == ["pose 0", "pose 1", "pose 2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "colour"), [("left_knee", style.LEFT), ("right_ear", style.RIGHT), ("head_top", style.MIDDLE)]
+)
+def test_a_side_has_one_colour(name: str, colour: str) -> None:
+    assert style.side_colour(name) == colour

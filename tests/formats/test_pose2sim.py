@@ -1,0 +1,132 @@
+import cv2
+import numpy as np
+import pytest
+
+from synthetic import as_tensors, ring_of_cameras, write_pose2sim
+from trilift.errors import InputError
+from trilift.formats.pose2sim import read_cameras
+from trilift.geometry.cameras import project
+
+POINTS = np.random.default_rng(0).uniform([-1, -1, 0], [1, 1, 2], (30, 3))
+ENTRIES = {
+    "name": '"cam_a"',
+    "size": "[1088.0, 1920.0]",
+    "matrix": "[[1681.2, 0.0, 532.9], [0.0, 1680.0, 948.1], [0.0, 0.0, 1.0]]",
+    "distortions": "[-0.07, 0.02, 0.001, -0.002]",
+    "rotation": "[1.688, 1.048, -0.419]",
+    "translation": "[0.32, 0.95, 2.89]",
+    "fisheye": "false",
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "calibration.toml"
+
+
+def write(path, **changes):
+    """A file with one camera; None leaves an entry out."""
+    entries = {name: value for name, value in (ENTRIES | changes).items() if value is not None}
+    path.write_text("[cam_a]\n" + "\n".join(f"{name} = {value}" for name, value in entries.items()))
+
+
+def message(path):
+    with pytest.raises(InputError) as caught:
+        read_cameras(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_cameras_come_back_and_serve_every_capture(path):
+    written = ring_of_cameras(3)
+    write_pose2sim(path, written)
+    rigs = read_cameras(path)
+    assert list(rigs) == ["*"]
+    for camera, original in zip(rigs["*"], written, strict=True):
+        assert camera.name == original.name
+        for field in ("K", "distortion", "R", "t", "image_size"):
+            np.testing.assert_allclose(getattr(camera, field), getattr(original, field), atol=1e-12)
+
+
+@pytest.mark.parametrize("coefficients", [[-0.07, 0.02, 0.001, -0.002], [-0.07, 0.02, 0.001, -0.002, -0.004]])
+def test_projections_are_those_of_opencv_with_the_rotation_vector_of_the_file(path, coefficients):
+    write(path, distortions=str(coefficients))
+    expected, _ = cv2.projectPoints(
+        POINTS,
+        np.array([1.688, 1.048, -0.419]),
+        np.array([0.32, 0.95, 2.89]),
+        np.array([[1681.2, 0, 532.9], [0, 1680.0, 948.1], [0, 0, 1]]),
+        np.array(coefficients),
+    )
+    cameras = as_tensors(read_cameras(path)["*"])
+    found = project(cameras, cameras.R.new_tensor(POINTS))[0].numpy()
+    in_front = np.isfinite(found).all(-1)
+    assert in_front.sum() > 20
+    np.testing.assert_allclose(found[in_front], expected[in_front, 0], atol=1e-6)
+
+
+def test_no_rotation_is_the_identity(path):
+    write(path, rotation="[0.0, 0.0, 0.0]")
+    np.testing.assert_array_equal(read_cameras(path)["*"][0].R, np.eye(3))
+
+
+def test_a_camera_without_a_name_is_called_as_its_section(path):
+    write(path, name=None)
+    assert read_cameras(path)["*"][0].name == "cam_a"
+
+
+def test_sections_that_are_no_cameras_are_left_out(path):
+    write(path)
+    path.write_text(path.read_text() + "\n[metadata]\nadjusted = false\nerror = 0.0\n")
+    assert [camera.name for camera in read_cameras(path)["*"]] == ["cam_a"]
+
+
+def test_fisheye_lenses_are_refused_by_name(path):
+    write(path, fisheye="true")
+    assert "[cam_a]: fisheye lenses are not supported" in message(path)
+
+
+@pytest.mark.parametrize("entry", ["size", "matrix", "distortions", "rotation", "translation"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_numbers_that_are_not_finite_are_refused(path, entry, number):
+    start, end = ENTRIES[entry].rsplit(",", 1)
+    write(path, **{entry: f"{start}, {number}{']' * end.count(']')}"})
+    text = message(path)
+    assert f"[cam_a]: `{entry}` must be" in text
+    assert "finite" in text
+
+
+@pytest.mark.parametrize("entry", ["size", "distortions", "rotation", "translation"])
+def test_a_missing_entry_is_named(path, entry):
+    write(path, **{entry: None})
+    assert f"[cam_a]: lacks `{entry}`" in message(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "expected"),
+    [
+        ("rotation", "[[1, 0, 0], [0, 1, 0], [0, 0, 1]]", "must be 3 finite numbers"),
+        ("matrix", "[1, 2, 3]", "must be 3x3 finite numbers"),
+        ("distortions", "[0.1, 0.2]", "must be 4 or 5 finite numbers"),
+        ("translation", '["a", "b", "c"]', "must be 3 numbers"),
+        ("matrix", "[[1, 2], [3]]", "must be 3x3 numbers"),
+    ],
+)
+def test_an_entry_of_another_form_is_refused_with_what_was_expected(path, entry, value, expected):
+    write(path, **{entry: value})
+    assert f"`{entry}` {expected}" in message(path)
+
+
+def test_a_file_without_cameras_is_refused(path):
+    path.write_text("[metadata]\nadjusted = false\n")
+    assert "no camera found" in message(path)
+
+
+@pytest.mark.parametrize("content", [b"[cam_a", b"a = \n", b"\xff\xfe"])
+def test_what_is_no_toml_is_refused(path, content):
+    path.write_bytes(content)
+    assert "no valid TOML" in message(path)
+
+
+def test_a_missing_file_is_named(path):
+    assert "not there" in message(path)

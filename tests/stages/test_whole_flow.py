@@ -1,0 +1,306 @@
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
+from trilift import captures
+from trilift.cli import main
+from trilift.layout import Layout
+from trilift.lifting.lifter import Lifter
+from trilift.skeletons import H36M17
+from trilift.stages import plot
+
+STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
+WITH_DEVICE = {"triangulate", "train", "evaluate"}
+REPOSITORY = Path(__file__).parents[2]
+PARAMS: dict[str, Any] = {
+    "seed": 0,
+    "simulate": {"seconds": 0.6},
+    "train": {
+        "network": {"width": 16, "latent": 16, "blocks": 1, "dropout": 0.1},
+        "steps": 20,
+        "batch_frames": 64,
+        "threads": 1,
+    },
+    "plot": {"examples": 2},
+}
+
+
+def run(project: Path, stage: str, dataset: str, *more: str) -> int:
+    device = ["--device", "cpu"] if stage in WITH_DEVICE else []
+    return main([stage, dataset, "--project", str(project), *device, *more])
+
+
+def start(project: Path) -> Path:
+    (project / "workflow" / "datasets").mkdir(parents=True)
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    shutil.copy(REPOSITORY / "workflow/datasets/demo.yaml", project / "workflow/datasets")
+    return project
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which all stages of the demo have run."""
+    project = start(tmp_path_factory.mktemp("demo"))
+    for stage in STAGES:
+        assert run(project, stage, "demo") == 0
+    return project
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project, to spoil."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def metrics(project: Path, dataset: str = "demo") -> dict[str, Any]:
+    return json.loads((project / "results" / dataset / "main" / "metrics.json").read_text())
+
+
+def trained(project: Path) -> dict[str, bytes]:
+    folder = project / "results/demo/main"
+    return {name: (folder / name).read_bytes() for name in ("lifter.safetensors", "lifter.json", "history.csv")}
+
+
+def test_the_demo_is_measured_against_its_reference_and_called_simulated(finished: Path) -> None:
+    found = metrics(finished)
+    assert found["simulated"] is True
+    assert found["detections_from"] == "simulated detector"
+    assert found["seen_in_training"] is False
+    for measure in ("mpjpe_mm", "pa_mpjpe_mm", "other_views_reprojection_px"):
+        for prefix in ("", "mean_pose_", "pseudo_label_"):
+            assert 0 < found[prefix + measure] < 2000
+
+
+def test_only_the_test_people_are_predicted(finished: Path) -> None:
+    with captures.read(finished / "results/demo/main/predictions.nc", "predictions") as predictions:
+        assert {name: capture.sizes["frame"] for name, capture in predictions.items()} == {"S9": 150, "S11": 150}
+        for capture in predictions.values():
+            assert capture["frame_of_capture"].values.tolist() == list(range(150))
+    assert metrics(finished)["test_frames"] == 300
+    assert metrics(finished)["test_poses"] == 4 * 300
+
+
+def poses_of(project: Path) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Predictions and references of the demo, per capture, both (frame, view, joint, 3) with the root at 0."""
+    with (
+        captures.read(project / "data/captures/demo.nc", "captures") as cameras,
+        captures.read(project / "data/references/demo.nc", "references") as references,
+        captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions,
+    ):
+        for name, capture in predictions.items():
+            world = references[name]["keypoints_3d"].values[capture["frame_of_capture"].values].astype(float)
+            relative = world - world[:, :1]
+            truth = np.einsum("vxy,fjy->fvjx", cameras[name]["R"].values, relative)
+            yield capture["joints_3d"].values.astype(float), truth
+
+
+def test_the_mpjpe_is_the_mean_distance_of_the_16_joints(finished: Path) -> None:
+    distances = [np.linalg.norm(predicted - truth, axis=-1)[..., 1:] for predicted, truth in poses_of(finished)]
+    expected = 1000 * np.nanmean(np.concatenate(distances))
+    assert metrics(finished)["mpjpe_mm"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mean_pose_is_measured_where_there_is_a_prediction(finished: Path) -> None:
+    mean_pose = Lifter.load(finished / "results/demo/main").mean_pose.numpy().astype(float)
+    distances = [
+        np.linalg.norm(mean_pose - truth, axis=-1)[np.isfinite(predicted[..., 0, 0]), 1:]
+        for predicted, truth in poses_of(finished)
+    ]
+    expected = 1000 * np.mean(np.concatenate(distances))
+    assert metrics(finished)["mean_pose_mpjpe_mm"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_pa_mpjpe_is_that_of_scipys_alignment(finished: Path) -> None:
+    distances = []
+    for predicted, truth in poses_of(finished):
+        for frame, view in np.argwhere(np.isfinite(predicted[..., 0, 0])):
+            a, b = predicted[frame, view], truth[frame, view]
+            a, b = a - a.mean(0), b - b.mean(0)
+            turned = Rotation.align_vectors(b, a)[0].apply(a)
+            distances.append(np.linalg.norm((turned * b).sum() / (turned**2).sum() * turned - b, axis=1))
+    assert metrics(finished)["pa_mpjpe_mm"] == pytest.approx(1000 * np.mean(distances), rel=1e-4)
+
+
+def test_poses_without_a_prediction_are_counted(finished: Path) -> None:
+    missing = sum(np.isnan(predicted).all((-1, -2)).sum() for predicted, _ in poses_of(finished))
+    assert metrics(finished)["test_poses_without_prediction"] == missing > 0
+
+
+def test_the_tables_have_the_test_recordings_and_all_joints(finished: Path) -> None:
+    folder = finished / "results/demo/main"
+    per_recording = pd.read_csv(folder / "per_recording.csv", index_col="recording")
+    assert len(per_recording) == 10
+    per_joint = pd.read_csv(folder / "per_joint.csv", index_col="joint")
+    assert list(per_joint.index) == list(H36M17.keypoints)
+    assert (per_joint.loc["pelvis", ["mpjpe_mm", "mean_pose_mpjpe_mm"]] == 0).all()
+
+
+def test_there_are_figures_with_something_in_them(finished: Path) -> None:
+    figures = sorted((finished / "results/demo/main/figures").glob("*"))
+    assert [file.name for file in figures] == ["error_per_joint.png", "poses.png", "training.png"]
+    for file in figures:
+        assert plt.imread(file).std() > 0.01
+
+
+def test_all_poses_of_a_figure_are_compared_with_the_same_thing(project: Path) -> None:
+    assert plot._examples(Layout("demo", project), 4)[1] == "reference"
+    with h5py.File(project / "data/references/demo.nc", "a") as file:
+        del file["S9"]
+    examples, compared_with = plot._examples(Layout("demo", project), 4)
+    assert compared_with.startswith("pseudo-label")
+    with captures.read(project / "data/pseudo_labels/demo.nc", "pseudo_labels") as labels:
+        root = labels["S11"]["joints_3d"].values[:, 0]
+        lengths = np.linalg.norm(labels["S11"]["joints_3d"].values[:, 1] - root, axis=1)
+    of_other = next(example for example in examples if example.title.startswith("S11"))
+    assert np.abs(lengths - np.linalg.norm(of_other.compared[1])).min() < 1e-6
+
+
+def test_training_again_gives_the_same_bytes(finished: Path, project: Path) -> None:
+    assert run(project, "train", "demo") == 0
+    assert trained(project) == trained(finished)
+
+
+def test_the_reference_never_reaches_the_lifter(finished: Path, project: Path) -> None:
+    with h5netcdf.File(project / "data/references/demo.nc", "a") as file:
+        for capture in file.groups.values():
+            capture["keypoints_3d"][...] = 7.0
+    assert run(project, "train", "demo") == 0
+    assert trained(project) == trained(finished)
+
+
+def test_the_people_for_testing_never_reach_the_lifter(finished: Path, project: Path) -> None:
+    for kind, variables in {"captures": ["keypoints_2d", "confidence"], "pseudo_labels": ["joints_3d"]}.items():
+        with h5netcdf.File(project / f"data/{kind}/demo.nc", "a") as file:
+            for name in variables:
+                for person in ("S9", "S11"):
+                    file[person][name][...] = 7.0
+    assert run(project, "train", "demo") == 0
+    assert trained(project) == trained(finished)
+
+
+def test_another_seed_gives_another_lifter(finished: Path, project: Path) -> None:
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"seed": 1}))
+    assert run(project, "train", "demo") == 0
+    assert trained(project)["lifter.safetensors"] != trained(finished)["lifter.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def without_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = start(tmp_path_factory.mktemp("mine"))
+    (project / "workflow/datasets/mine.yaml").write_text(OPENPOSE_DATA_SET)
+    write_openpose_data_set(project / "data/raw/mine")
+    for stage in STAGES[1:]:
+        assert run(project, stage, "mine") == 0
+    return project
+
+
+def test_without_a_reference_the_agreement_with_the_other_views_is_measured(without_reference: Path) -> None:
+    found = metrics(without_reference, "mine")
+    assert found["other_views_reprojection_px"] > 0
+    assert not [name for name in found if "mpjpe" in name]
+    assert found["simulated"] is False
+    assert found["seen_in_training"] is True
+    assert found["test_frames"] == 7
+
+
+def test_without_a_reference_the_end_of_the_recording_is_predicted(without_reference: Path) -> None:
+    with captures.read(without_reference / "results/mine/main/predictions.nc", "predictions") as predictions:
+        (capture,) = predictions.values()
+        assert capture["frame_of_capture"].values.tolist() == list(range(17, 24))
+        assert np.isfinite(capture["joints_3d"].values).all()
+
+
+def test_without_a_reference_there_are_figures(without_reference: Path) -> None:
+    assert len(list((without_reference / "results/mine/main/figures").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_unknown_data_set_is_named(stage: str, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(finished, stage, "nosuch") == 2
+    said = capsys.readouterr().err
+    assert "nosuch" in said
+    assert said.startswith(f"trilift {stage}: ")
+    assert "Traceback" not in said
+
+
+def test_an_unknown_setting_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"train": {"step": 20}}))
+    assert run(project, "train", "demo") == 2
+    said = capsys.readouterr().err
+    assert said.count("trilift train: ") == 1
+    assert "params.yaml, section train" in said
+    assert "step: unknown setting" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_pseudo_labels_of_other_recordings_are_refused(
+    stage: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"simulate": {"seconds": 0.5}}))
+    assert run(project, "simulate", "demo") == run(project, "ingest", "demo") == 0
+    assert run(project, stage, "demo") == 2
+    assert "pseudo_labels/demo.nc: made from other recordings of 'S1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stage", "lost"),
+    [
+        ("plot", "results/demo/main/metrics.json"),
+        ("plot", "results/demo/main/history.csv"),
+        ("plot", "results/demo/main/per_joint.csv"),
+        ("plot", "results/demo/main/predictions.nc"),
+        ("evaluate", "results/demo/main/lifter.json"),
+        ("evaluate", "data/pseudo_labels/demo.nc"),
+        ("train", "data/captures/demo.nc"),
+        ("triangulate", "data/captures/demo.nc"),
+        ("ingest", "data/raw/demo/detections.npz"),
+    ],
+)
+def test_a_missing_input_is_named(stage: str, lost: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / lost).unlink()
+    assert run(project, stage, "demo") == 2
+    said = capsys.readouterr().err
+    assert Path(lost).stem in said
+    assert "Traceback" not in said
+
+
+def test_an_unknown_device_is_named(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "demo", "--project", str(finished), "--device", "abacus"]) == 2
+    assert "--device abacus" in capsys.readouterr().err
+
+
+def test_messages_are_also_written_to_the_log(project: Path) -> None:
+    log = project / "logs" / "train.log"
+    assert run(project, "train", "nosuch", "--log", str(log)) == 2
+    assert "nosuch" in log.read_text()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_shows_an_example(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([stage, "--help"])
+    assert ended.value.code == 0
+    assert f"Example:\n  trilift {stage} demo" in capsys.readouterr().out
+
+
+def test_help_shows_the_stages_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    order = [shown.index(f"trilift {stage} demo") for stage in STAGES]
+    assert order == sorted(order)

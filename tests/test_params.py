@@ -1,0 +1,151 @@
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+from pydantic import Field
+from ruamel.yaml import YAML
+
+from trilift.errors import InputError
+from trilift.params import STAGES, StrictModel, load, load_dataset, load_seed, parse, read_yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+class Losses(StrictModel):
+    reprojection: float = 1.0
+
+
+class Settings(StrictModel):
+    steps: int
+    rate: float = Field(0.1, gt=0)
+    device: Literal["cpu", "gpu"] = "cpu"
+    losses: Losses = Losses()
+
+
+@pytest.fixture
+def params(tmp_path):
+    def write(text):
+        path = tmp_path / "params.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def message(call, *arguments):
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def test_a_section_is_read_with_its_defaults(params):
+    settings = load(params("seed: 3\ntrain:\n  steps: 5\n  losses:\n    reprojection: 2\n"), "train", Settings)
+    assert settings == Settings(steps=5, losses=Losses(reprojection=2.0))
+
+
+def test_settings_do_not_change_after_reading(params):
+    settings = load(params("train: {steps: 5}"), "train", Settings)
+    with pytest.raises(ValueError):
+        settings.steps = 6
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "expected"),
+    [
+        ("{steps: 5, speed: 1}", "speed", "unknown setting (known here: steps, rate, device, losses)"),
+        ("{steps: 5, losses: {bones: 1}}", "losses.bones", "unknown setting"),
+        ("{}", "steps", "missing"),
+        ("", "steps", "missing"),
+        ("{steps: many}", "steps", "'many'"),
+        ("{steps: '5'}", "steps", "'5'"),
+        ("{steps: 5.5}", "steps", "5.5"),
+        ("{steps: true}", "steps", "True"),
+        ("{steps: 5, rate: -1}", "rate", "greater than 0"),
+        ("{steps: 5, rate: 1e-3}", "rate", "'1e-3'"),
+        ("{steps: 5, device: tpu}", "device", "'cpu' or 'gpu'"),
+        ("[1, 2]", "(the section)", "[1, 2]"),
+        ("5", "(the section)", "5"),
+    ],
+)
+def test_a_wrong_setting_gives_one_message_with_file_section_and_key(params, section, key, expected):
+    path = params(f"train: {section}")
+    text = message(load, path, "train", Settings)
+    assert text.startswith(f"{path}, section train:\n  {key}: ")
+    assert expected in text
+    assert text.count("\n") == 1
+
+
+def test_all_wrong_settings_are_listed_at_once(params):
+    text = message(load, params("train: {steps: many, speed: 1, rate: 0}"), "train", Settings)
+    assert [line.split(":")[0].strip() for line in text.splitlines()[1:]] == ["steps", "rate", "speed"]
+
+
+def test_an_unknown_section_is_refused(params):
+    path = params("train: {steps: 5}\ntrian: {}\n")
+    text = message(load, path, "train", Settings)
+    assert text.startswith(f"{path}: unknown section trian")
+    assert "train" in text.split("known: ")[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["train: [1, 2", "a: b: c", "\tx: 1", "train: !!python/object/apply:os.system ['true']", "- 1\n- 2", "", "5"],
+)
+def test_what_is_no_mapping_in_yaml_is_refused_by_name(params, text):
+    path = params(text)
+    assert message(read_yaml, path).startswith(f"{path}: ")
+
+
+def test_a_file_that_is_no_text_is_refused_by_name(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert message(read_yaml, path).startswith(f"{path}: ")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert str(tmp_path / "params.yaml") in message(read_yaml, tmp_path / "params.yaml")
+
+
+def test_the_seed_is_a_whole_number_from_0_on(params):
+    assert load_seed(params("seed: 7")) == 7
+    assert load_seed(params("train: {}")) == 0
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "true", "x", "", "[1]"])
+def test_any_other_seed_is_refused(params, seed):
+    path = params(f"seed: {seed}")
+    assert message(load_seed, path).startswith(f"{path}: seed must be")
+
+
+def test_a_section_of_a_data_set_is_read(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text("ingest: {steps: 2}\nsplit: {}\n")
+    assert load_dataset(path, "ingest", Settings).steps == 2
+
+
+def test_an_unknown_data_set_lists_the_known_ones(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.yaml").write_text("ingest: {}")
+    assert "there are: a, b" in message(load_dataset, tmp_path / "c.yaml", "ingest", Settings)
+
+
+def test_a_data_set_has_no_other_sections(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text("ingest: {steps: 2}\ntrain: {}\n")
+    assert message(load_dataset, path, "ingest", Settings).startswith(f"{path}: unknown section train")
+
+
+def test_values_that_were_read_elsewhere_are_checked_too():
+    assert "here:\n  steps: missing" in message(parse, Settings, {}, "here")
+
+
+def test_yaml_1_1_and_1_2_read_the_settings_the_same():
+    path = ROOT / "params.yaml"
+    newer = YAML(typ="safe", pure=True)
+    newer.version = (1, 2)
+    assert newer.load(path) == yaml.safe_load(path.read_text())
+
+
+def test_the_settings_of_the_project_have_a_section_per_stage():
+    assert set(STAGES) <= set(read_yaml(ROOT / "params.yaml"))

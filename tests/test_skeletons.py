@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from trilift.errors import InputError
+from trilift.skeletons import BODY25B, COCO17, H36M17, OPENPOSE25, SKELETONS, get, mapping
+
+ALL = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+WITH_TREE = pytest.mark.parametrize("skeleton", [H36M17, BODY25B, OPENPOSE25], ids=lambda skeleton: skeleton.name)
+
+DERIVED = {
+    "pelvis": ["left_hip", "right_hip"],
+    "thorax": ["left_shoulder", "right_shoulder"],
+    "spine": ["left_hip", "right_hip", "left_shoulder", "right_shoulder"],
+}
+
+
+def reached_from(skeleton, start):
+    reached = {start}
+    while more := {end for bone in skeleton.bones for end in bone if reached & set(bone)} - reached:
+        reached |= more
+    return reached
+
+
+@ALL
+def test_names_of_keypoints_are_unique(skeleton):
+    assert len(set(skeleton.keypoints)) == len(skeleton)
+
+
+@ALL
+def test_bones_join_known_keypoints_and_none_is_twice(skeleton):
+    assert {end for bone in skeleton.bones for end in bone} <= set(skeleton.keypoints)
+    assert len({frozenset(bone) for bone in skeleton.bones}) == len(skeleton.bones)
+
+
+@ALL
+def test_mirroring_twice_is_no_change(skeleton):
+    assert [skeleton.mirrored[i] for i in skeleton.mirrored] == list(range(len(skeleton)))
+
+
+@ALL
+def test_mirroring_swaps_the_sides(skeleton):
+    for name, mirror in zip(skeleton.keypoints, skeleton.mirrored, strict=True):
+        expected = name.replace("left_", "RIGHT_").replace("right_", "left_").lower()
+        assert skeleton.keypoints[mirror] == expected
+
+
+@ALL
+def test_every_bone_has_its_mirror_image(skeleton):
+    bones = set(skeleton.bone_indices)
+    assert {(skeleton.mirrored[parent], skeleton.mirrored[child]) for parent, child in bones} == bones
+
+
+@WITH_TREE
+def test_bones_form_a_tree_over_all_keypoints(skeleton):
+    assert len(skeleton.bones) == len(skeleton) - 1
+    assert reached_from(skeleton, "nose") == set(skeleton.keypoints)
+
+
+def test_every_keypoint_of_the_training_skeleton_but_the_root_has_one_parent():
+    children = sorted(child for _, child in H36M17.bones)
+    assert children == sorted(set(H36M17.keypoints) - {"pelvis"})
+    assert H36M17.root_index == 0
+
+
+def test_a_skeleton_without_a_root_says_so():
+    with pytest.raises(ValueError, match="coco17 has no root"):
+        _ = COCO17.root_index
+
+
+def test_the_published_orders_are_kept():
+    assert [COCO17.index(name) for name in ("nose", "left_shoulder", "right_ankle")] == [0, 5, 16]
+    assert [BODY25B.index(name) for name in ("right_hip", "upper_neck", "head_top", "right_heel")] == [12, 17, 18, 24]
+    assert [OPENPOSE25.index(name) for name in ("neck", "mid_hip", "left_hip", "left_heel")] == [1, 8, 12, 21]
+    assert [H36M17.index(name) for name in ("right_ankle", "thorax", "head_top", "left_wrist")] == [3, 8, 10, 13]
+
+
+@ALL
+def test_skeletons_are_found_by_name(skeleton):
+    assert get(skeleton.name) is skeleton
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"'body26'.*body25b, coco17, h36m17, openpose25"):
+        get("body26")
+
+
+def numbered(skeleton):
+    """A pose that tells where each number came from."""
+    return np.arange(len(skeleton) * 3, dtype=float).reshape(-1, 3) ** 2
+
+
+@pytest.mark.parametrize("source", [BODY25B, COCO17], ids=lambda skeleton: skeleton.name)
+def test_joints_of_the_same_name_are_copied_and_missing_ones_are_means(source):
+    pose = numbered(source)
+    mapped = mapping(source, H36M17).apply(pose)
+    for name, joint in zip(H36M17.keypoints, mapped, strict=True):
+        default = ["left_ear", "right_ear"] if name == "head_top" and source is COCO17 else [name]
+        contributors = DERIVED.get(name, default)
+        np.testing.assert_allclose(joint, np.mean([pose[source.index(c)] for c in contributors], 0))
+
+
+def test_the_kinds_of_joints_are_recorded():
+    from_body = dict(zip(H36M17.keypoints, mapping(BODY25B, H36M17).kind, strict=True))
+    assert {name for name, kind in from_body.items() if kind != "exact"} == {"pelvis", "spine", "thorax"}
+    from_coco = dict(zip(H36M17.keypoints, mapping(COCO17, H36M17).kind, strict=True))
+    assert {name for name, kind in from_coco.items() if kind == "derived"} == {
+        "pelvis",
+        "spine",
+        "thorax",
+        "head_top",
+    }
+    to_coco = dict(zip(COCO17.keypoints, mapping(H36M17, COCO17).kind, strict=True))
+    assert {name for name, kind in to_coco.items() if kind == "absent"} == {
+        f"{side}_{part}" for side in ("left", "right") for part in ("eye", "ear")
+    }
+
+
+def test_a_skeleton_maps_onto_itself_unchanged():
+    own = mapping(H36M17, H36M17)
+    assert set(own.kind) == {"exact"}
+    np.testing.assert_array_equal(own.apply(numbered(H36M17)), numbered(H36M17))
+
+
+def test_absent_joints_are_missing_and_have_no_confidence():
+    to_coco = mapping(H36M17, COCO17)
+    assert np.isnan(to_coco.apply(numbered(H36M17))[COCO17.index("left_eye")]).all()
+    assert to_coco.apply_to_confidence(np.ones(17))[COCO17.index("left_eye")] == 0
+
+
+def test_a_joint_with_a_missing_contributor_is_missing():
+    pose = numbered(BODY25B)
+    pose[BODY25B.index("left_hip")] = np.nan
+    missing = np.isnan(mapping(BODY25B, H36M17).apply(pose)).all(-1)
+    assert {name for name, gone in zip(H36M17.keypoints, missing, strict=True) if gone} == {
+        "left_hip",
+        "pelvis",
+        "spine",
+    }
+
+
+def test_the_confidence_of_a_joint_is_the_smallest_of_its_contributors():
+    confidence = np.full(len(BODY25B), 0.9)
+    confidence[BODY25B.index("left_shoulder")] = 0.2
+    confidence[BODY25B.index("right_hip")] = 0.4
+    mapped = dict(zip(H36M17.keypoints, mapping(BODY25B, H36M17).apply_to_confidence(confidence), strict=True))
+    assert {name: mapped[name] for name in ("pelvis", "spine", "thorax", "nose")} == {
+        "pelvis": 0.4,
+        "spine": 0.2,
+        "thorax": 0.2,
+        "nose": 0.9,
+    }
+
+
+def test_mapping_is_batched_and_keeps_the_precision():
+    poses = np.random.default_rng(0).normal(size=(4, 2, 17, 3)).astype(np.float32)
+    mapped = mapping(COCO17, H36M17).apply(poses)
+    assert mapped.dtype == np.float32
+    np.testing.assert_array_equal(mapped[3, 1], mapping(COCO17, H36M17).apply(poses[3, 1]))
