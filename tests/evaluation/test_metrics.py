@@ -34,7 +34,7 @@ def procrustes(points: NDArray[np.float64], onto: NDArray[np.float64]) -> NDArra
 
 
 @given(st.integers(0, 2**31), st.floats(0, 2))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_aligned_error_is_that_of_scipys_alignment(seed: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
     reference = rng.normal(size=(17, 3))

@@ -34,7 +34,7 @@ def as_frame(recording: NDArray[np.int64], errors: NDArray[np.float64]) -> pd.Da
 
 
 @given(st.integers(0, 2**31), st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_means_are_those_of_all_errors(seed: int, blocks: int, missing: float) -> None:
     recording, errors = make_errors(seed, missing=missing)
     table, raw = filled(recording, errors, blocks), as_frame(recording, errors)

@@ -29,7 +29,7 @@ def test_the_root_comes_back_in_its_place() -> None:
 
 
 @given(st.integers(0, 4), st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_taking_the_root_out_and_in_keeps_the_pose(root: int, seed: int) -> None:
     names = ("a", "b", "c", "d", "e")
     skeleton = Skeleton("five", names, (), root=names[root])

@@ -62,7 +62,7 @@ def naive_consistency(batch: dict[str, Tensor], target: str) -> float:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4), st.sampled_from(TARGETS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_losses_are_what_their_formulas_say(seed: int, frames: int, views: int, target: str) -> None:
     batch = a_batch(seed, frames, views)
     found = computed(batch, target)

@@ -81,7 +81,7 @@ def test_one_optimiser_serves_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @given(st.integers(1, 300), st.integers(1, 64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_epoch_visits_every_frame_once(frames: int, batch_frames: int) -> None:
     number = -(-frames // batch_frames)
     batches = _batches(frames, batch_frames, torch.Generator().manual_seed(0))
@@ -93,7 +93,7 @@ def test_an_epoch_visits_every_frame_once(frames: int, batch_frames: int) -> Non
 
 
 @given(st.integers(2, 300), st.integers(3, 64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_batch_is_a_single_frame(frames: int, batch_frames: int) -> None:
     epoch = islice(_batches(frames, batch_frames, torch.Generator().manual_seed(0)), -(-frames // batch_frames))
     assert min(map(len, epoch)) >= 2

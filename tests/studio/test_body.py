@@ -68,7 +68,7 @@ def girdle(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_sampled_people_are_plausible(seed: int) -> None:
     body = sample_body(np.random.default_rng(seed))
     assert 1.5 <= body.stature <= 1.95
@@ -90,7 +90,7 @@ def test_people_differ_and_a_seed_is_a_person() -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_bones_keep_their_length(seed: int) -> None:
     body = sample_body(np.random.default_rng(seed))
     joints = random_pose(seed, body)
@@ -155,7 +155,7 @@ def test_trunk_signs() -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_left_is_left_of_where_the_person_faces(seed: int) -> None:
     rng = np.random.default_rng(seed)
     heading = rng.uniform(-720, 720, 20)
@@ -170,7 +170,7 @@ def test_left_is_left_of_where_the_person_faces(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_mirrored_angles_give_the_mirrored_pose(seed: int) -> None:
     angles = random_angles(seed)
     swapped = {
@@ -186,7 +186,7 @@ def test_mirrored_angles_give_the_mirrored_pose(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_knees_bend_backwards_and_elbows_forwards(seed: int) -> None:
     body = sample_body(np.random.default_rng(seed))
     upright = dict.fromkeys(("pelvis_pitch", "pelvis_roll", "spine_bend", "spine_side", "spine_twist"), 0.0)
@@ -220,7 +220,7 @@ def test_absurd_angles_stay_within_the_limits(size: float, sign: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_upper_arms_never_pass_the_vertical(seed: int) -> None:
     upright = dict.fromkeys(("pelvis_pitch", "pelvis_roll", "spine_bend", "spine_side", "spine_twist"), 0.0)
     joints = random_pose(seed, EXACT, **upright)
@@ -249,7 +249,7 @@ def test_clamp_is_smooth_and_never_speeds_up(angle: float, name: str) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_standing_on_given_ankles(seed: int) -> None:
     rng = np.random.default_rng(seed)
     body = sample_body(rng)

@@ -150,7 +150,7 @@ def test_what_is_not_in_the_image_is_missing() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_seed_is_a_detection(seed: int, frames: int) -> None:
     pixels = np.random.default_rng(seed).uniform(-100, 900, (frames, 2, 25, 2))
     once, again = (detect(pixels, SIZE, BODY25B, FPS, DetectorModel(), np.random.default_rng(seed)) for _ in range(2))
