@@ -20,7 +20,7 @@ help: ## List the targets
 	$(PIP) -e ".[workflow,dev]"
 	touch $@
 
-run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated), about 3 minutes
+run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); 3 minutes after set-up
 	snakemake --cores all
 
 test: .venv/dev.installed ## Set up and run the tests

@@ -42,19 +42,40 @@ class Stage:
 
 
 class Memory:
-    """What the bridge saw last: the hash of dvc.lock, and the stages that are not certified yet."""
+    """What the bridge knows from before.
+
+    Attributes
+    ----------
+    lock
+        Hash of dvc.lock when last looked at.
+    uncertified
+        Stages that were not up to date then: to look at again.
+    pending
+        Stages that a run of Snakemake has begun and not committed, because it still runs or was killed.
+    inputs
+        `hash_of_inputs` when that run began.
+    """
 
     def __init__(self) -> None:
         try:
             content = json.loads(MEMORY.read_text())
-            self.lock, self.uncertified = content["lock"], set(content["uncertified"])
+            self.lock, self.inputs = content["lock"], content["inputs"]
+            self.uncertified, self.pending = set(content["uncertified"]), set(content["pending"])
         except (OSError, ValueError, KeyError, TypeError):
-            self.lock, self.uncertified = None, set()
+            self.lock, self.inputs = None, ""
+            self.uncertified, self.pending = set(), set()
 
-    @staticmethod
-    def write(uncertified: set[str]) -> None:
+    def write(self) -> None:
         MEMORY.parent.mkdir(exist_ok=True)
-        MEMORY.write_text(json.dumps({"lock": _hash_of_lock(), "uncertified": sorted(uncertified)}))
+        content = {
+            "lock": _hash_of_lock(),
+            "inputs": self.inputs,
+            "uncertified": sorted(self.uncertified),
+            "pending": sorted(self.pending),
+        }
+        temporary = MEMORY.with_suffix(".part")
+        temporary.write_text(json.dumps(content))
+        temporary.replace(MEMORY)
 
 
 def _hash_of_lock() -> str:
@@ -83,63 +104,112 @@ def _in_git() -> bool:
 
 
 def adopt() -> None:
-    """Take over from DVC what is up to date. Called when the main process has read the rules' settings."""
+    """Take over from DVC what is up to date. Called when the main process reads the rules.
+
+    Raises
+    ------
+    RuntimeError
+        If that is needed and DVC cannot tell: without it Snakemake would run, or leave out, the wrong steps.
+    """
     if "DVC_STAGE" in os.environ:
         MEMORY.unlink(missing_ok=True)  # DVC is running things: look again next time
         _tell_of_uncommitted_raw_data()
-    if not is_on() or not LOCK.exists():
+    if not is_on():
         return
     memory = Memory()
     same_lock = memory.lock == _hash_of_lock()
     interrupted = _holds_files(Path(".snakemake/incomplete"))
-    if same_lock and not memory.uncertified and not interrupted:
+    if not memory.pending and (not LOCK.exists() or (same_lock and not memory.uncertified and not interrupted)):
         return
     if _holds_files(Path(".snakemake/locks")):
         say("another snakemake runs here, or one was killed (then: snakemake --unlock); nothing adopted")
         return
     stages = _stages()
+    if same_lock:
+        _finish_cut_off_run(memory, stages)
+    if LOCK.exists():
+        _adopt_from_lock(memory, stages, same_lock=memory.lock == _hash_of_lock(), interrupted=interrupted)
+
+
+def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
+    """Commit what a run made that was killed before its end, or forget it if settings or code changed since."""
+    pending = memory.pending & set(stages)
+    if not pending:
+        return
+    outputs = {output for name in pending for output in stages[name].outputs}
+    if memory.inputs != hash_of_inputs():
+        _mark_stale(outputs)
+        memory.pending.clear()
+    elif _nothing_to_do(outputs):
+        _commit(pending, stages, memory)
+    else:
+        return  # the run that starts now goes on with them, and commits them
+    memory.lock = _hash_of_lock()
+    memory.write()
+
+
+def _adopt_from_lock(memory: Memory, stages: dict[str, Stage], same_lock: bool, interrupted: bool) -> None:
+    if same_lock and not memory.uncertified and not interrupted:
+        return
     status = _status()
-    if status is None:
-        return
-    dirty = set(stages) & status
     clean = {name for name, stage in stages.items() if not ({name} | stage.ancestors) & status}
-    if same_lock and not interrupted:
-        clean &= memory.uncertified  # with the lock unchanged, only ever upgrade
-    if clean and not _certify({output for name in clean for output in stages[name].outputs}):
-        return
+    certified = clean & memory.uncertified if same_lock and not interrupted else clean  # only ever upgrade
+    if certified:
+        _certify({output for name in certified for output in stages[name].outputs})
     if not same_lock:
-        _mark_stale({output for name in dirty for output in stages[name].outputs if Path(output).exists()})
-    if clean or not same_lock:
-        stale = f"; to be made: {', '.join(sorted(dirty))}" if dirty else ""
-        say(f"{len(clean)} of {len(stages)} stages taken over from dvc.lock{stale}")
-    Memory.write((memory.uncertified if same_lock else set(stages)) - clean)
+        _mark_stale({output for name in set(stages) - clean for output in stages[name].outputs})
+        memory.uncertified, memory.pending = set(stages), set()
+    if certified or not same_lock:
+        dirty = sorted(set(stages) & status)
+        stale = f"; to be made: {', '.join(dirty)}" if dirty else ""
+        say(f"{len(certified)} of {len(stages)} stages taken over from dvc.lock{stale}")
+    memory.uncertified -= certified
+    memory.write()
 
 
-def start() -> None:
-    """Note that results are not committed yet: until `commit` says otherwise, ask DVC again at the next start."""
-    if is_on() and LOCK.exists():
-        Memory.write(set(_stages()))
+def start(workflow: Any, inputs_at_start: str) -> None:
+    """Note which stages are about to be made: until `commit` says otherwise, their results are not committed."""
+    if not is_on():
+        return
+    memory = Memory()
+    to_make = {str(file) for job in workflow.dag.jobs if workflow.dag.needrun(job) for file in job.output}
+    memory.pending |= {name for name, stage in _stages().items() if stage.outputs & to_make}
+    memory.inputs = inputs_at_start
+    memory.write()
 
 
 def commit(workflow: Any, inputs_at_start: str) -> None:
-    """Record in dvc.lock what this run of Snakemake made."""
+    """Record in dvc.lock what this run of Snakemake made, or an earlier one that was cut off; nothing else."""
     if not is_on():
         return
+    dag, memory, stages = workflow.dag, Memory(), _stages()
+    finished = {str(file) for job in dag.jobs if dag.finished(job) for file in job.output}
+    up_to_date = finished | {str(file) for job in dag.jobs if not dag.needrun(job) for file in job.output}
+    complete = {name for name in memory.pending & set(stages) if stages[name].outputs <= up_to_date}
     if hash_of_inputs() != inputs_at_start:
-        say("params.yaml, a data set's file or src/ changed during the run: not committed; run snakemake again")
+        _mark_stale({output for name in complete for output in stages[name].outputs})
+        say("settings, code or rules were edited during the run: what it made is not committed, but made again")
         return
-    dag = workflow.dag
-    made = {str(file) for job in dag.jobs if dag.finished(job) or not dag.needrun(job) for file in job.output}
-    stages = _stages()
-    complete = {name for name, stage in stages.items() if stage.outputs <= made}
-    if not complete:
-        return
-    result = _run("dvc", "commit", "--force", "--quiet", *sorted(complete))
+    changed = {path.removesuffix(".dvc") for path in changed_raw_data()}
+    if changed:
+        first = {f"ingest@{Path(path).name}" for path in changed}
+        tainted = {name for name in complete if ({name} | stages[name].ancestors) & first}
+        _mark_stale({output for name in tainted for output in stages[name].outputs})
+        say(f"raw data changed during the run: {' '.join(sorted(changed))}; what was made of them is not committed")
+        complete -= tainted
+    if complete:
+        _commit(complete, stages, memory)
+
+
+def _commit(names: set[str], stages: dict[str, Stage], memory: Memory) -> None:
+    result = _run("dvc", "commit", "--force", "--quiet", *sorted(names))
     if result.returncode:
-        say(f"dvc commit failed, dvc.lock is not up to date: {result.stderr.strip()[-500:]}")
+        say(f"dvc commit failed, tried again at the next start: {result.stderr.strip()[-500:]}")
         return
-    say(f"dvc.lock is up to date with {len(complete)} of {len(stages)} stages")
-    Memory.write(Memory().uncertified - complete)
+    say(f"{len(names)} of {len(stages)} stages recorded in dvc.lock")
+    memory.pending -= names
+    memory.uncertified -= names
+    memory.write()
 
 
 def changed_raw_data() -> list[str]:
@@ -148,7 +218,7 @@ def changed_raw_data() -> list[str]:
     if not is_on() or not tracked:
         return []
     status = _status(*tracked)
-    return [file.removesuffix(".dvc") for file in tracked if file in (status or ())]
+    return [file.removesuffix(".dvc") for file in tracked if file in status]
 
 
 def refuse_changed_raw_data() -> None:
@@ -164,7 +234,7 @@ def refuse_changed_raw_data() -> None:
         paths = " ".join(changed)
         raise RuntimeError(
             f"raw data changed since `dvc add`: {paths}. If it is meant to, accept it with `dvc add {paths}`; "
-            f"if not, restore it with `dvc checkout {paths}`. Then run again."
+            f"if not, restore it with `dvc checkout --force {paths}`. Then run again."
         )
 
 
@@ -176,13 +246,14 @@ def _tell_of_uncommitted_raw_data() -> None:
 
 
 def hash_of_inputs() -> str:
-    """Hash settings and code, to see whether somebody edits them during a run."""
-    files = [
-        Path("params.yaml"),
-        *sorted(Path("workflow/datasets").glob("*.yaml")),
-        *sorted(Path("src").rglob("*.py")),
-    ]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    """Hash settings, code and rules, to see whether somebody edits them during a run."""
+    folders = ("src", "workflow")
+    files = [file for folder in folders for file in Path(folder).rglob("*") if "__pycache__" not in file.parts]
+    digest = hashlib.sha256()
+    for file in (Path("params.yaml"), Path("dvc.yaml"), *sorted(files)):
+        if file.is_file():
+            digest.update(f"{file.as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _stages() -> dict[str, Stage]:
@@ -201,27 +272,34 @@ def _stages() -> dict[str, Stage]:
         }
 
 
-def _status(*targets: str) -> set[str] | None:
-    """Names of the stages and ``.dvc`` files that DVC finds changed; None if it cannot tell."""
+def _status(*targets: str) -> set[str]:
+    """Names of the stages and ``.dvc`` files that DVC finds changed."""
     result = _run("dvc", "status", "--json", *targets)
     if result.returncode:
-        say(f"dvc status failed, nothing adopted: {result.stderr.strip()[-500:]}")
-        return None
+        raise RuntimeError(
+            f"dvc status failed: {result.stderr.strip()[-500:]}\nWithout it snakemake cannot know what is "
+            "up to date. If another dvc command runs, try again when it has ended."
+        )
     return set(json.loads(result.stdout or "{}"))
 
 
-def _certify(outputs: set[str]) -> bool:
+def _nothing_to_do(outputs: set[str]) -> bool:
+    result = _run("snakemake", "-n", "--cores", "1", "--", *sorted(outputs))
+    return result.returncode == 0 and "Nothing to be done" in result.stdout + result.stderr
+
+
+def _certify(outputs: set[str]) -> None:
     result = _run("snakemake", "--touch", "--forceall", "--cores", "1", "--quiet", "all", "--", *sorted(outputs))
     if result.returncode:
-        say(f"taking over from dvc.lock failed: {(result.stderr or result.stdout).strip()[-500:]}")
-    return result.returncode == 0
+        raise RuntimeError(f"taking over from dvc.lock failed: {(result.stderr or result.stdout).strip()[-500:]}")
 
 
 def _mark_stale(outputs: set[str]) -> None:
     """Make Snakemake forget files and take them for older than all their inputs."""
-    if outputs:
-        _run("snakemake", "--cleanup-metadata", *sorted(outputs))
-        for output in outputs:
+    existing = sorted(output for output in outputs if Path(output).exists())
+    if existing:
+        _run("snakemake", "--nolock", "--cleanup-metadata", *existing)
+        for output in existing:
             os.utime(output, (1, 1))
 
 

@@ -237,7 +237,7 @@ def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
         If the file is missing, damaged, of another kind, or lacks a variable or an axis of the schema.
     """
     if not path.exists():
-        raise InputError(f"{path}: not there; run the stage that makes it first (snakemake {path})")
+        raise InputError(f"{path}: not there; run the stage that makes it first (snakemake --cores all {path})")
     try:
         groups = xr.open_groups(path, engine="h5netcdf", decode_times=False)
     except (OSError, ValueError, KeyError) as error:

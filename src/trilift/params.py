@@ -1,5 +1,6 @@
 """Reading ``params.yaml`` and the files of data sets; unknown keys are errors."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -8,6 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trilift.errors import InputError
+
+log = logging.getLogger(__name__)
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 _TOP_LEVEL = {"datasets", "seed", *STAGES}
@@ -75,6 +78,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there; run in the project's folder, or name it with --project") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     try:
@@ -96,6 +101,8 @@ def load(path: Path, stage: str, model: type[Model]) -> Model:
     """Read one stage's section of ``params.yaml``."""
     content = read_yaml(path)
     _check_names(content, _TOP_LEVEL, path)
+    if stage not in content:
+        log.warning("%s: no section %s, so its defaults are used", path, stage)
     return parse(model, content.get(stage), f"{path}, section {stage}")
 
 
@@ -105,6 +112,16 @@ def load_seed(path: Path) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InputError(f"{path}: seed must be a whole number from 0 on, but it is {seed!r}")
     return seed
+
+
+def load_datasets(path: Path) -> list[str]:
+    """Read the names of the data sets of ``params.yaml``."""
+    content = read_yaml(path)
+    _check_names(content, _TOP_LEVEL, path)
+    names = content.get("datasets")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: datasets must be a list of names, one per line after `- `, but it is {names!r}")
+    return names
 
 
 def load_dataset(path: Path, section: str, model: type[Model]) -> Model:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
-from trilift.geometry.cameras import project, to_normalised, world_to_camera
+from trilift.geometry.cameras import Cameras, project, to_normalised, world_to_camera
 from trilift.geometry.triangulation import reprojection_error, triangulate
 
 VIEWS = 4
@@ -172,3 +172,12 @@ def test_the_reprojection_error_is_nan_where_the_point_or_the_detection_is_missi
     missing[0, :, 1] = missing[2, 3, 4] = True
     assert (error.isnan() == missing).all()
     assert error[~missing].max() < 1e-9
+
+
+def test_rays_that_only_meet_behind_the_cameras_give_no_point():
+    eye, zeros = torch.eye(3, dtype=torch.float64), torch.zeros(2, 5, dtype=torch.float64)
+    t = torch.tensor([[0.0, 0, 0], [-1, 0, 0]], dtype=torch.float64)  # the second camera 1 m to the right
+    cameras = Cameras(eye.expand(2, 3, 3), zeros, eye.expand(2, 3, 3), t)
+    diverging = torch.tensor([[[[-0.1, 0.0]], [[0.1, 0.0]]]], dtype=torch.float64)
+    assert triangulate(cameras, diverging, torch.ones(1, 2, 1))[0].isnan().all()
+    assert triangulate(cameras, -diverging, torch.ones(1, 2, 1))[0].isfinite().all()

@@ -164,7 +164,7 @@ def test_missing_keypoints_have_no_confidence_and_the_unsure_no_place(npz):
     views[0][3, 5, 0] = np.nan
     views[1][4, 6, 2] = 0
     views[2][5, 7, 2] = np.nan
-    views[2][6, 8, 2] = 1.5
+    views[2][6, 8, 2] = 1.04
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Walk": views}})
     (capture,) = ingested(npz)[0].values()
     keypoints, confidence = capture["keypoints_2d"].values, capture["confidence"].values
@@ -173,6 +173,32 @@ def test_missing_keypoints_have_no_confidence_and_the_unsure_no_place(npz):
         assert confidence[place] == 0
     assert np.isnan(keypoints).any(-1).sum() == 3
     assert confidence[6, 2, 8] == 1
+
+
+def test_confidences_in_percent_are_refused(npz):
+    views = npz_views()
+    views[1][..., 2] *= 100
+    write_detections(npz.layout.raw / "detections.npz", {"S1": {"Walk": views}})
+    assert "they must lie between 0 and 1" in refusal(npz)
+
+
+def test_a_frame_without_a_file_is_missing_in_its_view_alone(openpose):
+    complete = ingested(openpose)[0]["tiny"]["keypoints_2d"].values
+    next((openpose.layout.raw / "pose/cam2_json").glob("*0003.json")).unlink()
+    keypoints = ingested(openpose)[0]["tiny"]["keypoints_2d"].values
+    assert np.isnan(keypoints[3, 1]).all()
+    others = np.ones(complete.shape[:2], bool)
+    others[3, 1] = False
+    np.testing.assert_array_equal(keypoints[others], complete[others])
+
+
+def test_views_that_start_at_another_frame_number_keep_the_clock(openpose):
+    for name in ("0000", "0001"):
+        next((openpose.layout.raw / "pose/cam2_json").glob(f"*{name}.json")).unlink()
+    code, printed = openpose.run("ingest")
+    assert code == 0
+    assert "start at different frame numbers" in printed
+    assert np.isnan(ingested(openpose)[0]["tiny"]["keypoints_2d"][:2, 1]).all()
 
 
 def test_views_are_matched_to_cameras_by_plain_names(openpose):

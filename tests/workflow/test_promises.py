@@ -1,10 +1,12 @@
 """What Snakemake and DVC promise together, tried on the real engines."""
 
+import json
 import os
 import shutil
 import time
 
 import pytest
+import yaml
 
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 
@@ -169,6 +171,16 @@ def test_snakemake_refuses_changed_raw_data_until_their_owner_accepts_them(own_r
 
 
 @takes_long
+def test_raw_data_changed_during_a_run_are_not_committed(own_recording, tmp_path):
+    project = own_recording.copy(tmp_path / "project")
+    project.set("triangulate.min_confidence", 0.1)
+    edit_during(project, "triangulate", "change_raw_data")
+    output = project.snakemake()
+    assert "raw data changed during the run" in output
+    assert project.changed() >= {"data/raw/mine.dvc", "triangulate"}
+
+
+@takes_long
 def test_dvc_repro_says_that_raw_data_changed_and_reruns_all_that_follows(own_recording, tmp_path):
     project = own_recording.copy(tmp_path / "project")
     change_one_byte(project)
@@ -181,6 +193,59 @@ def test_dvc_repro_says_that_raw_data_changed_and_reruns_all_that_follows(own_re
     assert project.changed() == set()
 
 
+def edit_during(project, stage, what):
+    """Have the rule of a stage edit the project while it runs, as a person might."""
+    edits = {
+        "change_raw_data": "echo ' ' >> data/raw/mine/pose/cam1_json/cam1.0003.json",
+        "edit_settings": "sed -i 's/^seed: 0/seed: 1/' params.yaml",
+    }
+    rule = project.path / f"workflow/rules/{stage}.smk"
+    rule.write_text(rule.read_text().replace('"python -m', f'"{edits[what]}; python -m'))
+
+
+def test_what_was_made_while_settings_were_edited_is_made_again(project):
+    edit_during(project, "plot", "edit_settings")
+    project.set("plot.examples", 1)
+    assert "edited during the run" in project.snakemake()
+    assert "plot" in project.changed()
+    project.set("seed", 0)
+    assert project.jobs() == {"plot"}
+
+
+def test_a_run_does_not_commit_what_it_did_not_make(project):
+    with (project.path / "results/demo/main/per_recording.csv").open("a") as file:
+        file.write("damaged\n")
+    project.set("plot.examples", 1)
+    project.snakemake()
+    assert project.changed() == {"evaluate"}
+
+
+@takes_long
+def test_what_follows_a_stage_that_was_dirty_at_a_checkout_is_made_again(project):
+    project.set("train.steps", 4)
+    project.snakemake()
+    project.commit()
+    project.run("git", "checkout", "-q", "HEAD~1")
+    project.run("dvc", "checkout")
+    project.set("train.steps", 4)
+    project.snakemake("results/demo/main/lifter.safetensors")
+    assert project.jobs() == {"evaluate", "plot"}
+
+
+def test_a_run_killed_before_its_commit_is_committed_by_the_next(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    memory = project.path / ".snakemake/trilift_bridge.json"
+    before = project.hashes()
+    content = json.loads(memory.read_text())
+    content["pending"] = list(yaml.safe_load((project.path / "dvc.lock").read_text())["stages"])
+    content["lock"] = ""
+    memory.write_text(json.dumps(content))
+    (project.path / "dvc.lock").unlink()
+    assert "Nothing to be done" in project.snakemake()
+    assert project.changed() == set()
+    assert project.hashes() == before
+
+
 def test_without_dvc_and_git_snakemake_runs_alone_and_says_so(project):
     shutil.rmtree(project.path / ".git")
     shutil.rmtree(project.path / ".dvc")
@@ -188,6 +253,14 @@ def test_without_dvc_and_git_snakemake_runs_alone_and_says_so(project):
     output = project.snakemake()
     assert output.count("[dvc] off") == 1
     assert project.jobs() == set()
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_removed(project):
+    project.set("plot.exmaples", 1)
+    refused = project.snakemake(check=False)
+    assert "section plot" in refused
+    assert "exmaples: unknown setting" in refused
+    assert (project.path / "results/demo/main/figures/poses.png").exists()
 
 
 def test_config_on_the_command_line_is_refused(project):

@@ -1,5 +1,6 @@
 """What the rules share: settings and code files as inputs."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -14,8 +15,14 @@ from trilift.formats.registry import Source
 if config:
     raise WorkflowError("settings are in params.yaml: edit them there (--config is unknown to DVC)")
 
-SETTINGS = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
-DATASETS = SETTINGS["datasets"]
+try:
+    SETTINGS = params.read_yaml(Path("params.yaml"))
+    DATASETS = params.load_datasets(Path("params.yaml"))
+    for dataset in DATASETS:
+        params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+THREADS_OF_TRAINING = (SETTINGS.get("train") or {}).get("threads", 2)
 DVC_STAGES = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
 
 
@@ -32,7 +39,8 @@ def dataset_section(section):
     """The same for a section of a data set's file."""
 
     def of_wildcards(wildcards):
-        content = yaml.safe_load(Path(f"workflow/datasets/{wildcards.dataset}.yaml").read_text("utf-8"))
+        source(wildcards.dataset)  # a message, if there is no such data set
+        content = params.read_yaml(Path(f"workflow/datasets/{wildcards.dataset}.yaml"))
         return json.dumps(content.get(section), sort_keys=True)
 
     return of_wildcards
@@ -58,3 +66,13 @@ def raw_files(wildcards):
 def raw_folders(wildcards):
     """A digest of the folders that ingest reads of data/raw: Snakemake does not look into folders."""
     return source(wildcards.dataset).digest(Path("data/raw") / wildcards.dataset)
+
+
+def check_settings(stages):
+    """Refuse wrong settings before Snakemake removes the outputs of the stages that are to run."""
+    for stage in stages:
+        code_of_stage = importlib.import_module(f"trilift.stages.{stage}")
+        try:
+            params.load(Path("params.yaml"), stage, code_of_stage.Settings)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None

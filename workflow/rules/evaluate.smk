@@ -13,7 +13,7 @@ rule evaluate:
         predictions="results/{dataset}/main/predictions.nc",
     log:
         "logs/{dataset}/evaluate.log",
-    threads: SETTINGS["train"]["threads"]
+    threads: THREADS_OF_TRAINING
     params:
         settings=settings("evaluate"),
         split=dataset_section("split"),

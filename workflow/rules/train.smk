@@ -9,7 +9,7 @@ rule train:
         history="results/{dataset}/main/history.csv",
     log:
         "logs/{dataset}/train.log",
-    threads: SETTINGS["train"]["threads"]
+    threads: THREADS_OF_TRAINING
     resources:
         gpu=1,
     params:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, project
+from trilift.geometry.cameras import Cameras, project, world_to_camera
 
 # Upper triangle of a symmetric 4x4 matrix, row by row.
 _ROWS = (0, 0, 0, 0, 1, 1, 1, 2, 2, 3)
@@ -25,7 +25,8 @@ def triangulate(cameras: Cameras, points: Tensor, weights: Tensor) -> tuple[Tens
     Returns
     -------
     points : Tensor
-        (frame, keypoint, 3) float64, metres, world frame. NaN where fewer than two views count.
+        (frame, keypoint, 3) float64, metres, world frame. NaN where fewer than two views count, and where the
+        views only meet behind a camera.
     views_used : Tensor
         (frame, keypoint) int8.
 
@@ -62,7 +63,9 @@ def triangulate(cameras: Cameras, points: Tensor, weights: Tensor) -> tuple[Tens
     normal = moments.permute(0, 2, 1, 3).reshape(frames * keypoints, views * 4) @ forms.reshape(views * 4, 10)
     solution = _solve(normal).reshape(frames, keypoints, 3)
     views_used = counts.sum(1)
-    return torch.where((views_used >= 2).unsqueeze(-1), solution, torch.nan), views_used.to(torch.int8)
+    behind = (world_to_camera(cameras, solution)[..., 2] <= 0) & counts  # (F, V, J)
+    found = (views_used >= 2) & ~behind.any(1)
+    return torch.where(found.unsqueeze(-1), solution, torch.nan), views_used.to(torch.int8)
 
 
 def _solve(normal: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ class _CaptureEvaluation:
         recording = recording[picked]
         (labels,) = captures.load_frames(self.labels, frames, "joints_3d")
         labels_world = self._tensor(labels[picked])
-        # All are measured on the same poses: those that the lifter could predict.
+        # Only on poses that the lifter could predict, as for the mean pose. Joints without a label stay out of
+        # the label's own mean, so that with few views it is one over easier joints.
         triangulated = self._root_relative_in_views(labels_world)
         triangulated = torch.where(predicted.isfinite(), triangulated, torch.nan)
 

@@ -229,6 +229,10 @@ def _stack_views(views: list[DetectedView], length: int, layout: Layout, name: s
         ],
         1,
     )
+    if np.nanmax(confidence, initial=0) > 1.05:  # detectors exceed 1 a little
+        raise InputError(
+            f"{layout.raw}, '{name}': confidences up to {np.nanmax(confidence):g}; they must lie between 0 and 1"
+        )
     missing = np.isnan(keypoints).any(-1) | ~(confidence > 0)
     keypoints[missing] = np.nan
     return keypoints, np.where(missing, 0, confidence.clip(max=1)).astype(np.float32)
