@@ -103,7 +103,7 @@ def test_errors_without_a_reference_are_called_agreement() -> None:
     (axes,) = error_per_joint(make_table("other_views_reprojection_px"), NOTE).axes
     assert axes.get_ylabel() == "distance in the other views (px)"
     assert "not accuracy" in axes.get_title()
-    assert [len(bars) for bars in axes.containers] == [17] * 3
+    assert [len(bars) for bars in axes.containers] == [16] * 3
 
 
 def test_bars_are_told_apart_by_the_legend() -> None:
