@@ -141,7 +141,9 @@ class Project:
         return [file for file in data.rglob("*") if file.is_file() and data / "raw" not in file.parents]
 
 
-def make_project(folder: Path, dataset: str = OPENPOSE_DATA_SET, params: str = "{}") -> Project:
+def make_project(
+    folder: Path, dataset: str = OPENPOSE_DATA_SET, params: str = "{ingest: {}, triangulate: {}}"
+) -> Project:
     """Write the settings of a project with the data set ``tiny`` and an empty raw folder."""
     layout = Layout("tiny", folder)
     layout.raw.mkdir(parents=True)

@@ -149,3 +149,9 @@ def test_yaml_1_1_and_1_2_read_the_settings_the_same():
 
 def test_the_settings_of_the_project_have_a_section_per_stage():
     assert set(STAGES) <= set(read_yaml(ROOT / "params.yaml"))
+
+
+def test_a_section_that_is_not_there_is_named_and_its_defaults_are_used(tmp_path, caplog):
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    load(tmp_path / "params.yaml", "plot", StrictModel)
+    assert "no section plot, so its defaults are used" in caplog.text

@@ -28,6 +28,9 @@ REPOSITORY = Path(__file__).parents[2]
 PARAMS: dict[str, Any] = {
     "seed": 0,
     "simulate": {"seconds": 0.6},
+    "ingest": {},
+    "triangulate": {},
+    "evaluate": {},
     "train": {
         "network": {"width": 16, "latent": 16, "blocks": 1, "dropout": 0.1},
         "steps": 20,
