@@ -86,16 +86,16 @@ def _load_samples(
     for frames in captures.blocks(capture.sizes["frame"]):
         pixels, confidence = captures.load_frames(capture, frames, "keypoints_2d", "confidence")
         (joints_3d,) = captures.load_frames(pseudo_labels, frames, "joints_3d")
+        picked = chosen[frames] & np.isfinite(joints_3d[:, TRAINING_SKELETON.root_index]).all(-1)
         points, scores = normalised_joints(
-            torch.as_tensor(pixels).double(), torch.as_tensor(confidence), cameras, mapping
+            torch.as_tensor(pixels[picked]).double(), torch.as_tensor(confidence[picked]), cameras, mapping
         )
         seen = points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1)  # (F, V)
-        labelled = np.isfinite(joints_3d[:, TRAINING_SKELETON.root_index]).all(-1)
-        kept = torch.as_tensor(chosen[frames] & labelled) & seen.any(1)
+        kept = seen.any(1)
         rows.append(features(points[kept], scores[kept], TRAINING_SKELETON).float())
         visible.append(seen[kept])
-        labels.append(root_relative(torch.as_tensor(joints_3d)[kept], TRAINING_SKELETON))
-        validation.append(torch.as_tensor(held_out[frames])[kept])
+        labels.append(root_relative(torch.as_tensor(joints_3d[picked])[kept], TRAINING_SKELETON))
+        validation.append(torch.as_tensor(held_out[frames][picked])[kept])
     only_capture = torch.zeros(sum(len(part) for part in rows), dtype=torch.int64)
     samples = Samples(torch.cat(rows), torch.cat(visible), torch.cat(labels), cameras.R.float()[None], only_capture)
     return samples, torch.cat(validation)
