@@ -58,10 +58,16 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "joints_3d": Variable(
             ("frame", "joint", "space"), "f4", "m", "the same in the training skeleton, derived in 3D"
         ),
+        "covariance": Variable(
+            ("frame", "keypoint", "entry"), "f4", "m2", "of keypoints_3d, as far as their own frame tells"
+        ),
         "reprojection_error": Variable(
             ("frame", "view", "keypoint"), "f4", "px", "distance of the reprojection from the detection"
         ),
-        "views_used": Variable(("frame", "keypoint"), "i1", "1", "number of views triangulated from"),
+        "inlier": Variable(("frame", "view", "keypoint"), "i1", "1", "1 where the detection was used"),
+        "views_used": Variable(("frame", "keypoint"), "i1", "1", "number of detections used"),
+        "swapped": Variable(("frame", "view"), "i1", "1", "1 where left and right were exchanged before use"),
+        "filled": Variable(("frame", "keypoint"), "i1", "1", "1 where the keypoint follows from others, not views"),
     },
     "predictions": {
         "joints_3d": Variable(
@@ -78,6 +84,7 @@ _LABELS = {
     "space": {2: ["x", "y"], 3: ["x", "y", "z"]},
     "side": {2: ["width", "height"]},
     "coefficient": {5: ["k1", "k2", "p1", "p2", "k3"]},
+    "entry": {6: ["xx", "xy", "xz", "yy", "yz", "zz"]},
     "joint": {len(TRAINING_SKELETON): list(TRAINING_SKELETON.keypoints)},
 }
 
@@ -163,6 +170,7 @@ class Writer:
             "column": 3,
             "side": 2,
             "coefficient": 5,
+            "entry": 6,
             "space": 2 if self._kind == "captures" else 3,
         }
         schema = SCHEMAS[self._kind]

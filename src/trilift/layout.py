@@ -52,5 +52,9 @@ class Layout:
         return self.project / "data" / "pseudo_labels" / f"{self.dataset}.nc"
 
     @property
+    def recap(self) -> Path:
+        return self.project / "results" / self.dataset / "pseudo_labels"
+
+    @property
     def results(self) -> Path:
         return self.project / "results" / self.dataset / self.run

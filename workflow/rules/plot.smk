@@ -3,12 +3,20 @@ rule plot:
         captures=rules.ingest.output.captures,
         references=rules.ingest.output.references,
         pseudo_labels=rules.triangulate.output.pseudo_labels,
+        views=rules.triangulate.output.views,
+        keypoints=rules.triangulate.output.keypoints,
+        bones=rules.triangulate.output.bones,
         history=rules.train.output.history,
         metrics=rules.evaluate.output.metrics,
         per_joint=rules.evaluate.output.per_joint,
         predictions=rules.evaluate.output.predictions,
         code=code("plot"),
     output:
+        quality=report(
+            "results/{dataset}/main/figures/pseudo_labels.png",
+            caption="../report/pseudo_labels.rst",
+            category="{dataset}",
+        ),
         training=report(
             "results/{dataset}/main/figures/training.png",
             caption="../report/training.rst",

@@ -4,6 +4,10 @@ rule triangulate:
         code=code("triangulate"),
     output:
         pseudo_labels="data/pseudo_labels/{dataset}.nc",
+        views="results/{dataset}/pseudo_labels/views.csv",
+        keypoints="results/{dataset}/pseudo_labels/keypoints.csv",
+        bones="results/{dataset}/pseudo_labels/bones.csv",
+        recordings="results/{dataset}/pseudo_labels/recordings.csv",
     log:
         "logs/{dataset}/triangulate.log",
     params:

@@ -93,16 +93,37 @@ def distort(points: Tensor, distortion: Tensor) -> Tensor:
     -----
     The model is OpenCV's (documentation of ``calib3d``, "Detailed Description").
     """
-    k1, k2, p1, p2, k3 = distortion[:, None].unbind(-1)
     x, y = points.unbind(-1)
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    return torch.stack(
-        [
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-        ],
-        -1,
+    return torch.stack(distort_with_slopes(x, y, distortion[:, None].unbind(-1))[:2], -1)
+
+
+def distort_with_slopes(x: Tensor, y: Tensor, coefficients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Apply lens distortion to normalised coordinates and give its derivatives.
+
+    Parameters
+    ----------
+    x, y
+        Coordinates at depth 1, of any shape.
+    coefficients
+        k1 k2 p1 p2 k3, each broadcasting against the coordinates.
+
+    Returns
+    -------
+    tuple of Tensor
+        The distorted x and y, and the derivatives dx/dx, dx/dy (= dy/dx) and dy/dy.
+    """
+    k1, k2, p1, p2, k3 = coefficients
+    xx, yy, xy = x * x, y * y, x * y
+    r2 = xx + yy
+    radial = 1 + r2 * torch.addcmul(k1, r2, torch.addcmul(k2, r2, k3))
+    slope = 2 * torch.addcmul(k1, r2, torch.addcmul(2 * k2, r2, 3 * k3))  # derivative of `radial` by x over x
+    p1x, p1y, p2x, p2y = 2 * p1 * x, 2 * p1 * y, 2 * p2 * x, 2 * p2 * y
+    return (
+        torch.addcmul(torch.addcmul(p1y * x, x, radial), p2, r2 + 2 * xx),
+        torch.addcmul(torch.addcmul(p2x * y, y, radial), p1, r2 + 2 * yy),
+        torch.addcmul(radial, slope, xx) + p1y + 3 * p2x,
+        torch.addcmul(p1x, slope, xy) + p2y,
+        torch.addcmul(radial, slope, yy) + 3 * p1y + p2x,
     )
 
 
@@ -116,8 +137,100 @@ def _squared_radius_of_fold(distortion: Tensor) -> Tensor:
     return 1 / torch.where(inverse.imag.abs() < 1e-6, inverse.real, 0.0).amax(-1).clamp(min=0)
 
 
-def undistort(points: Tensor, distortion: Tensor, steps: int = 5) -> Tensor:
-    """Invert `distort` by Newton's method.
+class Lens:
+    """Distortion of the cameras of a rig, with its inverse, on coordinates of one precision and device.
+
+    Parameters
+    ----------
+    distortion
+        (view, 5): k1 k2 p1 p2 k3.
+    dtype, device
+        Of the coordinates.
+
+    Notes
+    -----
+    The inverse starts from a polynomial in the squared radius, fitted to the lens, so close that one step of Newton's
+    method suffices nearly everywhere. The size of that step tells where it did not (its error is about the square of
+    the step); only these points take more.
+    """
+
+    def __init__(self, distortion: Tensor, dtype: torch.dtype, device: torch.device):
+        distortion = distortion.detach().double().cpu()
+        fold = _squared_radius_of_fold(distortion)
+        k1, k2, _, _, k3 = distortion[:, None].unbind(-1)
+        # The fit reaches to an undistorted radius of 1 (45 degrees off the axis), or to just before the fold.
+        radius = (0.97 * fold.sqrt()).clamp(max=1.0)
+        r2 = (radius[:, None] * torch.linspace(0, 1, 101, dtype=torch.float64)).square()
+        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        q = r2 * radial.square()
+        powers = (q / q[:, -1:]).unsqueeze(-1) ** torch.arange(1, 10)
+        inverse = torch.linalg.pinv(powers) @ (1 / radial - 1).unsqueeze(-1)  # (V, 9, 1)
+        self._inverse = inverse.to(device, dtype).unbind(1)
+        self._largest = q[:, -1:].to(device, dtype)
+        self._fold = fold[:, None].to(device, dtype)
+        self.coefficients = tuple(distortion.to(device, dtype)[:, None].unbind(-1))
+        self._one = torch.ones((), dtype=dtype, device=device)
+        self._close_enough = 1e-4 if dtype == torch.float32 else 1e-7
+
+    def undistort(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Undistort coordinates (..., view, point) at depth 1; NaN where there is no undistorted point."""
+        q = ((x * x + y * y) / self._largest).clamp_(max=1)
+        factor = self._inverse[-1]
+        for coefficient in (*self._inverse[-2::-1], self._one):
+            factor = torch.addcmul(coefficient, factor, q)
+        _, _, p1, p2, _ = self.coefficients
+        ux, uy = x * factor, y * factor
+        xx, yy, xy = ux * ux, uy * uy, 2 * ux * uy
+        ux, uy = (  # without the tangential part
+            torch.addcmul(ux, factor, p1 * xy + p2 * (3 * xx + yy), value=-1),
+            torch.addcmul(uy, factor, p2 * xy + p1 * (3 * yy + xx), value=-1),
+        )
+        step_x, step_y = _newton_step(ux, uy, x, y, self.coefficients)
+        ux, uy = ux + step_x, uy + step_y
+        missed = torch.maximum(step_x.abs_(), step_y.abs_())
+        far = missed >= self._close_enough
+        if far.any():
+            self._take_more_steps(far, ux, uy, x, y, missed)
+        # Roots on the far side of the fold fulfil the equation too.
+        found = (missed < self._close_enough) & (torch.addcmul(ux * ux, uy, uy) < self._fold)
+        return torch.where(found, ux, torch.nan), torch.where(found, uy, torch.nan)
+
+    def _take_more_steps(self, far: Tensor, ux: Tensor, uy: Tensor, x: Tensor, y: Tensor, missed: Tensor) -> None:
+        """Improve the points that `far` names; ux, uy and missed change in place."""
+        todo = far.nonzero(as_tuple=True)
+        for _ in range(8):
+            coefficients = tuple(c[todo[-2], 0] for c in self.coefficients)
+            step_x, step_y = _newton_step(ux[todo], uy[todo], x[todo], y[todo], coefficients)
+            ux[todo], uy[todo] = ux[todo] + step_x, uy[todo] + step_y
+            missed[todo] = torch.maximum(step_x.abs(), step_y.abs())
+            again = missed[todo] >= self._close_enough
+            todo = tuple(index[again] for index in todo)
+            if not len(todo[0]):
+                break
+
+
+def _newton_step(
+    ux: Tensor, uy: Tensor, x: Tensor, y: Tensor, coefficients: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """Give Newton's step from (ux, uy) towards the point that is distorted to (x, y)."""
+    distorted_x, distorted_y, dxdx, dxdy, dydy = distort_with_slopes(ux, uy, coefficients)
+    error_x, error_y = x - distorted_x, y - distorted_y
+    determinant = torch.addcmul(dxdx * dydy, dxdy, dxdy, value=-1)
+    return (
+        torch.addcmul(dydy * error_x, dxdy, error_y, value=-1).div_(determinant),
+        torch.addcmul(dxdx * error_y, dxdy, error_x, value=-1).div_(determinant),
+    )
+
+
+def undistort(points: Tensor, distortion: Tensor) -> Tensor:
+    """Invert `distort`.
+
+    Parameters
+    ----------
+    points
+        (..., view, keypoint, 2), distorted, at depth 1. Single precision gives single precision.
+    distortion
+        (view, 5): k1 k2 p1 p2 k3.
 
     Returns
     -------
@@ -125,30 +238,7 @@ def undistort(points: Tensor, distortion: Tensor, steps: int = 5) -> Tensor:
         Same shape as `points`. NaN where no undistorted point was found: polynomials of real lenses fold over
         far outside the image, and a point beyond the fold has no inverse.
     """
-    k1, k2, p1, p2, k3 = distortion[:, None].unbind(-1)
-    undistorted = points
-    for _ in range(steps):
-        x, y = undistorted.unbind(-1)
-        r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        slope = 2 * (k1 + r2 * (2 * k2 + 3 * r2 * k3))  # derivative of `radial` by x is slope * x
-        dxdx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
-        dydy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
-        dxdy = slope * x * y + 2 * p1 * x + 2 * p2 * y
-        error_x, error_y = (distort(undistorted, distortion) - points).unbind(-1)
-        determinant = dxdx * dydy - dxdy * dxdy
-        undistorted = undistorted - torch.stack(
-            [
-                (dydy * error_x - dxdy * error_y) / determinant,
-                (dxdx * error_y - dxdy * error_x) / determinant,
-            ],
-            -1,
-        )
-    missed = (distort(undistorted, distortion) - points).norm(dim=-1, keepdim=True)
-    # Roots on the far side of the fold fulfil the equation too.
-    radius = undistorted.square().sum(-1, keepdim=True)
-    inside = radius < _squared_radius_of_fold(distortion)[:, None, None]
-    return torch.where((missed < 1e-6) & inside, undistorted, torch.nan)
+    return torch.stack(Lens(distortion, points.dtype, points.device).undistort(*points.unbind(-1)), -1)
 
 
 def to_normalised(cameras: Cameras, pixels: Tensor) -> Tensor:
@@ -166,7 +256,8 @@ def to_normalised(cameras: Cameras, pixels: Tensor) -> Tensor:
     Tensor
         Undistorted points at depth 1, same shape.
     """
-    return undistort((pixels - cameras.centre[:, None]) / cameras.focal[:, None], cameras.distortion)
+    centre, focal = (values.to(pixels.dtype)[:, None] for values in (cameras.centre, cameras.focal))
+    return undistort((pixels - centre) / focal, cameras.distortion)
 
 
 def project_camera_points(cameras: Cameras, points: Tensor) -> Tensor:

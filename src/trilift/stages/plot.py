@@ -15,6 +15,7 @@ from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.per_joint import error_per_joint
 from trilift.figures.poses import Example, predicted_poses
+from trilift.figures.pseudo_labels import pseudo_label_quality
 from trilift.figures.training import training_curve
 from trilift.files import replacing
 from trilift.layout import Layout
@@ -22,6 +23,8 @@ from trilift.params import StrictModel, load
 from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
+
+_NAMES = dict.fromkeys(("capture", "view", "keypoint", "subject", "parent", "child"), str)
 
 
 class Settings(StrictModel):
@@ -44,12 +47,18 @@ def run(layout: Layout) -> None:
         facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
         history = pd.read_csv(layout.results / "history.csv")
         per_joint = pd.read_csv(layout.results / "per_joint.csv", index_col="joint")
+        views, keypoints, bones = (
+            pd.read_csv(layout.recap / f"{name}.csv", dtype=_NAMES) for name in ("views", "keypoints", "bones")
+        )
     except (OSError, ValueError) as error:
-        raise InputError(f"{layout.results}: no readable results ({error}); train and evaluate first") from None
+        raise InputError(
+            f"{layout.results}: no readable results ({error}); triangulate, train and evaluate first"
+        ) from None
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if facts["simulated"] else "")
     note += f" · detections: {facts['detections_from']}"
     if facts["seen_in_training"]:
         note += " · the person was seen in training"
+    _save(layout, "pseudo_labels", pseudo_label_quality(views, keypoints, bones, note))
     _save(layout, "training", training_curve(history, note))
     _save(layout, "error_per_joint", error_per_joint(per_joint, note))
     examples, compared_with = _examples(layout, settings.examples)

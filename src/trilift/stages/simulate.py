@@ -65,8 +65,8 @@ def run(layout: Layout) -> None:
             for motion in MOTIONS:
                 joints = simulate_motion(motion, body, frames, FPS, rng)
                 pixels = project(cameras, torch.as_tensor(joints)).numpy()
-                keypoints, confidence = detect(pixels, image_size, H36M17, FPS, LEVELS[settings.detector], rng)
-                seen = np.concatenate([keypoints, confidence[..., None]], -1).astype(np.float32)
+                found = detect(pixels, image_size, H36M17, FPS, LEVELS[settings.detector], rng)
+                seen = np.concatenate([found.keypoints_2d, found.confidence[..., None]], -1).astype(np.float32)
                 detections[person][motion.capitalize()] = list(seen.swapaxes(0, 1))
                 poses[person][motion.capitalize()] = joints.astype(np.float32)
                 progress.update()

@@ -12,6 +12,7 @@ The table was measured on real OpenPose recordings.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -76,6 +77,25 @@ LEVELS = {
 }
 
 
+class Detections(NamedTuple):
+    """What a simulated detector found, and what only a simulation knows.
+
+    Attributes
+    ----------
+    keypoints_2d
+        (frames, views, keypoints, 2) px, NaN where missing.
+    confidence
+        (frames, views, keypoints), 0-1, 0 where missing.
+    outlier
+        (frames, views, keypoints), True where the error holds more than the Student t: detections with the further
+        normal error, and left and right keypoints of a swapped frame. False where missing.
+    """
+
+    keypoints_2d: np.ndarray
+    confidence: np.ndarray
+    outlier: np.ndarray
+
+
 def detect(
     pixels: np.ndarray,
     image_size: np.ndarray,
@@ -83,7 +103,7 @@ def detect(
     fps: float,
     model: DetectorModel,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Detections:
     """Detect keypoints, with errors.
 
     Errors and confidence follow Gaussian copulas: stationary AR(1) Gaussian series, mapped to the quantiles
@@ -107,18 +127,16 @@ def detect(
 
     Returns
     -------
-    keypoints_2d : np.ndarray
-        (frames, views, keypoints, 2) px, NaN where missing.
-    confidence : np.ndarray
-        (frames, views, keypoints), 0-1, 0 where missing.
+    Detections
+        Keypoints, confidence and which are outliers.
 
     Examples
     --------
     >>> from trilift.skeletons import H36M17
     >>> pixels = np.full((100, 4, 17, 2), 500.0)
     >>> size = np.full((4, 2), 1000)
-    >>> found, confidence = detect(pixels, size, H36M17, 50, DetectorModel(), np.random.default_rng(0))
-    >>> found.shape, confidence.shape
+    >>> found = detect(pixels, size, H36M17, 50, DetectorModel(), np.random.default_rng(0))
+    >>> found.keypoints_2d.shape, found.confidence.shape
     ((100, 4, 17, 2), (100, 4, 17))
     """
     pixels = np.asarray(pixels, float)
@@ -141,12 +159,14 @@ def detect(
     keypoints_2d = np.where(missing[..., None], np.nan, pixels + error)
     confidence = np.where(missing, 0.0, confidence)
 
-    # A swapped frame is the right picture with the wrong names, so gaps and confidence move along.
+    # A swapped frame is the right picture with the wrong names, so gaps, confidence and outliers move along.
     swapped = rng.random((frames, views)) < model.swapped_share
     mirrored = list(skeleton.mirrored)
+    paired = np.array(mirrored) != np.arange(keypoints)
     keypoints_2d = np.where(swapped[..., None, None], keypoints_2d[:, :, mirrored], keypoints_2d)
     confidence = np.where(swapped[..., None], confidence[:, :, mirrored], confidence)
-    return keypoints_2d, confidence
+    outlier = np.where(swapped[..., None], paired | outlier[:, :, mirrored], outlier) & (confidence > 0)
+    return Detections(keypoints_2d, confidence, outlier)
 
 
 def error_scale(confidence: np.ndarray) -> np.ndarray:

@@ -1,0 +1,261 @@
+"""Poses solved over time and with constant bone lengths, together with the reprojection error."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from scipy.linalg import solveh_banded
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from trilift.geometry.cameras import Cameras, project
+from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, linearise
+
+FRAMES_OF_WINDOW = 256
+"""Frames solved at once. Their neighbours take part, so that the cuts do not show."""
+
+MARGIN = 64
+"""Frames on either side of a window that are solved with it and dropped: influences die out within about 35."""
+
+_ITERATIONS = 4
+_SIXTIETH = 1 / 60  # seconds
+_HOLD = 1e-3  # per square metre: keeps what nothing else holds where it was
+
+
+def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int], ...]) -> Tensor:
+    """Measure bone lengths over the frames of one person.
+
+    Errors make bones longer on average: the mean squared distance of two noisy points is that of the true ones plus
+    the traces of their covariances, which are taken off.
+
+    Parameters
+    ----------
+    points, covariance
+        (frame, keypoint, 3) and (frame, keypoint, 3, 3), of single frames.
+    bones
+        Pairs of keypoints.
+
+    Returns
+    -------
+    Tensor
+        (bone,), metres; NaN where a bone was hardly ever seen.
+    """
+    parents, children = torch.tensor(bones, device=points.device).T
+    squared = (points[:, parents] - points[:, children]).square().sum(-1)
+    variance = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    squared = squared - variance[:, parents] - variance[:, children]
+    enough = squared.isfinite().sum(0) >= 10
+    return torch.where(enough, squared.nanmedian(0).values.clamp(min=1e-4).sqrt(), torch.nan)
+
+
+def smooth(
+    cameras: Cameras,
+    pixels: Tensor,
+    scale: Tensor,
+    points: Tensor,
+    *,
+    bones: tuple[tuple[int, int], ...],
+    lengths: Tensor,
+    fps: float,
+    acceleration: float,
+    bone_spread: float,
+    inflation: float = 1.0,
+    frames: slice = slice(None),
+) -> Tensor:
+    """Solve the poses of a recording at once: reprojection, smoothness in time, and bones of one length.
+
+    Parameters
+    ----------
+    cameras
+        The cameras.
+    pixels
+        (frame, view, keypoint, 2), as detected, consecutive frames of one person.
+    scale
+        (frame, view, keypoint), pixels, as in `trilift.geometry.triangulation.triangulate_robust`.
+    points
+        (frame, keypoint, 3): the solution of single frames, to start from. NaN where there is none.
+    bones
+        Pairs of keypoints.
+    lengths
+        (bone,), metres; NaN does not count.
+    fps
+        Frames per second.
+    acceleration
+        Typical acceleration of a keypoint over a sixtieth of a second (rms), m/s^2: the larger, the less smoothing.
+    bone_spread
+        How much the length of a bone varies from frame to frame (standard deviation), metres: keypoints of detectors
+        are not fixed to the bones.
+    inflation
+        How many times the errors of detections weigh less than if each frame's were new (see
+        `trilift.geometry.noise.inflation`).
+    frames
+        What is wanted; up to `MARGIN` frames on either side of it take part.
+
+    Returns
+    -------
+    Tensor
+        (frame, keypoint, 3) float64, finite in all of `frames`: where a keypoint was not seen, it follows from its
+        neighbours in time and along the bones.
+
+    Notes
+    -----
+    Gauss-Newton on the negative log-likelihood of the Student t errors plus ``|second difference|^2`` and
+    ``(bone length - its mean)^2`` over their variances. The normal equations of consecutive frames are banded and
+    solved by a Cholesky factorisation: linear in the number of frames. The variance of a second difference is that
+    of white acceleration, proportional to the third power of the time step, so that the setting means the same at
+    every frame rate.
+    """
+    begin, end, _ = frames.indices(len(points))
+    inner = list(range(begin, end, FRAMES_OF_WINDOW))
+    starts = sorted({0, *inner, end} - {len(points)})
+    windows = list(zip(starts, [*starts[1:], len(points)], strict=True))
+    current = _fill(points)
+    penalty = fps**3 / (acceleration**2 * _SIXTIETH)
+    of_bones = np.array(bones), lengths.cpu().numpy(), bone_spread
+
+    def solve(window: tuple[int, int]) -> np.ndarray:
+        first, last = window
+        rows = slice(max(0, first - MARGIN), min(len(points), last + MARGIN))
+        solved = _solve_window(current[rows], normal[rows], gradient[rows], *of_bones, penalty)
+        return solved[first - rows.start : last - rows.start]
+
+    # Several windows at once: OpenBLAS itself splits such a system badly, tens of times slower on a busy machine.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in range(_ITERATIONS):
+            at = torch.as_tensor(current, device=points.device)
+            normal, gradient = (values.cpu().numpy() / inflation for values in linearise(cameras, pixels, scale, at))
+            current = np.concatenate(list(pool.map(solve, windows)))
+    return torch.as_tensor(current[frames], device=points.device)
+
+
+def _fill(points: Tensor) -> np.ndarray:
+    """Interpolate missing points (frame, keypoint, 3) in time; keypoints never seen start amid the others."""
+    filled = points.double().cpu().numpy().copy()
+    seen = np.isfinite(filled).all(-1)
+    frames = np.arange(len(filled))
+    middle = filled[seen].mean(0) if seen.any() else np.zeros(3)
+    for keypoint in np.flatnonzero(~seen.all(0)):
+        known = seen[:, keypoint]
+        for axis in range(3):
+            values = filled[:, keypoint, axis]
+            values[~known] = np.interp(frames[~known], frames[known], values[known]) if known.any() else middle[axis]
+    return filled
+
+
+def _solve_window(
+    points: np.ndarray,
+    normal: np.ndarray,
+    gradient: np.ndarray,
+    bones: np.ndarray,
+    lengths: np.ndarray,
+    bone_spread: float,
+    penalty: float,
+) -> np.ndarray:
+    """Take one Gauss-Newton step for consecutive frames.
+
+    Parameters
+    ----------
+    points
+        (frame, keypoint, 3).
+    normal
+        (frame, keypoint, 3, 3): J^T W J of the reprojection errors.
+    gradient
+        (frame, keypoint, 3): J^T W r.
+    """
+    frames, keypoints, _ = points.shape
+    size = 3 * keypoints  # unknowns per frame
+    # Lower band: band[k, t, c] couples the unknown c of frame t with the one k further on.
+    band = np.zeros((2 * size + 1, frames, size))
+    right = -gradient
+    by_keypoint = band.reshape(2 * size + 1, frames, keypoints, 3)
+    for row in range(3):
+        for column in range(row + 1):
+            by_keypoint[row - column, :, :, column] += normal[:, :, row, column]
+    band[0] += _HOLD
+
+    second = np.zeros((3, frames))  # diagonals of D^T D, with D the second difference
+    for offset, products in enumerate(((1, 4, 1), (-2, -2), (1,))):
+        for shift, product in enumerate(products):
+            second[offset, shift : max(frames - 2, 0) + shift] += product
+    moved = penalty * points
+    for offset in range(min(3, frames)):
+        band[offset * size] += penalty * second[offset][:, None]
+        coupled = second[offset, : frames - offset, None, None]
+        right[: frames - offset] -= coupled * moved[offset:]
+        if offset:
+            right[offset:] -= coupled * moved[: frames - offset]
+
+    stiffness = 1 / bone_spread**2
+    for (parent, child), length in zip(bones, lengths, strict=True):
+        if not np.isfinite(length):
+            continue
+        difference = points[:, parent] - points[:, child]
+        distance = np.maximum(np.linalg.norm(difference, axis=-1, keepdims=True), 1e-6)
+        direction = difference / distance
+        outer = stiffness * direction[:, :, None] * direction[:, None]  # (frame, 3, 3)
+        force = stiffness * (length - distance) * direction
+        right[:, parent] += force
+        right[:, child] -= force
+        low, high = min(parent, child), max(parent, child)
+        for row in range(3):
+            for column in range(3):
+                if column <= row:
+                    by_keypoint[row - column, :, parent, column] += outer[:, row, column]
+                    by_keypoint[row - column, :, child, column] += outer[:, row, column]
+                by_keypoint[3 * (high - low) + row - column, :, low, column] -= outer[:, row, column]
+    step = solveh_banded(
+        band.reshape(2 * size + 1, -1), right.reshape(-1), lower=True, overwrite_ab=True, check_finite=False
+    )
+    return points + step.reshape(points.shape)
+
+
+_GAIN_OF_SWAP = 10.0  # nats
+_FEWEST_PAIRED = 4
+
+
+def find_swaps(
+    cameras: Cameras, pixels: Tensor, scale: Tensor, solution: Solution, mirrored: tuple[int, ...]
+) -> Tensor:
+    """Find the views in which the detector took left for right.
+
+    Parameters
+    ----------
+    cameras
+        The cameras.
+    pixels, scale
+        (frame, view, keypoint, 2) and (frame, view, keypoint), pixels.
+    solution
+        Of `trilift.geometry.triangulation.triangulate_robust`, which the other views outvote a swapped one in.
+    mirrored
+        For each keypoint the index of its mirror image.
+
+    Returns
+    -------
+    Tensor
+        (frame, view) bool: with left and right exchanged, the detections of this view are far likelier.
+    """
+    mirror = torch.tensor(mirrored, device=pixels.device)
+    paired = mirror != torch.arange(len(mirror), device=pixels.device)
+    swapped = torch.zeros(pixels.shape[:2], dtype=torch.bool, device=pixels.device)
+    rejected = (solution.error.isfinite() & ~solution.inlier)[:, :, paired].sum(-1)
+    frames = (rejected >= _FEWEST_PAIRED / 2).any(1).nonzero()[:, 0]
+    if not len(frames):
+        return swapped
+    seen, size = pixels[frames], scale[frames]
+    projected = project(cameras, solution.points[frames]).to(pixels.dtype)
+
+    def cost(seen: Tensor, size: Tensor) -> Tensor:
+        squared = ((projected - seen) / size[..., None]).square().sum(-1)
+        return torch.log1p(squared / DEGREES_OF_FREEDOM) * (DEGREES_OF_FREEDOM + 2) / 2
+
+    gain = cost(seen, size) - cost(seen[:, :, mirror], size[:, :, mirror])
+    counts = gain.isfinite() & size.isfinite() & size[:, :, mirror].isfinite() & paired
+    gain = torch.where(counts, gain, 0.0).sum(-1)
+    swapped[frames] = (gain > _GAIN_OF_SWAP) & (counts.sum(-1) >= _FEWEST_PAIRED)
+    return swapped
+
+
+def exchange(values: Tensor, swapped: Tensor, mirrored: tuple[int, ...]) -> Tensor:
+    """Exchange left and right in values (frame, view, keypoint, ...) where `swapped` (frame, view) says so."""
+    chosen = swapped.reshape(*swapped.shape, *[1] * (values.ndim - 2))
+    return torch.where(chosen, values[:, :, list(mirrored)], values)
