@@ -20,6 +20,12 @@ help: ## List the targets
 	$(PIP) -e ".[workflow,dev]"
 	touch $@
 
+.venv/bench.installed: .venv/dev.installed
+	$(PIP) -e ".[workflow,dev,bench]"
+	# aniposelib brings an OpenCV with windows, which needs more of the system: put the one without over it.
+	$(PIP) --force-reinstall --no-deps opencv-python-headless
+	touch $@
+
 run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); 3 minutes after set-up
 	snakemake --cores all
 
@@ -40,5 +46,5 @@ format: .venv/dev.installed ## Put the code into the project's style
 	ruff format .
 	snakefmt workflow
 
-bench: .venv/dev.installed ## Measure: make bench NAME=training
+bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming)
 	python tests/benchmarks/$(NAME).py

@@ -25,7 +25,7 @@ KINDS = pytest.mark.parametrize("kind", SCHEMAS)
 def random_values(kind, seed=0):
     rng = np.random.default_rng(seed)
     sizes = {"frame": 12, "view": 2, "keypoint": len(COCO17), "joint": len(H36M17), "row": 3, "column": 3, "side": 2}
-    sizes |= {"coefficient": 5, "space": 2 if kind == "captures" else 3}
+    sizes |= {"coefficient": 5, "entry": 6, "space": 2 if kind == "captures" else 3}
     return {
         name: rng.uniform(0, 100, [sizes[dim] for dim in about.dims]).astype(about.dtype)
         for name, about in SCHEMAS[kind].items()
@@ -84,6 +84,12 @@ def test_frames_know_their_recording(path):
     write(path, "references", random_values("references"))
     with read(path, "references") as opened:
         assert opened["S1"]["recording_of_frame"].values.tolist() == [0] * 7 + [1] * 5
+
+
+def test_the_entries_of_a_covariance_are_named(path):
+    write(path, "pseudo_labels", random_values("pseudo_labels"))
+    with read(path, "pseudo_labels") as opened:
+        assert opened["S1"]["entry"].values.tolist() == ["xx", "xy", "xz", "yy", "yz", "zz"]
 
 
 def test_variables_state_units_and_meaning(path):
@@ -177,11 +183,14 @@ def test_frames_that_were_never_written_are_missing(path):
         capture.write_block(slice(3, 5), **{name: array[3:5] for name, array in values.items()})
     with read(path, "pseudo_labels") as opened:
         written = np.isin(np.arange(12), [3, 4])
-        for name in ("keypoints_3d", "joints_3d", "reprojection_error"):
+        for name in ("keypoints_3d", "joints_3d", "covariance", "reprojection_error"):
             array = opened["S1"][name].values
             assert np.isnan(array[~written]).all()
             np.testing.assert_array_equal(array[written], values[name][written])
-        assert (opened["S1"]["views_used"].values[~written] == 0).all()
+        for name in ("inlier", "views_used", "swapped", "filled"):
+            array = opened["S1"][name].values
+            assert (array[~written] == 0).all()
+            np.testing.assert_array_equal(array[written], values[name][written])
 
 
 def test_double_precision_blocks_are_rounded_to_the_type_of_the_file(path):

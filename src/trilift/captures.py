@@ -102,7 +102,11 @@ class Recording:
 
     @property
     def frames(self) -> slice:
-        return slice(self.first_frame, self.first_frame + self.length)
+        return self.part(0, self.length)
+
+    def part(self, first: int, last: int) -> slice:
+        """Give the frames of the capture that are frames `first` to `last` (exclusive) of the recording."""
+        return slice(self.first_frame + first, self.first_frame + last)
 
 
 class CaptureWriter:

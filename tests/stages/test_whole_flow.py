@@ -153,7 +153,12 @@ def test_the_tables_have_the_test_recordings_and_all_joints(finished: Path) -> N
 
 def test_there_are_figures_with_something_in_them(finished: Path) -> None:
     figures = sorted((finished / "results/demo/main/figures").glob("*"))
-    assert [file.name for file in figures] == ["error_per_joint.png", "poses.png", "training.png"]
+    assert [file.name for file in figures] == [
+        "error_per_joint.png",
+        "poses.png",
+        "pseudo_labels.png",
+        "training.png",
+    ]
     for file in figures:
         assert plt.imread(file).std() > 0.01
 
@@ -227,7 +232,7 @@ def test_without_a_reference_the_end_of_the_recording_is_predicted(without_refer
 
 
 def test_without_a_reference_there_are_figures(without_reference: Path) -> None:
-    assert len(list((without_reference / "results/mine/main/figures").glob("*.png"))) == 3
+    assert len(list((without_reference / "results/mine/main/figures").glob("*.png"))) == 4
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from trilift.formats import human36m
-from trilift.geometry.cameras import Cameras, project, to_normalised
+from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import triangulate
 from trilift.skeletons import H36M17
 from trilift.stages.simulate import FPS
@@ -41,14 +41,13 @@ def errors() -> dict[str, NDArray[np.float64]]:
             true = project(cameras, torch.as_tensor(joints))
             found, confidence = (
                 torch.as_tensor(values)
-                for values in detect(true.numpy(), size, H36M17, FPS, LEVELS["off-the-shelf"], rng)
+                for values in detect(true.numpy(), size, H36M17, FPS, LEVELS["off-the-shelf"], rng)[:2]
             )
             collected["truth"].append((found - true).norm(dim=-1).ravel())
-            rays = to_normalised(cameras, found)
             for view in range(len(rig)):
                 others = (confidence > 0).double()
                 others[:, view] = 0
-                points, _ = triangulate(cameras, rays, others)
+                points, _ = triangulate(cameras, found, others)
                 distance = (project(cameras, points)[:, view] - found[:, view]).norm(dim=-1)
                 collected["other views"].append(distance.ravel())
     joined = {name: torch.cat(values).numpy() for name, values in collected.items()}

@@ -8,6 +8,7 @@ rule triangulate:
         keypoints="results/{dataset}/pseudo_labels/keypoints.csv",
         bones="results/{dataset}/pseudo_labels/bones.csv",
         recordings="results/{dataset}/pseudo_labels/recordings.csv",
+        rig="results/{dataset}/pseudo_labels/rig.csv",
     log:
         "logs/{dataset}/triangulate.log",
     params:

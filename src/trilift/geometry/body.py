@@ -25,8 +25,8 @@ _HOLD = 1e-3  # per square metre: keeps what nothing else holds where it was
 def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int], ...]) -> Tensor:
     """Measure bone lengths over the frames of one person.
 
-    Errors make bones longer on average: the mean squared distance of two noisy points is that of the true ones plus
-    the traces of their covariances, which are taken off.
+    Errors across a bone make it longer: its squared length grows by their variances, which are taken off. (Errors
+    along it do not move the median.)
 
     Parameters
     ----------
@@ -38,14 +38,17 @@ def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int
     Returns
     -------
     Tensor
-        (bone,), metres; NaN where a bone was hardly ever seen.
+        (bone,), metres; NaN where a bone was hardly ever seen, or is shorter than the error of its ends.
     """
     parents, children = torch.tensor(bones, device=points.device).T
-    squared = (points[:, parents] - points[:, children]).square().sum(-1)
-    variance = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-    squared = squared - variance[:, parents] - variance[:, children]
-    enough = squared.isfinite().sum(0) >= 10
-    return torch.where(enough, squared.nanmedian(0).values.clamp(min=1e-4).sqrt(), torch.nan)
+    difference = points[:, parents] - points[:, children]
+    squared = difference.square().sum(-1)
+    between = (covariance[:, parents] + covariance[:, children]).to(points.dtype)
+    along = (difference.unsqueeze(-2) @ between @ difference.unsqueeze(-1))[..., 0, 0] / squared
+    variance = between.diagonal(dim1=-2, dim2=-1).sum(-1)
+    length = (squared - (variance - along)).nanmedian(0).values.clamp(min=0).sqrt()
+    measurable = (squared.isfinite().sum(0) >= 10) & (length.square() > variance.nanmedian(0).values)
+    return torch.where(measurable, length, torch.nan)
 
 
 def smooth(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, project, world_to_camera
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, triangulate, triangulate_robust
+from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, reprojection_error, triangulate, triangulate_robust
 
 MOST_INFLATION = 4.0
 """Smoothing spans a few frames, not the long run. Of 1, 3 and 9 on real motion with errors of a correlation time of
@@ -16,8 +16,8 @@ _LEVELS = 255  # steps of confidence from 0 to 1
 _BINS = 8
 _ROUNDS = 4
 _FEWEST_DETECTIONS = 200
+_SMALLEST_SCALE = 0.05  # pixels; exact detections exist in tests only, and rounding errors are no outliers
 _COUNTED_AS_EXPECTED = 20.0  # so many detections draw a factor towards 1
-_MEDIAN_OF_CHI2 = 0.455  # with one degree of freedom
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DetectorNoise:
         of_level = _interpolate(levels, self.confidence.to(levels), self.scale_px.to(levels).log()).exp()
         of_level[0] = torch.inf
         factor = self.view_factor.to(levels)[:, None] * self.keypoint_factor.to(levels)
-        table = factor[..., None] * of_level  # (V, J, level)
+        table = (factor[..., None] * of_level).clamp(min=_SMALLEST_SCALE)  # (V, J, level)
         first = torch.arange(views * keypoints, device=confidence.device).reshape(views, keypoints) * len(levels)
         # The level that lies above: a detection with any confidence counts.
         level = (confidence * _LEVELS).ceil().clamp(0, _LEVELS).nan_to_num()
@@ -210,15 +210,22 @@ def _variance_in_view(cameras: Cameras, view: int, points: Tensor, covariance: T
 
 
 def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor) -> float:
-    """Give one scale for all detections: from the reprojection errors of the DLT and what it leaves of them."""
+    """Give one scale for all detections: from reprojection errors and the part of them that fitting points leaves.
+
+    The points of the DLT give the right one, unless outliers are in most of them. Robust points of a small scale
+    resist those, but give too large a one with few views. Both err to the same side, so the smaller one is taken.
+    """
     points, views_used = triangulate(cameras, pixels, counts.to(pixels.dtype))
-    error = triangulate_robust(cameras, pixels, torch.where(counts, 1.0, torch.inf).to(pixels.dtype)).error
-    left_free = 2 * views_used - 3  # equations beyond the unknowns
-    squared = torch.where(counts, error, 0.0).square().sum(1) / left_free
-    known = squared[squared.isfinite() & points.isfinite().all(-1)]
-    if not len(known):
-        return 1.0
-    return max(float((known.median() / _MEDIAN_OF_CHI2).sqrt()), 1e-3)
+    resistant = triangulate_robust(cameras, pixels, torch.where(counts, 1.0, torch.inf).to(pixels.dtype)).error
+    left_free = 2.0 * views_used - 3  # equations beyond the unknowns
+    median_of_chi2 = left_free * (1 - 2 / (9 * left_free)) ** 3  # Wilson and Hilferty, PNAS 1931
+    found = []
+    for error in (reprojection_error(cameras, points, pixels), resistant):
+        squared = torch.where(counts, error, 0.0).square().sum(1) / median_of_chi2
+        known = squared[squared.isfinite() & (left_free > 0)]
+        if len(known):
+            found.append(max(float(known.median().sqrt()), _SMALLEST_SCALE))
+    return min(found, default=1.0)
 
 
 def _interpolate(x: Tensor, nodes: Tensor, values: Tensor) -> Tensor:

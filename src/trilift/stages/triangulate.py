@@ -1,8 +1,8 @@
 """triangulate: detections of several views -> 3D pseudo-labels."""
 
+import dataclasses
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -18,34 +18,15 @@ from trilift.captures import CaptureWriter, Recording
 from trilift.errors import InputError
 from trilift.evaluation.recap import Block, Recap
 from trilift.files import replacing
-from trilift.geometry import noise
-from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, smooth
-from trilift.geometry.cameras import Cameras, world_to_camera
+from trilift.geometry import labels, noise
+from trilift.geometry.cameras import Cameras
+from trilift.geometry.labels import Sample, Smoothing
 from trilift.geometry.noise import DetectorNoise
-from trilift.geometry.triangulation import Solution, reprojection_error, triangulate, triangulate_robust
+from trilift.geometry.rig import CameraFinding, diagnose
 from trilift.layout import Layout
 from trilift.params import StrictModel, load
-from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
-
-
-class Smoothing(StrictModel):
-    """Poses solved over time and with constant bone lengths.
-
-    Attributes
-    ----------
-    acceleration
-        Typical acceleration of a keypoint (m/s^2): the larger, the less smoothing.
-    bone_spread_mm
-        How much the length of a bone varies from frame to frame.
-    max_gap_s
-        Gaps up to so many seconds (and `trilift.geometry.body.MARGIN` frames) are filled, and marked ``filled``.
-    """
-
-    acceleration: float = Field(10.0, gt=0)
-    bone_spread_mm: float = Field(10.0, gt=0)
-    max_gap_s: float = Field(0.0, ge=0)
 
 
 class Limits(StrictModel):
@@ -80,6 +61,8 @@ class Settings(StrictModel):
         Exchange left and right in a view where the other views say so.
     smoothing
         Poses solved over time and with constant bone lengths, or ``null``: every frame on its own.
+    diagnose
+        Look for cameras that are out of time, moved or of another focal length. Changes no label, but says so.
     limits
         What makes a capture unusable.
     """
@@ -88,6 +71,7 @@ class Settings(StrictModel):
     min_confidence: float = Field(0.0, ge=0, le=1)
     repair_swaps: bool = True
     smoothing: Smoothing | None = Smoothing()
+    diagnose: bool = True
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -97,24 +81,15 @@ class Settings(StrictModel):
         return self
 
 
-@dataclass(frozen=True)
-class _Learnt:
-    """What the first pass over a capture finds out."""
-
-    noise: DetectorNoise
-    inflation: float
-    bone_lengths: dict[str, Tensor]  # by subject
-
-
 def run(layout: Layout, device: torch.device) -> None:
     """Triangulate all captures of a data set and write a recap of the errors."""
     settings = load(layout.params, "triangulate", Settings)
+    recaps, rigs = [], []
     with (
         captures.read(layout.captures, "captures") as opened,
         captures.create(layout.pseudo_labels, "pseudo_labels", dataset=layout.dataset) as file,
     ):
         total = sum(capture.sizes["frame"] for capture in opened.values())
-        recaps = []
         with tqdm(total=total, unit="frame", unit_scale=True, desc="triangulate", disable=None) as progress:
             for name, capture in opened.items():
                 written = file.add_capture(
@@ -123,7 +98,9 @@ def run(layout: Layout, device: torch.device) -> None:
                     skeleton=skeletons.get(capture.attrs["skeleton"]),
                     views=capture["view"].values.tolist(),
                 )
-                recaps.append(_triangulate_capture(name, capture, written, settings, device, progress))
+                recap, rig = _triangulate_capture(name, capture, written, settings, device, progress)
+                recaps.append(recap)
+                rigs.append(rig)
         tables = {
             "views": pd.concat([recap.views_table() for recap in recaps]),
             "keypoints": pd.concat([recap.keypoints_table() for recap in recaps]),
@@ -133,49 +110,59 @@ def run(layout: Layout, device: torch.device) -> None:
         for name, table in tables.items():
             log.info("%s, the worst first\n%s", name, table.head(12).to_string(index=False, float_format="%.3g"))
         _check_limits(tables["views"], settings.limits, layout)
-    for name, table in tables.items():
+    for name, table in (tables | {"rig": pd.concat(rigs)}).items():
         with replacing(layout.recap / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.4f")
 
 
 def _triangulate_capture(
     name: str, capture: xr.Dataset, written: CaptureWriter, settings: Settings, device: torch.device, progress: tqdm
-) -> Recap:
+) -> tuple[Recap, pd.DataFrame]:
+    """Triangulate a capture; returns what became of the detections, and the findings about its cameras."""
     cameras = Cameras.from_arrays(capture).to(device)
     skeleton = skeletons.get(capture.attrs["skeleton"])
     mapping = skeletons.mapping(skeleton, skeletons.TRAINING_SKELETON)
     recordings = captures.recordings(capture)
+    people = list(dict.fromkeys(recording.subject for recording in recordings))
     recap = Recap(name, capture["view"].values.tolist(), skeleton, recordings)
-    learnt = _learn(name, capture, cameras, recordings, settings) if settings.method == "robust" else None
+
+    labeller, findings = None, []
+    if settings.method == "robust" or settings.diagnose:
+        sample = _sample(capture, settings, device)
+        detector_noise = _learn_noise(name, cameras, sample)
+        if settings.method == "robust":
+            labeller = labels.learn(
+                cameras, skeleton, detector_noise, sample, settings.smoothing, settings.repair_swaps
+            )
+        if settings.diagnose:
+            findings = _diagnose(name, recap.views, cameras, sample, detector_noise)
+
+    margin = labeller.margin if labeller else 0
     for recording in recordings:
         for core in captures.blocks(recording.length):
-            margin = MARGIN if settings.smoothing else 0
             first, last = max(0, core.start - margin), min(recording.length, core.stop + margin)
-            wanted = slice(core.start - first, core.stop - first)
-            pixels, confidence = _load(
-                capture, slice(recording.first_frame + first, recording.first_frame + last), settings, device
-            )
-            if learnt:
-                arrays, block = _solve_robust(
-                    cameras, pixels, confidence, learnt, skeleton, recording, settings, wanted
-                )
+            pixels, confidence = _load(capture, recording.part(first, last), settings, device)
+            if labeller:
+                wanted = slice(core.start - first, core.stop - first)
+                made = labeller.label(pixels, confidence, people.index(recording.subject), recording.fps, wanted)
             else:
-                arrays, block = _solve_plain(cameras, pixels, confidence)
-            frames = slice(recording.first_frame + core.start, recording.first_frame + core.stop)
+                made = labels.label_plainly(cameras, pixels, confidence)
+            arrays = {field: values.cpu().numpy() for field, values in made._asdict().items()}
+            covariance = arrays.pop("covariance")
             written.write_block(
-                frames,
-                joints_3d=mapping.apply(block.keypoints_3d),
-                keypoints_3d=block.keypoints_3d,
-                reprojection_error=block.error_px,
-                inlier=block.used,
-                views_used=block.used.sum(1),
-                swapped=block.swapped,
-                filled=block.filled,
-                **arrays,
+                recording.part(core.start, core.stop),
+                keypoints_3d=arrays["keypoints_3d"],
+                covariance=covariance[..., *np.triu_indices(3)],
+                joints_3d=mapping.apply(arrays["keypoints_3d"]),
+                reprojection_error=arrays["error_px"],
+                inlier=arrays["used"],
+                views_used=arrays["used"].sum(1),
+                swapped=arrays["swapped"],
+                filled=arrays["filled"],
             )
-            recap.add(recording, block)
+            recap.add(recording, Block(**arrays))
             progress.update(core.stop - core.start)
-    return recap
+    return recap, _findings_table(name, recap.views, findings)
 
 
 def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -184,10 +171,8 @@ def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.
         torch.as_tensor(array, device=device)
         for array in captures.load_frames(capture, frames, "keypoints_2d", "confidence")
     )
-    counts = (confidence >= float(np.float32(settings.min_confidence))) & pixels.isfinite().all(
-        -1
-    )  # stored as float32
-    return pixels, torch.where(counts, confidence, 0.0)
+    smallest = float(np.float32(settings.min_confidence))  # confidence is stored as float32
+    return pixels, torch.where((confidence >= smallest) & pixels.isfinite().all(-1), confidence, 0.0)
 
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
@@ -206,128 +191,59 @@ def _runs(recordings: list[Recording]) -> Iterator[tuple[Recording, slice]]:
             recording = own[index]
             last = min(int(position - starts[index]) + _FRAMES_PER_RUN // 2, recording.length)
             first = max(0, last - _FRAMES_PER_RUN)
-            last = min(recording.length, first + _FRAMES_PER_RUN)
-            yield recording, slice(recording.first_frame + first, recording.first_frame + last)
+            yield recording, recording.part(first, min(recording.length, first + _FRAMES_PER_RUN))
 
 
-def _learn(
-    name: str, capture: xr.Dataset, cameras: Cameras, recordings: list[Recording], settings: Settings
-) -> _Learnt:
-    """Learn the detector's error, its correlation in time and bone lengths from a part of the frames."""
-    skeleton = skeletons.get(capture.attrs["skeleton"])
-    loaded = [
-        (recording, *_load(capture, frames, settings, cameras.K.device)) for recording, frames in _runs(recordings)
-    ]
-    pixels = torch.cat([pixels for _, pixels, _ in loaded])
-    confidence = torch.cat([confidence for _, _, confidence in loaded])
-    every = max(1, len(pixels) // 512)
-    learnt = noise.learn(cameras, pixels[::every], confidence[::every])
+def _sample(capture: xr.Dataset, settings: Settings, device: torch.device) -> Sample:
+    recordings = captures.recordings(capture)
+    people = list(dict.fromkeys(recording.subject for recording in recordings))
+    runs = list(_runs(recordings))
+    loaded = [_load(capture, frames, settings, device) for _, frames in runs]
+
+    def per_frame(values: Iterable[int]) -> Tensor:
+        return torch.cat([torch.full((len(one),), value) for value, (one, _) in zip(values, loaded, strict=True)])
+
+    return Sample(
+        torch.cat([pixels for pixels, _ in loaded]),
+        torch.cat([confidence for _, confidence in loaded]),
+        per_frame(range(len(runs))).to(device),
+        per_frame(people.index(recording.subject) for recording, _ in runs).to(device),
+    )
+
+
+def _learn_noise(name: str, cameras: Cameras, sample: Sample) -> DetectorNoise:
+    every = max(1, len(sample.pixels) // 512)
+    learnt = noise.learn(cameras, sample.pixels[::every], sample.confidence[::every])
     log.info(
         "capture %s: detector's error learnt from %d frames: %s px at confidence %s, times %s in the views",
         name,
-        len(pixels[::every]),
+        len(sample.pixels[::every]),
         *(
             ", ".join(f"{value:.2g}" for value in values.tolist())
             for values in (learnt.scale_px, learnt.confidence, learnt.view_factor)
         ),
     )
-    if settings.smoothing is None:
-        return _Learnt(learnt, 1.0, {})
-    scale = learnt.scale(confidence)
-    solution = triangulate_robust(cameras, pixels, scale)
-    follows = torch.cat([torch.arange(len(run)) > 0 for _, run, _ in loaded]).to(pixels.device)
-    inflation = noise.inflation(cameras, pixels, scale, solution.points, follows)
-    subject = np.repeat([recording.subject for recording, _, _ in loaded], [len(run) for _, run, _ in loaded])
-    lengths = {}
-    for person in dict.fromkeys(subject.tolist()):
-        own = torch.as_tensor(subject == person, device=pixels.device)
-        lengths[person] = bone_lengths(solution.points[own], solution.covariance[own], skeleton.bone_indices)
-    return _Learnt(learnt, inflation, lengths)
+    return learnt
 
 
-def _solve_robust(
-    cameras: Cameras,
-    pixels: Tensor,
-    confidence: Tensor,
-    learnt: _Learnt,
-    skeleton: Skeleton,
-    recording: Recording,
-    settings: Settings,
-    wanted: slice,
-) -> tuple[dict[str, np.ndarray], Block]:
-    scale = learnt.noise.scale(confidence)
-    solution = triangulate_robust(cameras, pixels, scale)
-    swapped = torch.zeros(pixels.shape[:2], dtype=torch.bool, device=pixels.device)
-    if settings.repair_swaps:
-        swapped = find_swaps(cameras, pixels, scale, solution, skeleton.mirrored)
-        changed = swapped.any(1)
-        if changed.any():
-            pixels, scale = (exchange(values, swapped, skeleton.mirrored) for values in (pixels, scale))
-            repaired = triangulate_robust(cameras, pixels[changed], scale[changed])
-            for values, new in zip(solution, repaired, strict=True):
-                values[changed] = new
-    points = solution.points[wanted]
-    filled = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
-    if settings.smoothing:
-        points = smooth(
-            cameras,
-            pixels,
-            scale,
-            solution.points,
-            bones=skeleton.bone_indices,
-            lengths=learnt.bone_lengths[recording.subject],
-            fps=recording.fps,
-            acceleration=settings.smoothing.acceleration,
-            bone_spread=settings.smoothing.bone_spread_mm / 1e3,
-            inflation=learnt.inflation,
-            frames=wanted,
-        )
-        seen = solution.points.isfinite().all(-1)
-        gap = min(int(settings.smoothing.max_gap_s * recording.fps), MARGIN)
-        filled = _short_gaps(seen, gap)[wanted]
-        points = torch.where((seen[wanted] | filled)[..., None], points, torch.nan)
-    pixels, scale = pixels[wanted], scale[wanted]
-    solution = Solution(*(values[wanted] for values in solution))
-    upper = solution.covariance.flatten(-2)[..., [0, 1, 2, 4, 5, 8]].cpu().numpy()
-    error = reprojection_error(cameras, points, pixels)
-    block = _block(cameras, points, solution.points, error, pixels, solution.inlier, swapped[wanted], filled)
-    return {"covariance": upper}, block
+def _diagnose(
+    name: str, views: list[str], cameras: Cameras, sample: Sample, learnt: DetectorNoise
+) -> list[CameraFinding]:
+    """Look for faults of the rig; a warning for each."""
+    if len(views) < 3:
+        log.info("capture %s: two cameras cannot tell which of them is wrong; not diagnosed", name)
+        return []
+    findings = diagnose(cameras, sample.pixels, learnt.scale(sample.confidence), sample.run, names=views)
+    for finding in findings:
+        if finding.at_fault:
+            log.warning("capture %s: %s", name, finding.message)
+    return findings
 
 
-def _solve_plain(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> tuple[dict[str, np.ndarray], Block]:
-    used = confidence > 0
-    points, _ = triangulate(cameras, pixels, used.to(pixels.dtype))
-    error = reprojection_error(cameras, points, pixels)
-    no = torch.zeros_like(used)
-    found = points.isfinite().all(-1)[:, None]
-    return {}, _block(cameras, points, points, error, pixels, used & found, no[:, :, 0], no[:, 0])
-
-
-def _block(
-    cameras: Cameras,
-    points: Tensor,
-    of_single_frames: Tensor,
-    error: Tensor,
-    pixels: Tensor,
-    used: Tensor,
-    swapped: Tensor,
-    filled: Tensor,
-) -> Block:
-    depth = world_to_camera(cameras, points)[..., 2]
-    error_mm = 1e3 * error * depth / cameras.focal.mean(-1)[:, None]
-    detected = pixels.isfinite().all(-1)
-    arrays = (points, of_single_frames, error, error_mm, detected, used, swapped, filled)
-    return Block(*(values.cpu().numpy() for values in arrays))
-
-
-def _short_gaps(seen: Tensor, most: int) -> Tensor:
-    """Mark the frames (frame, keypoint) of gaps of up to `most` frames that are seen on both sides."""
-    if not most:
-        return torch.zeros_like(seen)
-    frame = torch.arange(len(seen), device=seen.device)[:, None].expand(seen.shape)
-    before = torch.where(seen, frame, -len(seen) - most).cummax(0).values
-    after = torch.where(seen, frame, 2 * len(seen) + most).flip(0).cummin(0).values.flip(0)
-    return ~seen & (after - before - 1 <= most)
+def _findings_table(name: str, views: list[str], findings: list[CameraFinding]) -> pd.DataFrame:
+    columns = ["capture", *(field.name for field in dataclasses.fields(CameraFinding))]
+    rows = [{"capture": name} | dataclasses.asdict(one) | {"view": views[one.view]} for one in findings]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _check_limits(views: pd.DataFrame, limits: Limits, layout: Layout) -> None:

@@ -1,0 +1,272 @@
+"""From detections to pseudo-labels: what is learnt from a part of the frames of a capture, and the labels of all."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trilift.geometry import noise
+from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, smooth
+from trilift.geometry.cameras import Cameras, world_to_camera
+from trilift.geometry.noise import DetectorNoise
+from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_robust
+from trilift.params import StrictModel
+from trilift.skeletons import Skeleton
+
+
+class Smoothing(StrictModel):
+    """Poses solved over time and with constant bone lengths.
+
+    Attributes
+    ----------
+    acceleration
+        Typical acceleration of a keypoint (m/s^2): the larger, the less smoothing.
+    bone_spread_mm
+        How much the length of a bone varies from frame to frame.
+    max_gap_s
+        Gaps up to so many seconds (and `trilift.geometry.body.MARGIN` frames) are filled, and marked ``filled``.
+    """
+
+    acceleration: float = Field(10.0, gt=0)
+    bone_spread_mm: float = Field(10.0, gt=0)
+    max_gap_s: float = Field(0.0, ge=0)
+
+
+class Sample(NamedTuple):
+    """Runs of consecutive frames from all over a capture.
+
+    Attributes
+    ----------
+    pixels
+        (frame, view, keypoint, 2), as detected.
+    confidence
+        (frame, view, keypoint); 0 does not count.
+    run
+        (frame,): number of the run.
+    person
+        (frame,): number of the person.
+    """
+
+    pixels: Tensor
+    confidence: Tensor
+    run: Tensor
+    person: Tensor
+
+
+class Labels(NamedTuple):
+    """Pseudo-labels of consecutive frames.
+
+    Attributes
+    ----------
+    keypoints_3d
+        (frame, keypoint, 3), metres, world frame; NaN where there is none.
+    of_single_frames
+        The same before smoothing.
+    covariance
+        (frame, keypoint, 3, 3), square metres, as far as each frame for itself tells: an upper bound after smoothing.
+    error_px
+        (frame, view, keypoint): reprojection error, NaN where there is no detection or no point.
+    error_mm
+        The same at the depth of the point.
+    detected, used
+        (frame, view, keypoint) bool; detections of no confidence are not among them.
+    swapped
+        (frame, view) bool: left and right were exchanged.
+    filled
+        (frame, keypoint) bool: follows from other frames and the bones.
+    """
+
+    keypoints_3d: Tensor
+    of_single_frames: Tensor
+    covariance: Tensor
+    error_px: Tensor
+    error_mm: Tensor
+    detected: Tensor
+    used: Tensor
+    swapped: Tensor
+    filled: Tensor
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Makes pseudo-labels from detections; `learn` makes one.
+
+    Attributes
+    ----------
+    cameras, skeleton
+        Of the capture.
+    noise
+        Error of the detector.
+    inflation
+        See `trilift.geometry.noise.inflation`.
+    bone_lengths
+        (person, bone), metres; NaN does not count.
+    smoothing
+        None: every frame on its own.
+    repair_swaps
+        Exchange left and right in a view where the other views say so.
+
+    Examples
+    --------
+    >>> labeller = learn(cameras, BODY25B, noise, sample, Smoothing(), repair_swaps=True)      # doctest: +SKIP
+    >>> labels = labeller.label(pixels, confidence, person=0, fps=60)                          # doctest: +SKIP
+    """
+
+    cameras: Cameras
+    skeleton: Skeleton
+    noise: DetectorNoise
+    inflation: float
+    bone_lengths: Tensor
+    smoothing: Smoothing | None
+    repair_swaps: bool
+
+    @property
+    def margin(self) -> int:
+        """How many frames on either side take part in a solution."""
+        return MARGIN if self.smoothing else 0
+
+    def label(
+        self, pixels: Tensor, confidence: Tensor, person: int, fps: float, frames: slice = slice(None)
+    ) -> Labels:
+        """Make pseudo-labels of consecutive frames of one person.
+
+        Parameters
+        ----------
+        pixels
+            (frame, view, keypoint, 2), as detected.
+        confidence
+            (frame, view, keypoint); 0 does not count.
+        person
+            Row of `bone_lengths`.
+        fps
+            Frames per second.
+        frames
+            What is wanted; up to `margin` frames on either side of it take part.
+
+        Returns
+        -------
+        Labels
+            Of `frames`.
+        """
+        scale = self.noise.scale(confidence)
+        solution = triangulate_robust(self.cameras, pixels, scale)
+        swapped = torch.zeros(pixels.shape[:2], dtype=torch.bool, device=pixels.device)
+        if self.repair_swaps:
+            mirrored = self.skeleton.mirrored
+            swapped = find_swaps(self.cameras, pixels, scale, solution, mirrored)
+            changed = swapped.any(1)
+            if changed.any():
+                pixels, scale = exchange(pixels, swapped, mirrored), exchange(scale, swapped, mirrored)
+                for values, again in zip(
+                    solution, triangulate_robust(self.cameras, pixels[changed], scale[changed]), strict=True
+                ):
+                    values[changed] = again
+        seen = solution.points.isfinite().all(-1)
+        if self.smoothing is None:
+            points, filled = solution.points[frames], torch.zeros_like(seen)[frames]
+        else:
+            points = smooth(
+                self.cameras,
+                pixels,
+                scale,
+                solution.points,
+                bones=self.skeleton.bone_indices,
+                lengths=self.bone_lengths[person],
+                fps=fps,
+                acceleration=self.smoothing.acceleration,
+                bone_spread=self.smoothing.bone_spread_mm / 1e3,
+                inflation=self.inflation,
+                frames=frames,
+            )
+            filled = _short_gaps(seen, min(int(self.smoothing.max_gap_s * fps), MARGIN))[frames]
+            points = torch.where((seen[frames] | filled)[..., None], points, torch.nan)
+        return _labels(
+            self.cameras,
+            pixels[frames],
+            points,
+            detected=scale[frames].isfinite(),
+            of_single_frames=solution.points[frames],
+            covariance=solution.covariance[frames],
+            used=solution.inlier[frames],
+            swapped=swapped[frames],
+            filled=filled,
+        )
+
+
+def learn(
+    cameras: Cameras,
+    skeleton: Skeleton,
+    detector_noise: DetectorNoise,
+    sample: Sample,
+    smoothing: Smoothing | None,
+    repair_swaps: bool,
+) -> Labeller:
+    """Learn the correlation of errors in time, and every person's bone lengths, from a part of the frames."""
+    scale = detector_noise.scale(sample.confidence)
+    solution = triangulate_robust(cameras, sample.pixels, scale)
+    follows = torch.zeros(len(sample.run), dtype=torch.bool, device=scale.device)
+    follows[1:] = sample.run[1:] == sample.run[:-1]
+    inflation = noise.inflation(cameras, sample.pixels, scale, solution.points, follows)
+    lengths = [
+        bone_lengths(
+            solution.points[sample.person == person],
+            solution.covariance[sample.person == person],
+            skeleton.bone_indices,
+        )
+        for person in range(int(sample.person.max()) + 1)
+    ]
+    return Labeller(cameras, skeleton, detector_noise, inflation, torch.stack(lengths), smoothing, repair_swaps)
+
+
+def label_plainly(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> Labels:
+    """Make pseudo-labels by the plain DLT: all detections count the same, every frame on its own.
+
+    Parameters
+    ----------
+    cameras
+        The cameras.
+    pixels
+        (frame, view, keypoint, 2), as detected.
+    confidence
+        (frame, view, keypoint); 0 does not count.
+
+    Returns
+    -------
+    Labels
+        Without covariances.
+    """
+    counts = confidence > 0
+    points, _ = triangulate(cameras, pixels, counts.to(pixels.dtype))
+    found = points.isfinite().all(-1)
+    return _labels(
+        cameras,
+        pixels,
+        points,
+        detected=counts,
+        of_single_frames=points,
+        covariance=torch.full((*points.shape, 3), torch.nan, dtype=pixels.dtype, device=pixels.device),
+        used=counts & found[:, None],
+        swapped=torch.zeros_like(counts[:, :, 0]),
+        filled=torch.zeros_like(found),
+    )
+
+
+def _labels(cameras: Cameras, pixels: Tensor, points: Tensor, **others: Tensor) -> Labels:
+    error = reprojection_error(cameras, points, pixels)
+    depth = world_to_camera(cameras, points)[..., 2]
+    return Labels(
+        keypoints_3d=points,
+        error_px=error,
+        error_mm=1e3 * error * depth / cameras.focal.mean(-1)[:, None],
+        **others,
+    )
+
+
+def _short_gaps(seen: Tensor, most: int) -> Tensor:
+    """Mark the frames (frame, keypoint) of gaps of up to `most` frames that are seen on both sides."""
+    frame = torch.arange(len(seen), device=seen.device)[:, None].expand(seen.shape)
+    before = torch.where(seen, frame, -len(seen) - most).cummax(0).values
+    after = torch.where(seen, frame, 2 * len(seen) + most).flip(0).cummin(0).values.flip(0)
+    return ~seen & (after - before - 1 <= most)
