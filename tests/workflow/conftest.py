@@ -15,7 +15,7 @@ TINY = {
     "seed": 0,
     "simulate": {"seconds": 0.4, "detector": "off-the-shelf"},
     "ingest": {"max_length_difference": 10},
-    "triangulate": {"weights": "confidence", "min_confidence": 0.0},
+    "triangulate": {"method": "robust", "min_confidence": 0.0, "diagnose": False},
     "train": {
         "network": {"width": 8, "latent": 8, "blocks": 1, "dropout": 0.1},
         "losses": {"input_triangulation": 1.0, "multi_view_consistency": 1.0, "consistency_target": "pseudo_label"},
