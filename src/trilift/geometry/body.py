@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, project
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, linearise
+from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, linearise, t_cost
 
 FRAMES_OF_WINDOW = 256
 """Frames solved at once. Their neighbours take part, so that the cuts do not show."""
@@ -249,7 +249,7 @@ def find_swaps(
 
     def cost(seen: Tensor, size: Tensor) -> Tensor:
         squared = ((projected - seen) / size[..., None]).square().sum(-1)
-        return torch.log1p(squared / DEGREES_OF_FREEDOM) * (DEGREES_OF_FREEDOM + 2) / 2
+        return t_cost(squared) * (DEGREES_OF_FREEDOM + 2) / 2
 
     gain = cost(seen, size) - cost(seen[:, :, mirror], size[:, :, mirror])
     counts = gain.isfinite() & size.isfinite() & size[:, :, mirror].isfinite() & paired

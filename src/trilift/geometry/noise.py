@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, project, world_to_camera
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, reprojection_error, triangulate, triangulate_robust
+from trilift.geometry.triangulation import (
+    DEGREES_OF_FREEDOM,
+    reprojection_error,
+    t_weight,
+    triangulate,
+    triangulate_robust,
+    triangulate_without,
+)
 
 MOST_INFLATION = 4.0
 """Smoothing spans a few frames, not the long run. Of 1, 3 and 9 on real motion with errors of a correlation time of
@@ -170,14 +177,13 @@ def _update(factor: Tensor, group: Tensor, scale: Tensor, squared: Tensor, of_po
     own = scale.square()
     total = own + of_point
     ratio = squared / total
-    weight = (DEGREES_OF_FREEDOM + 2) / (DEGREES_OF_FREEDOM + 2 * ratio)
     trust = own / total  # detections whose own error dominates tell more
 
     def summed(values: Tensor) -> Tensor:
         return torch.zeros_like(factor).index_add_(0, group, values) + _COUNTED_AS_EXPECTED
 
     number = summed(trust)
-    excess = summed(trust * weight * ratio) / number - 1
+    excess = summed(trust * t_weight(2 * ratio) * ratio) / number - 1
     factor += 0.5 * (1 + excess * number / summed(trust * own / total)).clamp(0.1, 10).log()
 
 
@@ -188,9 +194,7 @@ def _leave_one_view_out(cameras: Cameras, pixels: Tensor, scale: Tensor) -> tupl
     """
     squared, of_point = torch.full_like(scale, torch.nan), torch.full_like(scale, torch.nan)
     for view in range(len(cameras)):
-        others = scale.clone()
-        others[:, view] = torch.inf
-        solution = triangulate_robust(cameras, pixels, others)
+        solution = triangulate_without(cameras, pixels, scale, view)
         counts = scale[:, view].isfinite()
         squared[:, view] = torch.where(counts, solution.error[:, view].square() / 2, torch.nan).to(squared.dtype)
         of_point[:, view] = _variance_in_view(cameras, view, solution.points, solution.covariance).to(of_point.dtype)

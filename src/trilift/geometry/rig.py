@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, distort_with_slopes
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, triangulate_robust
+from trilift.geometry.triangulation import (
+    DEGREES_OF_FREEDOM,
+    t_cost,
+    t_weight,
+    triangulate_robust,
+    triangulate_without,
+)
 
 Timing = Literal["in time", "late", "early", "cannot tell"]
 Geometry = Literal["consistent", "moved", "focal length", "pose or focal length", "cannot tell"]
@@ -339,7 +345,7 @@ def _cost_over_offset(
     reach: int,
 ) -> Tensor:
     """Robust cost (keypoint, 2 reach + 1) of the detections (frame, keypoint, 2) of a view from -reach on."""
-    solution = _points_of_others(cameras, aligned, scale, view)
+    solution = triangulate_without(cameras, aligned, scale, view)
     camera = _Camera.of(cameras, view)
     projected, _, by_point = camera.linearise(solution.points)
     own = torch.where(scale[:, view].isfinite(), scale[:, view], torch.nan).nanmedian()
@@ -520,7 +526,7 @@ class _View:
     prior = (0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.15)
 
     def __init__(self, cameras: Cameras, pixels: Tensor, scale: Tensor, view: int):
-        solution = _points_of_others(cameras, pixels, scale, view)
+        solution = triangulate_without(cameras, pixels, scale, view)
         self.camera = _Camera.of(cameras, view)
         points, own = solution.points, scale[:, view]
         depth = self.camera.depth(points)
@@ -596,7 +602,7 @@ class _View:
         pull = (self.precision @ residual[..., None])[..., 0]
         squared = (pull * residual).sum(-1)
         inflation = max(float(squared.median()) / _MEDIAN_OF_SQUARED_NORM, 0.04)
-        weights = _weight(squared / inflation)
+        weights = t_weight(squared / inflation)
         # The derivatives are taken at the points that this view has a say in: at the points of the other views alone
         # their errors would correlate with the residuals and bias the fit (toward too long a focal length).
         pull = (by_point * (pull * weights.clamp(max=1)[:, None])[..., None]).sum(-2)  # (N, 3)
@@ -811,12 +817,6 @@ def _select(cameras: Cameras, which: Tensor) -> Cameras:
     return Cameras(cameras.K[which], cameras.distortion[which], cameras.R[which], cameras.t[which])
 
 
-def _points_of_others(cameras: Cameras, pixels: Tensor, scale: Tensor, view: int) -> Solution:
-    others = scale.clone()
-    others[:, view] = torch.inf
-    return triangulate_robust(cameras, pixels, others)
-
-
 def _even(scale: Tensor) -> Tensor:
     """Take the views' own factors out of the scale: which view has large errors is the question here."""
     known = torch.where(scale.isfinite(), scale.log(), torch.nan)
@@ -824,14 +824,9 @@ def _even(scale: Tensor) -> Tensor:
     return torch.where(scale.isfinite(), (known - per_view[:, None] + per_view.nanmedian()).exp(), torch.inf)
 
 
-def _weight(squared: Tensor) -> Tensor:
-    """Weight of errors by their squared standardised size, of a bivariate Student t."""
-    return (DEGREES_OF_FREEDOM + 2) / (DEGREES_OF_FREEDOM + squared)
-
-
 def _cost(squared: Tensor) -> Tensor:
     """Twice the negative logarithm of the likelihood of errors of that squared standardised size."""
-    return (DEGREES_OF_FREEDOM + 2) * torch.log1p(squared / DEGREES_OF_FREEDOM)
+    return (DEGREES_OF_FREEDOM + 2) * t_cost(squared)
 
 
 def _squared_mahalanobis(residual: Tensor, covariance: Tensor) -> Tensor:

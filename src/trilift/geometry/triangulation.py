@@ -117,6 +117,16 @@ def triangulate(cameras: Cameras, pixels: Tensor, weights: Tensor | None = None)
     return points.reshape(frames, keypoints, 3), views_used.reshape(frames, keypoints)
 
 
+def t_weight(standardised: Tensor) -> Tensor:
+    """Weight of squared errors over squared scales under the bivariate Student t; 1 for a normal distribution."""
+    return (DEGREES_OF_FREEDOM + 2) / (DEGREES_OF_FREEDOM + standardised)
+
+
+def t_cost(standardised: Tensor) -> Tensor:
+    """Negative log-likelihood of squared errors over squared scales, but for a constant and (degrees + 2) / 2."""
+    return torch.log1p(standardised / DEGREES_OF_FREEDOM)
+
+
 def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solution:
     """Triangulate by maximum likelihood under heavy-tailed detection errors.
 
@@ -180,6 +190,13 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
         error,
         inlier,
     )
+
+
+def triangulate_without(cameras: Cameras, pixels: Tensor, scale: Tensor, view: int) -> Solution:
+    """Triangulate as `triangulate_robust` does, one view left out; its errors against the others are given too."""
+    others = scale.clone()
+    others[:, view] = torch.inf
+    return triangulate_robust(cameras, pixels, others)
 
 
 def refine(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor, steps: int = 10) -> Tensor:
@@ -387,7 +404,7 @@ class _Rig:
         """Solve the DLT with the Student t weights of the errors at `solution`."""
         x, y, depth = self.project(solution)
         squared = self.squared_error(rays, x, y) * information
-        return self.solve_linear(rays.x, rays.y, _t_weight(squared) * information / (depth * depth))
+        return self.solve_linear(rays.x, rays.y, t_weight(squared) * information / (depth * depth))
 
     def squared_error(self, rays: _Rays, x: Tensor, y: Tensor) -> Tensor:
         """Give squared distances (view, point) in pixels, as if there were no distortion."""
@@ -400,7 +417,7 @@ class _Rig:
         x, y = distort_with_slopes(u, v, self.lens.coefficients)[:2]
         error_x, error_y = self.pixel_errors(rays, x, y)
         squared = (error_x * error_x).addcmul_(error_y, error_y)
-        return _Errors(squared, depth, _cost(squared * information))
+        return _Errors(squared, depth, t_cost(squared * information).sum(0))
 
     def pixel_errors(self, rays: _Rays, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return (
@@ -420,7 +437,7 @@ class _Rig:
         # slopes of the distortion. J^T W J in these coordinates has the entries s, with D F^2 D w / depth^2 its
         # upper left part.
         fx, fy = self.focal[:, :1], self.focal[:, 1:]
-        weight = _t_weight(standardised) * information / depth
+        weight = t_weight(standardised) * information / depth
         weighted = weight / depth
         ax, ay = dxdx * fx, dxdy * fx
         bx, by = dxdy * fy, dydy * fy
@@ -435,7 +452,7 @@ class _Rig:
         h3 = torch.addcmul(h1 * u, h2, v).neg_()
         normal = self.rotate_matrix @ torch.cat([s11, s12, s13, s22, s23, s33])
         gradient = self.rotate_vector @ torch.cat([h1, h2, h3])
-        return normal, gradient, _Errors(squared, depth, _cost(standardised))
+        return normal, gradient, _Errors(squared, depth, t_cost(standardised).sum(0))
 
 
 def _by_chunks(pixels: Tensor, solve: Callable[[slice, slice], None]) -> None:
@@ -461,23 +478,13 @@ def _by_chunks(pixels: Tensor, solve: Callable[[slice, slice], None]) -> None:
         torch.set_num_threads(threads)
 
 
-def _t_weight(standardised: Tensor) -> Tensor:
-    """Weight of squared errors over squared scales, relative to that of the normal distribution."""
-    return (DEGREES_OF_FREEDOM + 2) / (DEGREES_OF_FREEDOM + standardised)
-
-
-def _cost(standardised: Tensor) -> Tensor:
-    """Sum over views of the negative log-likelihood, but for a constant and the factor (degrees + 2) / 2."""
-    return torch.log1p(standardised / DEGREES_OF_FREEDOM).sum(0)
-
-
 def _search(rig: _Rig, rays: _Rays, information: Tensor, solution: Tensor) -> None:
     """Solve points with suspicious views from starts that leave one of these out; better ones replace `solution`."""
 
     def evaluate(rays: _Rays, information: Tensor, solution: Tensor) -> tuple[Tensor, Tensor]:
         x, y, depth = rig.project(solution)
         standardised = rig.squared_error(rays, x, y) * information
-        return standardised, torch.where(((depth <= 0) & rays.counts).any(0), torch.inf, _cost(standardised))
+        return standardised, torch.where(((depth <= 0) & rays.counts).any(0), torch.inf, t_cost(standardised).sum(0))
 
     standardised, cost = evaluate(rays, information, solution)
     suspicious = (standardised > _SUSPICIOUS_FROM) & (rays.counts.sum(0) > 2)

@@ -128,7 +128,7 @@ def _triangulate_capture(
 
     labeller, findings = None, []
     if settings.method == "robust" or settings.diagnose:
-        sample = _sample(capture, settings, device)
+        sample = _sample(capture, recordings, people, settings, device)
         detector_noise = _learn_noise(name, cameras, sample)
         if settings.method == "robust":
             labeller = labels.learn(
@@ -178,10 +178,10 @@ def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.
 _RUNS, _FRAMES_PER_RUN = 16, 128
 
 
-def _runs(recordings: list[Recording]) -> Iterator[tuple[Recording, slice]]:
+def _runs(recordings: list[Recording], people: list[str]) -> Iterator[tuple[Recording, slice]]:
     """Pick runs of consecutive frames from all over a capture, some from every person."""
     total = sum(recording.length for recording in recordings)
-    for subject in dict.fromkeys(recording.subject for recording in recordings):
+    for subject in people:
         own = [recording for recording in recordings if recording.subject == subject]
         length = sum(recording.length for recording in own)
         number = min(max(1, round(_RUNS * length / total)), -(-length // _FRAMES_PER_RUN))
@@ -194,10 +194,10 @@ def _runs(recordings: list[Recording]) -> Iterator[tuple[Recording, slice]]:
             yield recording, recording.part(first, min(recording.length, first + _FRAMES_PER_RUN))
 
 
-def _sample(capture: xr.Dataset, settings: Settings, device: torch.device) -> Sample:
-    recordings = captures.recordings(capture)
-    people = list(dict.fromkeys(recording.subject for recording in recordings))
-    runs = list(_runs(recordings))
+def _sample(
+    capture: xr.Dataset, recordings: list[Recording], people: list[str], settings: Settings, device: torch.device
+) -> Sample:
+    runs = list(_runs(recordings, people))
     loaded = [_load(capture, frames, settings, device) for _, frames in runs]
 
     def per_frame(values: Iterable[int]) -> Tensor:
