@@ -165,18 +165,18 @@ class Lens:
         q = r2 * radial.square()
         powers = (q / q[:, -1:]).unsqueeze(-1) ** torch.arange(1, 10)
         inverse = torch.linalg.pinv(powers) @ (1 / radial - 1).unsqueeze(-1)  # (V, 9, 1)
-        self._inverse = inverse.to(device, dtype).unbind(1)
-        self._largest = q[:, -1:].to(device, dtype)
-        self._fold = fold[:, None].to(device, dtype)
+        self.inverse = inverse[..., 0].to(device, dtype)
+        self.largest = q[:, -1:].to(device, dtype)
+        self.fold = fold[:, None].to(device, dtype)
         self.coefficients = tuple(distortion.to(device, dtype)[:, None].unbind(-1))
         self._one = torch.ones((), dtype=dtype, device=device)
         self._close_enough = 1e-4 if dtype == torch.float32 else 1e-7
 
     def undistort(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Undistort coordinates (..., view, point) at depth 1; NaN where there is no undistorted point."""
-        q = ((x * x + y * y) / self._largest).clamp_(max=1)
-        factor = self._inverse[-1]
-        for coefficient in (*self._inverse[-2::-1], self._one):
+        q = ((x * x + y * y) / self.largest).clamp_(max=1)
+        *lower, factor = self.inverse.T[..., None].unbind(0)
+        for coefficient in (*lower[::-1], self._one):
             factor = torch.addcmul(coefficient, factor, q)
         _, _, p1, p2, _ = self.coefficients
         ux, uy = x * factor, y * factor
@@ -192,7 +192,7 @@ class Lens:
         if far.any():
             self._take_more_steps(far, ux, uy, x, y, missed)
         # Roots on the far side of the fold fulfil the equation too.
-        found = (missed < self._close_enough) & (torch.addcmul(ux * ux, uy, uy) < self._fold)
+        found = (missed < self._close_enough) & (torch.addcmul(ux * ux, uy, uy) < self.fold)
         return torch.where(found, ux, torch.nan), torch.where(found, uy, torch.nan)
 
     def _take_more_steps(self, far: Tensor, ux: Tensor, uy: Tensor, x: Tensor, y: Tensor, missed: Tensor) -> None:

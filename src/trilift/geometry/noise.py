@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, project, world_to_camera
+from trilift.geometry import kernels
+from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import (
     DEGREES_OF_FREEDOM,
     reprojection_error,
     t_weight,
     triangulate,
     triangulate_robust,
-    triangulate_without,
 )
 
 MOST_INFLATION = 4.0
@@ -59,16 +60,15 @@ class DetectorNoise:
         >>> noise = learn(cameras, pixels, confidence)                                   # doctest: +SKIP
         >>> solution = triangulate_robust(cameras, pixels, noise.scale(confidence))      # doctest: +SKIP
         """
-        _, views, keypoints = confidence.shape
-        levels = torch.arange(_LEVELS + 1, dtype=confidence.dtype, device=confidence.device) / _LEVELS
-        of_level = _interpolate(levels, self.confidence.to(levels), self.scale_px.to(levels).log()).exp()
+        levels = torch.arange(_LEVELS + 1, dtype=confidence.dtype) / _LEVELS
+        of_level = _take(self.scale_px.to(levels).log(), _place(levels, self.confidence.to(levels))).exp()
         of_level[0] = torch.inf
         factor = self.view_factor.to(levels)[:, None] * self.keypoint_factor.to(levels)
         table = (factor[..., None] * of_level).clamp(min=_SMALLEST_SCALE)  # (V, J, level)
-        first = torch.arange(views * keypoints, device=confidence.device).reshape(views, keypoints) * len(levels)
+        found = np.empty(confidence.shape, table.numpy().dtype)
         # The level that lies above: a detection with any confidence counts.
-        level = (confidence * _LEVELS).ceil().clamp(0, _LEVELS).nan_to_num()
-        return table.reshape(-1).take(first + level.long())
+        kernels.look_up(table.numpy(), confidence.cpu().numpy(), found)
+        return torch.from_numpy(found).to(confidence.device)
 
 
 def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise:
@@ -111,25 +111,28 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
         shares = (torch.arange(_BINS, device=device) + 0.5) / _BINS
         nodes = torch.quantile(known[:: max(1, len(known) // 1_000_000)], shares).unique()
         factors["confidence"] = factors["confidence"].expand(len(nodes)).clone()
-        borders = (nodes[1:] + nodes[:-1]) / 2
-        shape = counts.shape
+        place = _place(confidence.float(), nodes)
         group = {
-            "confidence": torch.bucketize(confidence.float().contiguous(), borders),
-            "keypoint": torch.arange(keypoints, device=device).expand(shape),
-            "view": torch.arange(views, device=device)[:, None].expand(shape),
+            "confidence": torch.bucketize(confidence.float().contiguous(), (nodes[1:] + nodes[:-1]) / 2),
+            "keypoint": torch.arange(keypoints, device=device).expand(counts.shape),
+            "view": torch.arange(views, device=device)[:, None].expand(counts.shape),
         }
 
-        def scale() -> Tensor:
-            by_confidence = _interpolate(confidence.float(), nodes, factors["confidence"])
-            return (by_confidence + factors["view"][:, None] + factors["keypoint"]).exp()
+        def scale(place: tuple[Tensor, Tensor], view: Tensor, keypoint: Tensor) -> Tensor:
+            return (_take(factors["confidence"], place) + factors["view"][view] + factors["keypoint"][keypoint]).exp()
 
         for _ in range(_ROUNDS):
-            squared, of_point = _leave_one_view_out(cameras, pixels, torch.where(counts, scale(), torch.inf))
-            known = squared.isfinite() & (of_point < 25 * scale().square())
-            if known.sum() < _FEWEST_DETECTIONS:
+            of_all = scale(place, group["view"], group["keypoint"])
+            squared, of_point = _leave_one_view_out(cameras, pixels, torch.where(counts, of_all, torch.inf))
+            tells = (squared.isfinite() & (of_point < 25 * of_all.square())).reshape(-1).nonzero()[:, 0]
+            if len(tells) < _FEWEST_DETECTIONS:
                 break
+            squared, of_point = squared.reshape(-1)[tells], of_point.reshape(-1)[tells]
+            members = {name: of.reshape(-1)[tells] for name, of in group.items()}
+            of_members = (place[0].reshape(-1)[tells], place[1].reshape(-1)[tells])
             for name in ("confidence", "keypoint", "view", "confidence"):
-                _update(factors[name], group[name][known], scale()[known], squared[known], of_point[known])
+                expected = scale(of_members, members["view"], members["keypoint"])
+                _update(factors[name], members[name], expected, squared, of_point)
         for name in ("view", "keypoint"):
             middle = factors[name].mean()
             factors[name] -= middle
@@ -192,25 +195,27 @@ def _leave_one_view_out(cameras: Cameras, pixels: Tensor, scale: Tensor) -> tupl
 
     Both are (frame, view, keypoint), in square pixels.
     """
-    squared, of_point = torch.full_like(scale, torch.nan), torch.full_like(scale, torch.nan)
-    for view in range(len(cameras)):
-        solution = triangulate_without(cameras, pixels, scale, view)
-        counts = scale[:, view].isfinite()
-        squared[:, view] = torch.where(counts, solution.error[:, view].square() / 2, torch.nan).to(squared.dtype)
-        of_point[:, view] = _variance_in_view(cameras, view, solution.points, solution.covariance).to(of_point.dtype)
-    return squared, of_point
+    frames, views, keypoints = scale.shape
+    others = scale.expand(views, -1, -1, -1).clone()  # first axis: the view that is left out
+    each = torch.arange(views, device=scale.device)
+    others[each, :, each] = torch.inf
+    solution = triangulate_robust(cameras, pixels.repeat(views, 1, 1, 1), others.flatten(0, 1))
+    error = solution.error.reshape(views, frames, views, keypoints)[each, :, each].transpose(0, 1)
+    squared = torch.where(scale.isfinite(), error.square() / 2, torch.nan)
+    points, covariance = solution.points.to(scale.dtype), solution.covariance.to(scale.dtype)
+    of_point = _variance_in_view(cameras, points.reshape(views, -1, 3), covariance.reshape(views, -1, 3, 3))
+    return squared.to(scale.dtype), of_point.reshape(views, frames, keypoints).transpose(0, 1)
 
 
-def _variance_in_view(cameras: Cameras, view: int, points: Tensor, covariance: Tensor) -> Tensor:
-    """Give the variance per coordinate (frame, keypoint), square pixels, of points seen in a view."""
-    x, y, depth = world_to_camera(cameras, points)[:, view].unbind(-1)
-    rotation = cameras.R[view].double()
-    focal = cameras.focal[view].double()
-    by_x = (rotation[0] - (x / depth)[..., None] * rotation[2]) * (focal[0] / depth)[..., None]
-    by_y = (rotation[1] - (y / depth)[..., None] * rotation[2]) * (focal[1] / depth)[..., None]
-    covariance = covariance.double()
-    both = torch.stack([by_x, by_y], -2)  # (F, J, 2, 3)
-    return (both @ covariance * both).sum((-2, -1)) / 2
+def _variance_in_view(cameras: Cameras, points: Tensor, covariance: Tensor) -> Tensor:
+    """Give the variance per coordinate (view, point), px^2, of other points (view, point, 3) in each view."""
+    rotation, t, focal = (values.to(points) for values in (cameras.R, cameras.t, cameras.focal))
+    x, y, depth = (points @ rotation.mT + t[:, None]).unbind(-1)
+    total = torch.zeros_like(depth)
+    for axis, coordinate in enumerate((x, y)):
+        slope = (rotation[:, None, axis] - (coordinate / depth)[..., None] * rotation[:, None, 2]) / depth[..., None]
+        total += focal[:, axis, None].square() * torch.einsum("vpi,vpij,vpj->vp", slope, covariance, slope)
+    return total / 2
 
 
 def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor) -> float:
@@ -232,10 +237,16 @@ def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor) -> float:
     return min(found, default=1.0)
 
 
-def _interpolate(x: Tensor, nodes: Tensor, values: Tensor) -> Tensor:
-    """Interpolate linearly; constant beyond the nodes."""
+def _place(x: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the node above x, and how far x is on the way there from the one below; constant beyond the nodes."""
     if len(nodes) == 1:
-        return values.expand_as(x)
-    right = torch.searchsorted(nodes, x.contiguous()).clamp(1, len(nodes) - 1)
-    share = ((x - nodes[right - 1]) / (nodes[right] - nodes[right - 1])).clamp(0, 1)
-    return torch.lerp(values[right - 1], values[right], share)
+        return torch.zeros_like(x, dtype=torch.long), torch.ones_like(x)
+    above = torch.searchsorted(nodes, x.contiguous()).clamp_(1, len(nodes) - 1)
+    below = nodes[above - 1]
+    return above, ((x - below) / (nodes[above] - below)).clamp_(0, 1)
+
+
+def _take(values: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
+    """Interpolate linearly between the values at nodes."""
+    above, share = place
+    return torch.lerp(values[(above - 1).clamp_(min=0)], values[above], share)

@@ -1,17 +1,23 @@
 """3D points from their images in several views.
 
 `triangulate` is the weighted direct linear transform (DLT), `triangulate_robust` the maximum-likelihood point under
-heavy-tailed errors of a known scale. Both take any number of views from two, with detections missing anywhere.
+heavy-tailed errors of a known scale. Both take any number of views from two, with detections missing anywhere. They
+run on the processor, in compiled loops (`trilift.geometry.kernels`), wherever their arguments are.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, Lens, distort_with_slopes, project
+from trilift.geometry import kernels
+from trilift.geometry.cameras import Cameras, Lens, project
+from trilift.geometry.kernels import Array
 
 DEGREES_OF_FREEDOM = 5.0
 """Of the Student t that detection errors are taken to follow: between the 3 of the worst tails that were measured
@@ -27,16 +33,9 @@ information of the Student t, (degrees + 4) / (degrees + 2) = 1.29 (Lange, Littl
 modeling using the t distribution", JASA 1989). Few views tell less: this calibrates four of them on real motion."""
 
 _SUSPICIOUS_FROM = 8.0
-_REWEIGHTINGS = 1  # more, here or in the search, changed no mean error by 0.1 %
-_REWEIGHTINGS_OF_SEARCH = 1
 
-_POINTS_PER_CHUNK = 16384  # their arrays fit into the processor's cache; no result depends on it
-
-# Upper triangles of symmetric matrices, row by row.
-_ROWS_4 = (0, 0, 0, 0, 1, 1, 1, 2, 2, 3)
-_COLUMNS_4 = (0, 1, 2, 3, 1, 2, 3, 2, 3, 3)
-_ROWS_3 = (0, 0, 0, 1, 1, 2)
-_COLUMNS_3 = (0, 1, 2, 1, 2, 2)
+_VECTOR = 128  # a multiple of what loops take at once
+_DETECTIONS_PER_CHUNK = 32768  # their rows stay in the processor's cache; no result depends on it
 
 
 class Solution(NamedTuple):
@@ -100,21 +99,23 @@ def triangulate(cameras: Cameras, pixels: Tensor, weights: Tensor | None = None)
     --------
     >>> points, views_used = triangulate(cameras, pixels, confidence)          # doctest: +SKIP
     """
-    frames, _, keypoints, _ = pixels.shape
     rig = _Rig(cameras, pixels)
-    points = torch.empty(frames * keypoints, 3, dtype=torch.float64, device=pixels.device)
-    views_used = torch.empty(frames * keypoints, dtype=torch.int8, device=pixels.device)
+    frames, views, keypoints, _ = rig.pixels.shape
+    counted = np.broadcast_to(np.ones((), rig.dtype), (frames, views, keypoints))
+    if weights is not None:
+        counted = rig.take(weights)
+    points, views_used = np.empty((frames, keypoints, 3)), np.empty((frames, keypoints), np.int8)
 
-    def solve(part: slice, rows: slice) -> None:
-        rays = rig.rays(pixels[rows], None if weights is None else weights[rows])
-        solution = rig.solve_linear(rays.x, rays.y, rays.weights.square())
-        counting = rays.counts.sum(0, dtype=torch.int8)
-        found = (counting >= 2) & ~((rig.depth(solution) <= 0) & rays.counts).any(0)
-        points[part] = torch.where(found, solution, torch.nan).T
-        views_used[part] = counting
+    def solve(rows: slice, memory: _Memory) -> None:
+        chunk = _Chunk.of_frames(rig, memory, rig.pixels[rows], np.ascontiguousarray(counted[rows]))
+        solution = chunk.solve_linear(chunk.information)
+        used, behind = chunk.count_views(solution)
+        solution[:, (used < 2) | behind] = np.nan
+        points[rows] = chunk.by_frame(solution, points[rows].shape)
+        views_used[rows] = chunk.by_frame(used, views_used[rows].shape)
 
-    _by_chunks(pixels, solve)
-    return points.reshape(frames, keypoints, 3), views_used.reshape(frames, keypoints)
+    _by_chunks(rig, solve)
+    return rig.give(points), rig.give(views_used)
 
 
 def t_weight(standardised: Tensor) -> Tensor:
@@ -154,42 +155,32 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
     Gauss-Newton step on the reprojection error with distortion ends it (`refine`).
     The covariance is the inverse of the weighted normal matrix of that step, times a factor.
     """
-    frames, views, keypoints, _ = pixels.shape
     rig = _Rig(cameras, pixels)
-    dtype, device = pixels.dtype, pixels.device
-    points = torch.empty(frames * keypoints, 3, dtype=torch.float64, device=device)
-    covariance = torch.empty(frames * keypoints, 9, dtype=dtype, device=device)
-    error = torch.empty(frames, views, keypoints, dtype=dtype, device=device)
-    inlier = torch.empty(frames, views, keypoints, dtype=torch.bool, device=device)
+    frames, views, keypoints, _ = rig.pixels.shape
+    scale_of = rig.take(scale)
+    points, covariance = np.empty((frames, keypoints, 3)), np.empty((frames, keypoints, 9), rig.dtype)
+    error, inlier = np.empty((frames, views, keypoints), rig.dtype), np.empty((frames, views, keypoints), np.bool_)
 
-    def solve(part: slice, rows: slice) -> None:
-        rays = rig.rays(pixels[rows], 1 / scale[rows])
-        information = rays.weights.square()
-        solution = rig.solve_linear(rays.x, rays.y, information)
-        for _ in range(_REWEIGHTINGS):
-            solution = rig.reweight(rays, information, solution)
+    def solve(rows: slice, memory: _Memory) -> None:
+        chunk = _Chunk.of_scales(rig, memory, rig.pixels[rows], scale_of[rows])
+        solution = chunk.solve_linear(chunk.information)
+        solution = chunk.solve_linear(chunk.reproject(solution)[1])
         if views > 2:
-            _search(rig, rays, information, solution)
-        solution, normal, errors = _refine(rig, rays, information, solution, steps=1)
-        used = rays.counts & (errors.squared * information < REJECTED_FROM)
-        found = (used.sum(0) >= 2) & ~((errors.depth <= 0) & rays.counts).any(0)
-        points[part] = torch.where(found, solution, torch.nan).T
-        covariance[part] = torch.where(found, _COVARIANCE_FACTOR * _inverse(normal), torch.nan).T.to(dtype)
+            _search(chunk, solution)
+        refined = chunk.refine(solution, steps=1)
+        kernels.write(
+            refined.points,
+            refined.inverse,
+            chunk.information,
+            *refined.errors,
+            REJECTED_FROM,
+            _COVARIANCE_FACTOR,
+            (points[rows], covariance[rows], error[rows], inlier[rows]),
+        )
 
-        def by_frame(values: Tensor) -> Tensor:
-            return values.reshape(views, -1, keypoints).transpose(0, 1)
-
-        detected = torch.where(rays.detected & found, errors.squared.sqrt(), torch.nan)
-        error[rows] = by_frame(detected)
-        inlier[rows] = by_frame(used & found)
-
-    _by_chunks(pixels, solve)
-    return Solution(
-        points.reshape(frames, keypoints, 3),
-        covariance.reshape(frames, keypoints, 3, 3),
-        error,
-        inlier,
-    )
+    _by_chunks(rig, solve)
+    covariance = covariance.reshape(frames, keypoints, 3, 3)
+    return Solution(*(rig.give(values) for values in (points, covariance, error, inlier)))
 
 
 def triangulate_without(cameras: Cameras, pixels: Tensor, scale: Tensor, view: int) -> Solution:
@@ -221,18 +212,17 @@ def refine(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor, step
         (frame, keypoint, 3) float64: local maxima of the likelihood of `triangulate_robust`; never less likely than
         the start.
     """
-    frames, _, keypoints, _ = pixels.shape
     rig = _Rig(cameras, pixels)
-    refined = points.double().reshape(-1, 3).clone()
+    scale_of = rig.take(scale)
+    refined = points.double().cpu().numpy().copy()
 
-    def solve(part: slice, rows: slice) -> None:
-        rays = rig.rays(pixels[rows], 1 / scale[rows])
-        start = refined[part].T.contiguous()
-        solution, _, _ = _refine(rig, rays, rays.weights.square(), start, steps)
-        refined[part] = solution.T
+    def solve(rows: slice, memory: _Memory) -> None:
+        chunk = _Chunk.of_scales(rig, memory, rig.pixels[rows], scale_of[rows])
+        solution = chunk.refine(chunk.take_points(refined[rows]), steps).points
+        refined[rows] = chunk.by_frame(solution, refined[rows].shape)
 
-    _by_chunks(pixels, solve)
-    return refined.reshape(frames, keypoints, 3)
+    _by_chunks(rig, solve)
+    return rig.give(refined)
 
 
 def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -255,21 +245,19 @@ def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -
     gradient : Tensor
         (frame, keypoint, 3) float64: J^T W r.
     """
-    frames, _, keypoints, _ = pixels.shape
     rig = _Rig(cameras, pixels)
-    normal = torch.empty(frames * keypoints, 3, 3, dtype=torch.float64, device=pixels.device)
-    gradient = torch.empty(frames * keypoints, 3, dtype=torch.float64, device=pixels.device)
+    scale_of = rig.take(scale)
+    at = points.double().cpu().numpy()
+    normal, gradient = np.empty((*at.shape, 3)), np.empty(at.shape)
 
-    def solve(part: slice, rows: slice) -> None:
-        rays = rig.rays(pixels[rows], 1 / scale[rows])
-        start = points.reshape(-1, 3)[part].double().T.contiguous()
-        upper, slope, _ = rig.linearise(rays, rays.weights.square(), start)
-        gradient[part] = slope.T.double()
-        for entry, (row, column) in zip(upper, zip(_ROWS_3, _COLUMNS_3, strict=True), strict=True):
-            normal[part, row, column] = normal[part, column, row] = entry.double()
+    def solve(rows: slice, memory: _Memory) -> None:
+        chunk = _Chunk.of_scales(rig, memory, rig.pixels[rows], scale_of[rows])
+        upper, slope = chunk.linearise(chunk.take_points(at[rows]))
+        normal[rows] = chunk.by_frame(upper[[0, 1, 2, 1, 3, 4, 2, 4, 5]], normal[rows].shape)
+        gradient[rows] = chunk.by_frame(slope, gradient[rows].shape)
 
-    _by_chunks(pixels, solve)
-    return normal.reshape(frames, keypoints, 3, 3), gradient.reshape(frames, keypoints, 3)
+    _by_chunks(rig, solve)
+    return rig.give(normal), rig.give(gradient)
 
 
 def reprojection_error(cameras: Cameras, points: Tensor, pixels: Tensor) -> Tensor:
@@ -292,257 +280,213 @@ def reprojection_error(cameras: Cameras, points: Tensor, pixels: Tensor) -> Tens
     return (project(cameras, points.double()) - pixels.double()).norm(dim=-1)
 
 
-class _Rays(NamedTuple):
-    """Detections of a chunk of points, each (view, point). Missing ones are 0."""
-
-    x: Tensor  # undistorted, at depth 1
-    y: Tensor
-    pixel_x: Tensor  # as detected, pixels
-    pixel_y: Tensor
-    weights: Tensor
-    counts: Tensor  # bool: has a direction and a weight
-    detected: Tensor  # bool
-
-    def select(self, index: Tensor) -> "_Rays":
-        return _Rays(*(values[:, index] for values in self))
-
-
-class _Errors(NamedTuple):
-    """Reprojection errors, with distortion, of a chunk of points."""
-
-    squared: Tensor  # (view, point), squared pixels
-    depth: Tensor  # (view, point)
-    cost: Tensor  # (point,): negative log-likelihood
-
-
 class _Rig:
-    """The numbers of the cameras that the solvers use, in the precision of the detections.
-
-    Points are kept as (3, point) and what belongs to views as (view, point): every coordinate is one contiguous row.
-    """
+    """Cameras and detections as the loops take them: arrays in the precision of the detections."""
 
     def __init__(self, cameras: Cameras, pixels: Tensor):
-        dtype, device = pixels.dtype, pixels.device
-        self.cameras = cameras.to(device)
-        p = torch.cat([self.cameras.R, self.cameras.t[..., None]], -1).double()  # (V, 3, 4)
-        views = len(p)
-        self.centre = self.cameras.centre.to(dtype)
-        self.focal = self.cameras.focal.to(dtype)
-        self.lens = Lens(self.cameras.distortion, dtype, device)
-        self.projection = p.transpose(0, 1).reshape(3 * views, 4).to(dtype)  # rows of x, then of y, then of z
-        p1, p2, p3 = p.unbind(1)
+        self.device = pixels.device
+        self.pixels = np.ascontiguousarray(pixels.detach().cpu().numpy())
+        self.dtype = self.pixels.dtype
+        cameras = cameras.to("cpu", torch.float64)
+        lens = Lens(cameras.distortion, torch.float64, torch.device("cpu"))
+        columns = [cameras.centre, cameras.focal, cameras.distortion, lens.largest, lens.fold, lens.inverse]
+        self.lens = torch.cat(columns, 1).numpy().astype(self.dtype)
+        p = torch.cat([cameras.R, cameras.t[..., None]], -1).numpy()  # (V, 3, 4)
+        self.projection, self.exact_projection = p.astype(self.dtype), p
+        rows, columns_of = (0, 0, 0, 0, 1, 1, 1, 2, 2), (0, 1, 2, 3, 1, 2, 3, 2, 3)
 
-        def products(a: Tensor, b: Tensor) -> Tensor:
-            return a[:, _ROWS_4] * b[:, _COLUMNS_4]  # (V, 10)
+        def products(a: Array, b: Array) -> Array:
+            return a[:, rows] * b[:, columns_of]  # (V, 9)
 
-        self.forms = torch.cat(
+        p1, p2, p3 = p[:, 0], p[:, 1], p[:, 2]
+        self.forms = np.stack(
             [
                 products(p3, p3),
                 -products(p3, p1) - products(p1, p3),
                 -products(p3, p2) - products(p2, p3),
                 products(p1, p1) + products(p2, p2),
-            ]
-        ).T.contiguous()  # (10, 4 V)
+            ],
+            -1,
+        )  # (V, 9, 4)
 
-        # R^T M R and R^T h of all views, summed, are linear in the entries of M (upper triangle) and h.
-        r = self.cameras.R.to(dtype)
-        sandwich = r[:, _ROWS_3][..., _ROWS_3] * r[:, _COLUMNS_3][..., _COLUMNS_3]
-        sandwich = sandwich + r[:, _COLUMNS_3][..., _ROWS_3] * r[:, _ROWS_3][..., _COLUMNS_3]  # (V, 6 of M, 6)
-        diagonal = torch.tensor([a == b for a, b in zip(_ROWS_3, _COLUMNS_3, strict=True)], device=device)
-        sandwich = torch.where(diagonal[:, None], sandwich / 2, sandwich)
-        self.rotate_matrix = sandwich.transpose(0, 1).reshape(6 * views, 6).T.contiguous()  # (6, 6 V)
-        self.rotate_vector = r.transpose(0, 1).reshape(3 * views, 3).T.contiguous()  # (3, 3 V)
+    def take(self, values: Tensor) -> Array:
+        """Take weights or scales (frame, view, keypoint)."""
+        return np.ascontiguousarray(values.detach().cpu().numpy(), dtype=self.dtype)
 
-    def rays(self, pixels: Tensor, weights: Tensor | None) -> _Rays:
-        """Take detections (frame, view, keypoint, 2) and weights (frame, view, keypoint) apart, and undistort."""
-        views = len(self.focal)
-        pixel_x, pixel_y = pixels.permute(3, 1, 0, 2).reshape(2, views, -1).unbind(0)
-        detected = pixel_x.isfinite() & pixel_y.isfinite()
-        x, y = self.lens.undistort(
-            (pixel_x - self.centre[:, :1]) / self.focal[:, :1], (pixel_y - self.centre[:, 1:]) / self.focal[:, 1:]
-        )
-        counts = x.isfinite()
-        if weights is None:
-            weight = counts.to(pixels.dtype)
-        else:
-            weight = weights.permute(1, 0, 2).reshape(views, -1).to(pixels.dtype)
-            counts &= (weight > 0) & (weight < torch.inf)
-            weight = torch.where(counts, weight, 0.0)
-        return _Rays(
-            torch.where(counts, x, 0.0),
-            torch.where(counts, y, 0.0),
-            torch.where(detected, pixel_x, 0.0),
-            torch.where(detected, pixel_y, 0.0),
-            weight,
-            counts,
-            detected,
-        )
-
-    def solve_linear(self, x: Tensor, y: Tensor, squared_weights: Tensor) -> Tensor:
-        """Solve the DLT: points (3, point) float64 from (view, point)."""
-        views, points = x.shape
-        moments = torch.empty(4, views, points, dtype=torch.float64, device=x.device)
-        moments[3] = squared_weights
-        torch.mul(moments[3], x, out=moments[1])
-        torch.mul(moments[3], y, out=moments[2])
-        torch.mul(moments[1], x, out=moments[0]).addcmul_(moments[2], y)
-        a, b, c, u, d, e, v, f, w, _ = (self.forms @ moments.reshape(4 * views, points)).unbind(0)
-        return _solve_symmetric((a, b, c, d, e, f), (-u, -v, -w))
-
-    def project(self, solution: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give x and y at depth 1, and the depth, each (view, point), of points (3, point)."""
-        homogeneous = torch.cat([solution, torch.ones_like(solution[:1])]).to(self.projection.dtype)
-        x, y, depth = (self.projection @ homogeneous).reshape(3, -1, solution.shape[1]).unbind(0)
-        return x / depth, y / depth, depth
-
-    def depth(self, solution: Tensor) -> Tensor:
-        views = len(self.focal)
-        third = self.projection[2 * views :]
-        return torch.addmm(third[:, 3:], third[:, :3], solution.to(third.dtype))
-
-    def reweight(self, rays: _Rays, information: Tensor, solution: Tensor) -> Tensor:
-        """Solve the DLT with the Student t weights of the errors at `solution`."""
-        x, y, depth = self.project(solution)
-        squared = self.squared_error(rays, x, y) * information
-        return self.solve_linear(rays.x, rays.y, t_weight(squared) * information / (depth * depth))
-
-    def squared_error(self, rays: _Rays, x: Tensor, y: Tensor) -> Tensor:
-        """Give squared distances (view, point) in pixels, as if there were no distortion."""
-        error_x, error_y = (x - rays.x) * self.focal[:, :1], (y - rays.y) * self.focal[:, 1:]
-        return (error_x * error_x).addcmul_(error_y, error_y)
-
-    def errors(self, rays: _Rays, information: Tensor, solution: Tensor) -> _Errors:
-        """Give the reprojection errors with distortion at `solution`."""
-        u, v, depth = self.project(solution)
-        x, y = distort_with_slopes(u, v, self.lens.coefficients)[:2]
-        error_x, error_y = self.pixel_errors(rays, x, y)
-        squared = (error_x * error_x).addcmul_(error_y, error_y)
-        return _Errors(squared, depth, t_cost(squared * information).sum(0))
-
-    def pixel_errors(self, rays: _Rays, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return (
-            torch.addcmul(self.centre[:, :1] - rays.pixel_x, x, self.focal[:, :1]),
-            torch.addcmul(self.centre[:, 1:] - rays.pixel_y, y, self.focal[:, 1:]),
-        )
-
-    def linearise(self, rays: _Rays, information: Tensor, solution: Tensor) -> tuple[Tensor, Tensor, _Errors]:
-        """Give the normal matrix J^T W J (6, point), the gradient J^T W r (3, point) and the errors at `solution`."""
-        u, v, depth = self.project(solution)
-        x, y, dxdx, dxdy, dydy = distort_with_slopes(u, v, self.lens.coefficients)
-        error_x, error_y = self.pixel_errors(rays, x, y)
-        squared = (error_x * error_x).addcmul_(error_y, error_y)
-        standardised = squared * information
-
-        # Pixels by the camera's coordinates: J = F D [1 0 -u; 0 1 -v] / depth, with F the focal lengths and D the
-        # slopes of the distortion. J^T W J in these coordinates has the entries s, with D F^2 D w / depth^2 its
-        # upper left part.
-        fx, fy = self.focal[:, :1], self.focal[:, 1:]
-        weight = t_weight(standardised) * information / depth
-        weighted = weight / depth
-        ax, ay = dxdx * fx, dxdy * fx
-        bx, by = dxdy * fy, dydy * fy
-        s11 = weighted * torch.addcmul(ax * ax, bx, bx)
-        s12 = weighted * torch.addcmul(ax * ay, bx, by)
-        s22 = weighted * torch.addcmul(ay * ay, by, by)
-        s13 = torch.addcmul(s11 * u, s12, v).neg_()
-        s23 = torch.addcmul(s12 * u, s22, v).neg_()
-        s33 = torch.addcmul(s13 * u, s23, v).neg_()
-        wx, wy = weight * error_x, weight * error_y
-        h1, h2 = torch.addcmul(ax * wx, bx, wy), torch.addcmul(ay * wx, by, wy)
-        h3 = torch.addcmul(h1 * u, h2, v).neg_()
-        normal = self.rotate_matrix @ torch.cat([s11, s12, s13, s22, s23, s33])
-        gradient = self.rotate_vector @ torch.cat([h1, h2, h3])
-        return normal, gradient, _Errors(squared, depth, t_cost(standardised).sum(0))
+    def give(self, values: Array) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
 
 
-def _by_chunks(pixels: Tensor, solve: Callable[[slice, slice], None]) -> None:
-    """Call `solve` with the points and the frames of every chunk, several at once on a processor with several cores.
+class _Memory:
+    """Arrays that a thread uses again for every chunk: new ones would come from the system page by page."""
 
-    Every thread runs its own chunk alone: operations on so few numbers are not worth splitting, and threads that wait
-    for each other after each of them stand still on a machine that has other work.
+    def __init__(self) -> None:
+        self._buffers: dict[str, Array] = {}
+        self._of_search: _Memory | None = None
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        size = math.prod(shape)
+        if name not in self._buffers or len(self._buffers[name]) < size:
+            self._buffers[name] = np.empty(size, dtype)
+        return self._buffers[name][:size].reshape(shape)
+
+    def of_search(self) -> "_Memory":
+        """Give a second set, for points that are solved once more while the others wait."""
+        self._of_search = self._of_search or _Memory()
+        return self._of_search
+
+
+class _Errors(NamedTuple):
+    """Reprojection errors with distortion."""
+
+    squared: Array  # (view, point), squared pixels
+    standardised: Array  # (view, point), over squared scales; 0 where the detection does not count
+    cost: Array  # (point,): negative log-likelihood; infinite behind a camera
+
+
+class _Refined(NamedTuple):
+    points: Array  # (3, point)
+    inverse: Array  # (9, point): of the last normal matrix
+    errors: _Errors
+
+
+class _Chunk:
+    """Detections whose points are solved together.
+
+    What a method returns is overwritten when it is called again, on this chunk or the next one of the same memory.
+    Rows are longer than there are points (`trilift.geometry.kernels`).
     """
-    frames, _, keypoints, _ = pixels.shape
-    on_cpu = pixels.device.type == "cpu"
-    size = max(1, _POINTS_PER_CHUNK // keypoints if on_cpu else frames)
-    rows = [slice(start, min(start + size, frames)) for start in range(0, frames, size)]
-    parts = [slice(keypoints * chunk.start, keypoints * chunk.stop) for chunk in rows]
-    threads = torch.get_num_threads()
-    if not on_cpu or threads == 1:
-        for part, chunk in zip(parts, rows, strict=True):
-            solve(part, chunk)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(solve, parts, rows))
-    finally:
-        torch.set_num_threads(threads)
+
+    def __init__(self, rig: _Rig, memory: _Memory, views: int, points: int):
+        self.rig, self.memory, self.views, self.points = rig, memory, views, points
+        self.size = -(-points // _VECTOR) * _VECTOR
+        self.x, self.y, self.information = (self._of_views(name) for name in ("x", "y", "information"))
+        self.px, self.py = self._of_views("px"), self._of_views("py")
+
+    @classmethod
+    def of_frames(cls, rig: _Rig, memory: _Memory, pixels: Array, weights: Array) -> "_Chunk":
+        frames, views, keypoints = weights.shape
+        chunk = cls(rig, memory, views, frames * keypoints)
+        kernels.take_rays(pixels, weights, rig.lens, chunk.x, chunk.y, chunk.px, chunk.py, chunk.information)
+        return chunk
+
+    @classmethod
+    def of_scales(cls, rig: _Rig, memory: _Memory, pixels: Array, scale: Array) -> "_Chunk":
+        with np.errstate(divide="ignore"):
+            return cls.of_frames(rig, memory, pixels, 1 / scale)
+
+    def _of_views(self, name: str) -> Array:
+        return self.memory.take(name, (self.views, self.size), self.rig.dtype)
+
+    def _of_points(self, name: str, *rows: int, dtype: DTypeLike = np.float64) -> Array:
+        return self.memory.take(name, (*rows, self.size), dtype)
+
+    def _errors(self, name: str) -> _Errors:
+        squared, standardised = self._of_views(f"{name} squared"), self._of_views(f"{name} standardised")
+        return _Errors(squared, standardised, self._of_points(f"{name} cost"))
+
+    def take_points(self, points: Array) -> Array:
+        """Put points (frame, keypoint, 3) into rows."""
+        rows = self._of_points("points", 3)
+        rows[:, : self.points] = points.reshape(-1, 3).T
+        rows[:, self.points :] = 0
+        return rows
+
+    def by_frame(self, rows: Array, shape: tuple[int, ...]) -> Array:
+        """Give what rows hold as (frame, keypoint, ...)."""
+        return rows[..., : self.points].T.reshape(shape)
+
+    def solve_linear(self, squared_weights: Array) -> Array:
+        """Solve the DLT: points (3, point)."""
+        points = self._of_points("linear solution", 3)
+        kernels.solve_linear(self.x, self.y, squared_weights, self.rig.forms, self._of_points("equations", 9), points)
+        return points
+
+    def count_views(self, points: Array) -> tuple[Array, Array]:
+        """Give the number of views that count, and whether one of them has the point behind it."""
+        views_used, behind = self._of_points("views used", dtype=np.int8), self._of_points("behind", dtype=np.bool_)
+        kernels.count_views(self.information, self.rig.exact_projection, points, views_used, behind)
+        return views_used, behind
+
+    def reproject(self, points: Array) -> tuple[_Errors, Array]:
+        """Give the errors as if lenses did not distort (not `squared`), and weights for `solve_linear`."""
+        errors, weights = self._errors("linear"), self._of_views("weights")
+        kernels.reproject(
+            self.x,
+            self.y,
+            self.information,
+            self.rig.lens,
+            self.rig.projection,
+            DEGREES_OF_FREEDOM,
+            points,
+            errors.standardised,
+            weights,
+            errors.cost,
+        )
+        return errors, weights
+
+    def linearise(self, points: Array) -> tuple[Array, Array]:
+        """Give J^T W J (6, point) and J^T W r (3, point)."""
+        normal = self._of_points("normal", 6, dtype=self.rig.dtype)
+        gradient = self._of_points("gradient", 3, dtype=self.rig.dtype)
+        kernels.linearise(*self._with_distortion(points), normal, gradient)
+        return normal, gradient
+
+    def reproject_distorted(self, points: Array, name: str) -> _Errors:
+        """Give the errors, in memory of that name."""
+        errors = self._errors(name)
+        kernels.reproject_distorted(*self._with_distortion(points), *errors)
+        return errors
+
+    def refine(self, points: Array, steps: int) -> _Refined:
+        """Levenberg-Marquardt; a step that does not lower the cost of a point is not taken."""
+        damping = np.full(self.size, 1e-6)
+        errors = self.reproject_distorted(points, "errors")
+        for _ in range(steps):
+            normal, gradient = self.linearise(points)
+            candidates, inverse = self._of_points("candidates", 3), self._of_points("inverse", 9)
+            kernels.step(normal, gradient, damping, points, candidates, inverse)
+            new = self.reproject_distorted(candidates, "new errors")
+            better = new.cost < errors.cost
+            for values, new_values in zip((points, *errors), (candidates, *new), strict=True):
+                np.copyto(values, new_values, where=better)
+            damping = np.where(better, damping / 10, damping * 100).clip(1e-9, 1e9)
+        return _Refined(points, inverse, errors)
+
+    def _with_distortion(self, points: Array) -> tuple[Array | float, ...]:
+        rig = self.rig
+        return self.px, self.py, self.information, rig.lens, rig.projection, DEGREES_OF_FREEDOM, points
 
 
-def _search(rig: _Rig, rays: _Rays, information: Tensor, solution: Tensor) -> None:
+def _search(chunk: _Chunk, solution: Array) -> None:
     """Solve points with suspicious views from starts that leave one of these out; better ones replace `solution`."""
+    (_, standardised, cost), _ = chunk.reproject(solution)
+    shape = (chunk.views * chunk.size,)
+    point, view = (chunk.memory.take(name, shape, np.int64) for name in ("suspicious point", "suspicious view"))
+    number = kernels.find_suspicious(chunk.information, standardised, _SUSPICIOUS_FROM, point, view)
+    point, view = point[:number], view[:number]
+    some = _Chunk(chunk.rig, chunk.memory.of_search(), chunk.views, number)
+    without = some.memory.take("without", some.x.shape, chunk.rig.dtype)
+    kernels.gather(chunk.x, chunk.y, chunk.information, point, view, some.x, some.y, some.information, without)
+    start = some.solve_linear(without)
+    candidates = some.solve_linear(some.reproject(start)[1])
+    kernels.take_better(point, candidates, some.reproject(candidates)[0].cost, solution, cost)
 
-    def evaluate(rays: _Rays, information: Tensor, solution: Tensor) -> tuple[Tensor, Tensor]:
-        x, y, depth = rig.project(solution)
-        standardised = rig.squared_error(rays, x, y) * information
-        return standardised, torch.where(((depth <= 0) & rays.counts).any(0), torch.inf, t_cost(standardised).sum(0))
 
-    standardised, cost = evaluate(rays, information, solution)
-    suspicious = (standardised > _SUSPICIOUS_FROM) & (rays.counts.sum(0) > 2)
-    view, point = suspicious.nonzero(as_tuple=True)
-    if not len(point):
+def _by_chunks(rig: _Rig, solve: Callable[[slice, _Memory], None]) -> None:
+    """Call `solve` with every chunk of frames, on all threads that torch may use."""
+    frames, views, keypoints, _ = rig.pixels.shape
+    size = max(1, _DETECTIONS_PER_CHUNK // (views * keypoints))
+    chunks = iter([slice(start, min(start + size, frames)) for start in range(0, frames, size)])
+
+    def work(_: int = 0) -> None:
+        memory = _Memory()
+        for rows in chunks:
+            solve(rows, memory)
+
+    threads = min(torch.get_num_threads(), -(-frames // size))
+    if threads < 2:
+        work()
         return
-    rays, information = rays.select(point), information[:, point]
-    start = torch.arange(len(point), device=point.device)
-    without = information.clone()
-    without[view, start] = 0
-    candidates = rig.solve_linear(rays.x, rays.y, without)
-    for _ in range(_REWEIGHTINGS_OF_SEARCH):
-        candidates = rig.reweight(rays, information, candidates)
-    _, costs = evaluate(rays, information, candidates)
-    costs_of_views = torch.full_like(standardised, torch.inf)
-    costs_of_views[view, point] = costs.nan_to_num(nan=torch.inf)
-    lowest, best_view = costs_of_views.min(0)
-    better = (best_view[point] == view) & (lowest < cost)[point]
-    solution[:, point[better]] = candidates[:, better]
-
-
-def _refine(
-    rig: _Rig, rays: _Rays, information: Tensor, solution: Tensor, steps: int
-) -> tuple[Tensor, Tensor, _Errors]:
-    """Levenberg-Marquardt: returns the points, their last normal matrix (6, point) and their errors.
-
-    A step that raises the cost of a point is not taken.
-    """
-    damping = torch.full_like(solution[0], 1e-6)
-    for _ in range(steps):
-        normal, gradient, errors = rig.linearise(rays, information, solution)
-        a, b, c, d, e, f = normal.double().unbind(0)
-        more = 1 + damping
-        matrix = (a * more, b, c, d * more, e, f * more)
-        candidate = solution - _solve_symmetric(matrix, gradient.double().unbind(0))
-        new = rig.errors(rays, information, candidate)
-        better = new.cost < errors.cost
-        solution = torch.where(better, candidate, solution)
-        errors = _Errors(*(torch.where(better, a, b) for a, b in zip(new, errors, strict=True)))
-        damping = torch.where(better, damping / 10, damping * 100).clamp(1e-9, 1e9)
-    return solution, normal, errors
-
-
-def _cofactors(matrix: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Give the cofactors (upper triangle) and the determinant of symmetric 3x3 matrices, given by upper triangle."""
-    a, b, c, d, e, f = matrix
-    cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)
-    return cofactors, a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
-
-
-def _solve_symmetric(matrix: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
-    """Solve symmetric 3x3 systems (3, point) by Cramer's rule."""
-    (a, b, c, d, e, f), determinant = _cofactors(matrix)
-    u, v, w = right
-    return torch.stack([a * u + b * v + c * w, b * u + d * v + e * w, c * u + e * v + f * w]).div_(determinant)
-
-
-def _inverse(matrix: Tensor) -> Tensor:
-    """Invert symmetric 3x3 matrices (6, point); returns all nine entries (9, point)."""
-    (a, b, c, d, e, f), determinant = _cofactors(matrix.double().unbind(0))
-    return torch.stack([a, b, c, b, d, e, c, e, f]).div_(determinant)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
