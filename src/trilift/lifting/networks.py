@@ -1,18 +1,67 @@
-"""Networks that lift one view's keypoints to a pose: a row of numbers in, a row of numbers out."""
+"""Networks that lift one view's keypoints to a pose: numbers of one frame or of several in, a row of numbers out."""
 
-from pydantic import Field
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trilift.params import StrictModel
 
 
 class NetworkSettings(StrictModel):
-    """Size of `EncoderDecoder`. The published one has width and latent 1024, 2 blocks, dropout 0.5."""
+    """Kind and size of a network.
 
-    width: int = Field(1024, gt=0)
-    latent: int = Field(1024, gt=0)
+    Attributes
+    ----------
+    kind
+        ``encoder_decoder`` (`EncoderDecoder`), ``residual`` (`Residual`) or ``temporal`` (`Temporal`). The published
+        one is an encoder_decoder of width 1024, 2 blocks and dropout 0.5.
+    width
+        Of all hidden layers.
+    blocks
+        Residual blocks, of an encoder_decoder in each half. Not for temporal, where it follows from `frames`.
+    dropout
+        Share of the hidden numbers that training leaves out at random.
+    frames
+        How many frames around the one to be lifted a temporal network sees: 27, 81, 243 (any power of 3 from 9 on).
+    """
+
+    kind: Literal["encoder_decoder", "residual", "temporal"] = "residual"
+    width: int = Field(512, gt=0)
     blocks: int = Field(2, ge=0)
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    frames: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "NetworkSettings":
+        if self.kind != "temporal" and self.frames != 1:
+            raise ValueError(f"{self.kind} networks see one frame; frames is for temporal ones")
+        if self.kind == "temporal":
+            if self.frames not in [3**power for power in range(2, 7)]:
+                raise ValueError("a temporal network sees 9, 27, 81, 243 or 729 frames; set frames to one of these")
+            if "blocks" in self.model_fields_set:
+                raise ValueError("the blocks of a temporal network follow from frames; remove blocks")
+        return self
+
+
+def build(inputs: int, outputs: int, settings: NetworkSettings) -> nn.Module:
+    """Make a network with random weights.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers per frame and row. The published network has 32 (16 joints in 2D) and 48 (16 joints in 3D).
+    settings
+        Kind and size.
+
+    Returns
+    -------
+    torch.nn.Module
+        From (row, inputs), or (row, frame, inputs) if it is temporal, to (row, outputs).
+    """
+    kinds = {"encoder_decoder": EncoderDecoder, "residual": Residual, "temporal": Temporal}
+    return kinds[settings.kind](inputs, outputs, settings)
 
 
 class _Layer(nn.Sequential):
@@ -31,29 +80,73 @@ class _ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
-class EncoderDecoder(nn.Module):
-    """The network of Bouazizi et al., FG 2021: an encoder and a decoder of residual blocks.
+class Residual(nn.Sequential):
+    """A layer, residual blocks and a linear output (Martinez et al., "A simple yet effective baseline", ICCV 2017)."""
 
-    Parameters
-    ----------
-    inputs, outputs
-        Numbers per row. The published network has 32 (16 joints in 2D) and 48 (16 joints in 3D).
-    settings
-        Its size.
+    def __init__(self, inputs: int, outputs: int, settings: NetworkSettings):
+        super().__init__(
+            _Layer(inputs, settings.width, settings.dropout),
+            *(_ResidualBlock(settings.width, settings.dropout) for _ in range(settings.blocks)),
+            nn.Linear(settings.width, outputs),
+        )
+
+
+class EncoderDecoder(nn.Module):
+    """The network of Bouazizi et al., FG 2021: two residual networks, the code between them as wide as their layers."""
+
+    def __init__(self, inputs: int, outputs: int, settings: NetworkSettings):
+        super().__init__()
+        self.encoder = Residual(inputs, settings.width, settings)
+        self.decoder = Residual(settings.width, outputs, settings)
+
+    def forward(self, x: Tensor) -> Tensor:  # (row, inputs) -> (row, outputs)
+        return self.decoder(self.encoder(x))
+
+
+class Temporal(nn.Module):
+    """Convolutions over time (Pavllo et al., "3D human pose estimation in video", CVPR 2019).
+
+    Every block sees three times as many frames as the one before it; nothing is padded. Training needs one pose of
+    a window: `forward` takes the few sums of each layer that this pose depends on, by strides. In a sequence,
+    neighbouring poses share them: `slide` computes all poses, by dilation. The weights are the same.
     """
 
     def __init__(self, inputs: int, outputs: int, settings: NetworkSettings):
         super().__init__()
+        width = settings.width
+        self.frames = settings.frames
+        self.first = nn.Conv1d(inputs, width, 3)
+        self.first_norm = nn.BatchNorm1d(width)
+        depth = round(math.log(settings.frames, 3)) - 1
+        self.wide = nn.ModuleList(nn.Conv1d(width, width, 3) for _ in range(depth))
+        self.wide_norm = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth))
+        self.narrow = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in range(depth))
+        self.narrow_norm = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth))
+        self.last = nn.Conv1d(width, outputs, 1)
+        self.dropout = nn.Dropout(settings.dropout)
 
-        def half(into: int, out: int) -> nn.Sequential:
-            return nn.Sequential(
-                _Layer(into, settings.width, settings.dropout),
-                *(_ResidualBlock(settings.width, settings.dropout) for _ in range(settings.blocks)),
-                nn.Linear(settings.width, out),
-            )
+    def forward(self, x: Tensor) -> Tensor:
+        """Give the pose in the middle of each window: (row, frame, inputs) to (row, outputs)."""
+        return self._convolve(x, strided=True)[..., 0]
 
-        self.encoder = half(inputs, settings.latent)
-        self.decoder = half(settings.latent, outputs)
+    def slide(self, x: Tensor) -> Tensor:
+        """Give all poses of sequences: (row, n, inputs) to (row, n - frames + 1, outputs)."""
+        return self._convolve(x, strided=False).transpose(1, 2)
 
-    def forward(self, x: Tensor) -> Tensor:  # (row, inputs) -> (row, outputs)
-        return self.decoder(self.encoder(x))
+    def _convolve(self, x: Tensor, strided: bool) -> Tensor:
+        def over_time(convolution: nn.Conv1d, x: Tensor, step: int) -> Tensor:
+            spread = {"stride": 3} if strided else {"dilation": step}
+            return nn.functional.conv1d(x, convolution.weight, convolution.bias, **spread)
+
+        def activate(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+            return self.dropout(norm(x).relu())
+
+        x = activate(self.first_norm, over_time(self.first, x.transpose(1, 2), 1))
+        step = 3
+        for wide, wide_norm, narrow, narrow_norm in zip(
+            self.wide, self.wide_norm, self.narrow, self.narrow_norm, strict=True
+        ):
+            middle = x[..., 1::3] if strided else x[..., step:-step]
+            x = middle + activate(narrow_norm, narrow(activate(wide_norm, over_time(wide, x, step))))
+            step *= 3
+        return self.last(x)
