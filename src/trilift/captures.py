@@ -76,6 +76,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
             "m",
             "predicted from this view alone, camera frame, root at 0",
         ),
+        "root": Variable(
+            ("frame", "view", "space"), "f4", "m", "where the root is, from this view alone, camera frame"
+        ),
         "frame_of_capture": Variable(("frame",), "i4", "1", "index of the frame in the capture"),
     },
 }

@@ -58,3 +58,8 @@ class Layout:
     @property
     def results(self) -> Path:
         return self.project / "results" / self.dataset / self.run
+
+    @property
+    def checkpoints(self) -> Path:
+        """Of trainings that have not ended; neither engine knows of it."""
+        return self.project / ".trilift" / "checkpoints"

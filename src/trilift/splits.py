@@ -1,14 +1,17 @@
 """Which frames of a data set are for training and which for testing: the section ``split`` of its file."""
 
+import logging
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
-from trilift.captures import recordings
+from trilift.captures import Recording, blocks, load_frames, recordings
 from trilift.errors import InputError
 from trilift.params import StrictModel
+
+log = logging.getLogger(__name__)
 
 
 class Split(StrictModel):
@@ -96,3 +99,40 @@ def frames_of(capture: xr.Dataset, split: Split, part: Literal["train", "test"])
             in_train = not in_test if split.train is None else name in split.train
             chosen[recording.frames] = in_test if part == "test" else in_train
     return chosen
+
+
+def frames_to_test(capture: xr.Dataset, split: Split, reference: xr.Dataset | None) -> np.ndarray:
+    """Tell which frames of a capture are evaluated: those for testing, as far as they can be compared.
+
+    Where a capture has a reference, recordings without one are left out with a notice, so that all numbers are over
+    the same poses. Without any reference all frames for testing count.
+
+    Parameters
+    ----------
+    capture
+        The detections.
+    split
+        The split of the data set.
+    reference
+        The same capture in the file of references, or None where it is not there.
+
+    Returns
+    -------
+    numpy.ndarray
+        (frame,) of bool.
+    """
+    chosen = frames_of(capture, split, "test")
+    if reference is None:
+        return chosen
+    for recording in recordings(reference):
+        if chosen[recording.frames].any() and not _has_poses(reference, recording):
+            log.warning("%s: no reference, so it is left out of the evaluation", recording.name)
+            chosen[recording.frames] = False
+    return chosen
+
+
+def _has_poses(reference: xr.Dataset, recording: Recording) -> bool:
+    return any(
+        np.isfinite(load_frames(reference, recording.part(block.start, block.stop), "keypoints_3d")[0]).any()
+        for block in blocks(recording.length)
+    )

@@ -1,7 +1,8 @@
 """What a training step costs beyond the network itself.
 
-Compares, in one run and in turns, our whole step (batch of 2048 frames in 4 views = 8192 rows, both losses) with the
-bare forward, backward and optimiser step of the same network on rows of the same size. Run: make bench NAME=training
+Compares, in one run and in turns, our whole step (batch of 2048 frames in 4 views = 8192 rows, all four losses, once
+without and once with augmentation) with the bare forward, backward and optimiser step of the same network on rows of
+the same size. Run: make bench NAME=training
 """
 
 import argparse
@@ -13,26 +14,50 @@ from collections.abc import Callable
 
 import torch
 
-from trilift.lifting.losses import LossSettings
-from trilift.lifting.networks import EncoderDecoder, NetworkSettings
-from trilift.lifting.training import Samples, training_step
+from trilift.lifting.augmentation import AugmentationSettings
+from trilift.lifting.losses import GEOMETRIC, LossSettings
+from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.samples import Rigs, Samples
+from trilift.lifting.training import Scaling, TrainingSettings, training_step
+from trilift.skeletons import H36M17
 
-FRAMES, VIEWS, FEATURES, JOINTS = 2048, 4, 51, 16
-NETWORKS = {
-    "published (width 1024)": NetworkSettings(),
-    "demo (width 192)": NetworkSettings(width=192, latent=192, blocks=2, dropout=0.1),
+FRAMES, VIEWS, JOINTS = 2048, 4, len(H36M17)
+INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
+LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
+PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0)
+PUBLISHED = NetworkSettings(kind="encoder_decoder", width=1024, dropout=0.5)
+LEAN = NetworkSettings(kind="residual", width=256)
+CASES = {
+    "published (10.6 million)": (PUBLISHED, PLAIN),
+    "published, augmented": (PUBLISHED, AugmentationSettings()),
+    "lean (0.3 million)": (LEAN, PLAIN),
+    "lean, augmented": (LEAN, AugmentationSettings()),
 }
 
 
 def make_samples(frames: int, device: torch.device) -> Samples:
+    """Random poses seen by rigs of four cameras 5 m away."""
     generator = torch.Generator().manual_seed(0)
     rotations = torch.linalg.qr(torch.randn(5, VIEWS, 3, 3, generator=generator))[0]
+    rotations = rotations * torch.linalg.det(rotations)[..., None, None]
+    translations = torch.tensor([0.0, 0.0, 5.0]).expand(5, VIEWS, 3).clone()
+    joints = 0.3 * torch.randn(frames, JOINTS, 3, generator=generator)
+    capture = torch.randint(5, (frames,), generator=generator)
+    seen = joints[:, None] @ rotations[capture].mT + translations[capture][:, :, None]
+    every = torch.arange(frames)
     return Samples(
-        features=torch.randn(frames, VIEWS, FEATURES, generator=generator),
+        points=seen[..., :2] / seen[..., 2:] + 0.01 * torch.randn(frames, VIEWS, JOINTS, 2, generator=generator),
+        confidence=torch.rand(frames, VIEWS, JOINTS, generator=generator),
+        joints=joints,
+        trust=torch.ones(frames, JOINTS),
         visible=torch.rand(frames, VIEWS, generator=generator) > 0.01,
-        labels=0.3 * torch.randn(frames, JOINTS, 3, generator=generator),
-        rotations=rotations,
-        capture=torch.randint(5, (frames,), generator=generator),
+        capture=capture,
+        person=capture,
+        first=torch.zeros_like(every),
+        last=torch.full_like(every, frames - 1),
+        chosen=every,
+        rigs=Rigs(rotations, translations, torch.full((5, VIEWS, 2), 1100.0), torch.zeros(5, VIEWS, 5)),
+        skeleton=H36M17,
     ).to(device)
 
 
@@ -46,16 +71,20 @@ def timed(step: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def measure(settings: NetworkSettings, device: torch.device, repeats: int) -> dict[str, float]:
+def measure(
+    network_settings: NetworkSettings, augmentation: AugmentationSettings, device: torch.device, repeats: int
+) -> dict[str, float]:
     samples = make_samples(8 * FRAMES, device)
-    network = EncoderDecoder(FEATURES, 3 * JOINTS, settings).to(device)
-    optimiser = torch.optim.Adam(network.parameters())
+    settings = TrainingSettings(network=network_settings, losses=LOSSES, augmentation=augmentation)
+    network = build(INPUTS, OUTPUTS, network_settings).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+    scaling = Scaling(torch.zeros(INPUTS, device=device), torch.ones(INPUTS, device=device))
     order = torch.randperm(len(samples), device=device)
     batches = iter(order.repeat(repeats).split(FRAMES))
-    rows = samples.features[:FRAMES].flatten(0, 1)
+    rows = torch.randn(FRAMES * VIEWS, INPUTS, device=device)
 
     def ours() -> None:
-        training_step(network, optimiser, samples.select(next(batches)), LossSettings())
+        training_step(network, optimiser, samples.batch(next(batches), 1), scaling, settings)
 
     def bare() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -82,12 +111,12 @@ def main() -> None:
     device = torch.device(options.device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {options.threads} threads"
     print(f"{where}, torch {torch.__version__}, {platform.machine()}; batch of {FRAMES} frames x {VIEWS} views")
-    print(f"{'network':<24}{'our step (s)':>14}{'bare step (s)':>15}{'ratio':>8}")
+    print(f"{'network':<26}{'our step (s)':>14}{'bare step (s)':>15}{'ratio':>8}")
     results = {}
-    for name, settings in NETWORKS.items():
-        results[name] = measure(settings, device, options.repeats)
+    for name, (network, augmentation) in CASES.items():
+        results[name] = measure(network, augmentation, device, options.repeats)
         print(
-            f"{name:<24}{results[name]['ours_s']:>14.3f}{results[name]['bare_s']:>15.3f}{results[name]['ratio']:>8.3f}"
+            f"{name:<26}{results[name]['ours_s']:>14.3f}{results[name]['bare_s']:>15.3f}{results[name]['ratio']:>8.3f}"
         )
     print(json.dumps({name: round(result["ratio"], 4) for name, result in results.items()}))
 

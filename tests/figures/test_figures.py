@@ -28,7 +28,7 @@ def _our_style() -> Iterator[None]:
 
 
 def make_history(**more: list[float]) -> pd.DataFrame:
-    known = {"step": [10, 20], "epoch": [1.0, 2.0], "learning_rate": [1e-3, 0.0], "loss_m": [0.2, 0.1]}
+    known = {"step": [10, 20], "epoch": [1.0, 2.0], "learning_rate": [1e-3, 0.0], "loss": [0.2, 0.1]}
     return pd.DataFrame(known | {"input_triangulation_m": [0.15, 0.04]} | more)
 
 
@@ -49,7 +49,7 @@ def colours_of(axes: Axes) -> list[str]:
 
 
 FIGURES = {
-    "training": lambda: training_curve(make_history(validation_l1_mm=[90, 50]), NOTE),
+    "training": lambda: training_curve(make_history(validation_mpjpe_mm=[90, 50]), NOTE),
     "training without validation": lambda: training_curve(make_history(), NOTE),
     "error per joint": lambda: error_per_joint(make_table("mpjpe_mm"), NOTE),
     "error per joint without reference": lambda: error_per_joint(make_table("other_views_reprojection_px"), NOTE),
@@ -81,12 +81,13 @@ def test_axes_have_labels_with_units(figure: Figure) -> None:
 
 
 def test_the_training_curve_shows_losses_in_millimetres() -> None:
-    (axes,) = training_curve(make_history(validation_l1_mm=[90, 50]), NOTE).axes
-    shown = {str(line.get_label()): list(line.get_ydata()) for line in axes.lines}
-    assert shown == {
-        "input triangulation (training)": [150, 40],
-        "against pseudo-labels (validation)": [90, 50],
-    }
+    training, validation = training_curve(
+        make_history(validation_mpjpe_mm=[90, 50], reprojection_px=[9, 5]), NOTE
+    ).axes
+    shown = {str(line.get_label()): list(line.get_ydata()) for line in training.lines}
+    assert shown == {"input triangulation": [150, 40], "reprojection (px)": [9, 5]}
+    assert list(validation.lines[0].get_ydata()) == [90, 50]
+    assert validation.lines[1].get_xdata()[0] == 20
 
 
 def test_errors_against_a_reference_leave_the_root_out() -> None:

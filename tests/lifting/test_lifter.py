@@ -11,11 +11,12 @@ from torch import Tensor
 from trilift.errors import InputError
 from trilift.lifting.inputs import feature_scaling, features, insert_root
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import EncoderDecoder, NetworkSettings
+from trilift.lifting.networks import NetworkSettings, build
 from trilift.skeletons import H36M17
 
 JOINTS = len(H36M17)
-SETTINGS = NetworkSettings(width=16, latent=8, blocks=1, dropout=0.2)
+SETTINGS = NetworkSettings(kind="encoder_decoder", width=16, blocks=1, dropout=0.2)
+TEMPORAL = NetworkSettings(kind="temporal", width=16, frames=9)
 
 
 def make_inputs(*shape: int) -> tuple[Tensor, Tensor]:
@@ -24,14 +25,15 @@ def make_inputs(*shape: int) -> tuple[Tensor, Tensor]:
     return points, torch.rand(*shape, JOINTS, generator=generator)
 
 
-def make_lifter() -> Lifter:
+def make_lifter(settings: NetworkSettings = SETTINGS) -> Lifter:
     torch.manual_seed(0)
-    network = EncoderDecoder(3 * JOINTS, 3 * (JOINTS - 1), SETTINGS)
+    network = build(3 * JOINTS, 3 * (JOINTS - 1), settings)
     raw = features(*make_inputs(100), H36M17)
-    network(raw)  # so that the running statistics are not the ones of a new network
+    # So that the running statistics are not the ones of a new network.
+    network(raw if settings.frames == 1 else raw.unfold(0, settings.frames, 1).mT)
     mean_pose = insert_root(0.3 * torch.randn(JOINTS - 1, 3), H36M17)
     facts = {"dataset": "demo", "seed": 0, "settings": {"threads": 1}}
-    return Lifter(network.eval(), SETTINGS, H36M17, *feature_scaling(raw, coordinates=2 * JOINTS), mean_pose, facts)
+    return Lifter(network.eval(), settings, H36M17, *feature_scaling(raw, coordinates=2 * JOINTS), mean_pose, facts)
 
 
 @pytest.fixture
@@ -45,10 +47,27 @@ def edit(folder: Path, **changed: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
 
 
-def test_a_loaded_lifter_predicts_the_same_bits(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "settings", [SETTINGS, TEMPORAL, NetworkSettings(width=8)], ids=lambda settings: settings.kind
+)
+def test_a_loaded_lifter_predicts_the_same_bits(tmp_path: Path, settings: NetworkSettings) -> None:
     points, confidence = make_inputs(5, 4)
-    expected = make_lifter().predict(points, confidence)
-    assert torch.equal(Lifter.load(folder).predict(points, confidence), expected)
+    lifter = make_lifter(settings)
+    lifter.save(tmp_path)
+    assert torch.equal(Lifter.load(tmp_path).predict(points, confidence), lifter.predict(points, confidence))
+
+
+def test_a_temporal_lifter_looks_around_every_frame_and_repeats_the_ends() -> None:
+    lifter = make_lifter(TEMPORAL)
+    points, confidence = make_inputs(30, 2)
+    whole = lifter.predict(points, confidence)
+    assert whole.shape == (30, 2, JOINTS, 3)
+    # Frames further than four away do not matter, those nearer do.
+    torch.testing.assert_close(lifter.predict(points[6:25], confidence[6:25])[4:-4], whole[10:21])
+    torch.testing.assert_close(lifter.predict(points[:12], confidence[:12])[:8], whole[:8])
+    assert not torch.allclose(lifter.predict(points[:12], confidence[:12])[9:], whole[9:12])
+    still = points[7:8].expand(9, -1, -1, -1), confidence[7:8].expand(9, -1, -1)
+    torch.testing.assert_close(lifter.predict(points[7:8], confidence[7:8])[0], lifter.predict(*still)[4])
 
 
 def test_a_loaded_lifter_knows_all_that_was_saved(folder: Path) -> None:
@@ -70,7 +89,7 @@ def test_saving_again_writes_the_same_bytes(folder: Path, tmp_path_factory: pyte
 
 def test_the_description_is_plain_data(folder: Path) -> None:
     about = json.loads((folder / "lifter.json").read_text(), parse_constant=pytest.fail)
-    assert about["architecture"] == {"name": "encoder_decoder", **SETTINGS.model_dump()}
+    assert about["architecture"] == SETTINGS.model_dump()
     assert about["joints"] == list(H36M17.keypoints)
     assert about["trained_with"] == {"dataset": "demo", "seed": 0, "settings": {"threads": 1}}
     assert np.shape(about["mean_pose"]) == (JOINTS, 3)
@@ -123,9 +142,9 @@ def test_a_damaged_file_is_named(folder: Path, name: str, damage: str) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"architecture": {"name": "transformer"}},
-        {"architecture": {"name": "encoder_decoder", "width": 17, "latent": 8, "blocks": 1, "dropout": 0.0}},
-        {"architecture": {"name": "encoder_decoder", "width": 16, "depth": 1}},
+        {"architecture": {"kind": "transformer"}},
+        {"architecture": {"kind": "encoder_decoder", "width": 17, "blocks": 1, "dropout": 0.0}},
+        {"architecture": {"kind": "encoder_decoder", "width": 16, "depth": 1}},
         {"architecture": []},
         {"skeleton": "coco17"},
         {"skeleton": "spider"},

@@ -32,7 +32,7 @@ PARAMS: dict[str, Any] = {
     "triangulate": {},
     "evaluate": {},
     "train": {
-        "network": {"width": 16, "latent": 16, "blocks": 1, "dropout": 0.1},
+        "network": {"kind": "residual", "width": 16, "blocks": 1, "dropout": 0.1},
         "steps": 20,
         "batch_frames": 64,
         "threads": 1,

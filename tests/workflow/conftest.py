@@ -17,7 +17,7 @@ TINY = {
     "ingest": {"max_length_difference": 10},
     "triangulate": {"method": "robust", "min_confidence": 0.0, "diagnose": False},
     "train": {
-        "network": {"width": 8, "latent": 8, "blocks": 1, "dropout": 0.1},
+        "network": {"kind": "residual", "width": 8, "blocks": 1, "dropout": 0.1},
         "losses": {"input_triangulation": 1.0, "multi_view_consistency": 1.0, "consistency_target": "pseudo_label"},
         "steps": 3,
         "batch_frames": 256,

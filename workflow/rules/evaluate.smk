@@ -9,6 +9,7 @@ rule evaluate:
     output:
         metrics="results/{dataset}/main/metrics.json",
         per_recording="results/{dataset}/main/per_recording.csv",
+        per_action="results/{dataset}/main/per_action.csv",
         per_joint="results/{dataset}/main/per_joint.csv",
         predictions="results/{dataset}/main/predictions.nc",
     log:

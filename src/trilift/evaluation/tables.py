@@ -1,6 +1,7 @@
 """Collecting errors block by block and making tables of them."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,37 @@ class ErrorTable:
         }
         return pd.DataFrame(means, index=pd.Index(self.recordings, name="recording"))
 
+    def per_action(self, actions: Sequence[str], leave_out: Iterable[int] = ()) -> pd.DataFrame:
+        """Mean of every measure per action, and in a last row ``average`` the mean over the actions.
+
+        The convention of the field for Human3.6M: the takes of an action are one action (`action_of_take`), an
+        action's mean is over the errors of all its poses, and in the average every action counts the same, however
+        many poses it has. So the average differs from `overall`, in which every pose counts the same.
+
+        Parameters
+        ----------
+        actions
+            The action of every recording, in the order of the recordings.
+        leave_out
+            Indices of joints that do not count.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per action that has errors, in the order of the alphabet without regard to capitals, which is the
+            field's; a column per measure.
+        """
+        kept = self._kept(leave_out)
+        rows = pd.Index([action_of_take(action) for action in actions], name="action")
+        means = {}
+        for name in self._sums:
+            parts = {"sum": self._sums[name][:, kept].sum(1), "number": self._numbers[name][:, kept].sum(1)}
+            total = pd.DataFrame(parts, index=rows).groupby(level="action").sum()
+            means[name] = total["sum"] / total["number"].where(total["number"] > 0)
+        table = pd.DataFrame(means).dropna(how="all").sort_index(key=lambda names: names.str.casefold())
+        table.loc["average"] = table.mean()
+        return table
+
     def per_joint(self) -> pd.DataFrame:
         means = {name: _divide(self._sums[name].sum(0), self._numbers[name].sum(0)) for name in self._sums}
         return pd.DataFrame(means, index=pd.Index(self.joints, name="joint"))
@@ -75,6 +107,17 @@ class ErrorTable:
     def _kept(self, leave_out: Iterable[int]) -> list[int]:
         left_out = set(leave_out)
         return [joint for joint in range(len(self.joints)) if joint not in left_out]
+
+
+def action_of_take(action: str) -> str:
+    """Leave out the number at the end, which tells the takes of an action apart; a name of only a number stays.
+
+    Examples
+    --------
+    >>> [action_of_take(name) for name in ("Directions", "Directions 1", "Sitting 2", "Walk1", "2")]
+    ['Directions', 'Directions', 'Sitting', 'Walk', '2']
+    """
+    return re.sub(r"(?<=[^\s\d])\s*\d+$", "", action)
 
 
 def _divide(sums: np.ndarray, numbers: np.ndarray) -> np.ndarray:

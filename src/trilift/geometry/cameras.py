@@ -87,14 +87,14 @@ def distort(points: Tensor, distortion: Tensor) -> Tensor:
     points
         (..., view, keypoint, 2), at depth 1.
     distortion
-        (view, 5): k1 k2 p1 p2 k3.
+        (..., view, 5): k1 k2 p1 p2 k3.
 
     Notes
     -----
     The model is OpenCV's (documentation of ``calib3d``, "Detailed Description").
     """
     x, y = points.unbind(-1)
-    return torch.stack(distort_with_slopes(x, y, distortion[:, None].unbind(-1))[:2], -1)
+    return torch.stack(distort_with_slopes(x, y, distortion[..., None, :].unbind(-1))[:2], -1)
 
 
 def distort_with_slopes(x: Tensor, y: Tensor, coefficients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from trilift import skeletons
 from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.lifting.inputs import features, insert_root, scale
-from trilift.lifting.networks import EncoderDecoder, NetworkSettings
+from trilift.lifting.networks import NetworkSettings, Temporal, build
 from trilift.params import parse
 from trilift.skeletons import Skeleton
 
@@ -28,7 +28,7 @@ class Lifter:
     network
         In evaluation mode.
     network_settings
-        Its size.
+        Its kind and size.
     skeleton
         Names and order of the joints, in and out.
     mean, spread
@@ -39,7 +39,7 @@ class Lifter:
         How it was trained: data set, settings, seed.
     """
 
-    network: EncoderDecoder
+    network: nn.Module
     network_settings: NetworkSettings
     skeleton: Skeleton
     mean: Tensor
@@ -65,25 +65,36 @@ class Lifter:
         Parameters
         ----------
         points
-            (..., joint, 2): undistorted, normalised by K, in this lifter's skeleton; NaN where missing.
+            (frame, ..., joint, 2): undistorted, normalised by K, in this lifter's skeleton; NaN where missing. The
+            frames follow each other if the network is temporal; before the first and after the last one these are
+            repeated.
         confidence
-            (..., joint), 0 where missing.
+            (frame, ..., joint), 0 where missing.
 
         Returns
         -------
         Tensor
-            (..., joint, 3) float32, metres, camera frame, root at 0; NaN where the root is missing in the input.
+            (frame, ..., joint, 3) float32, metres, camera frame, root at 0; NaN where the root is missing in the
+            input.
         """
         raw = features(points.float(), confidence.float(), self.skeleton)
-        rows = self.network(scale(raw, self.mean, self.spread).reshape(-1, raw.shape[-1]))
-        poses = insert_root(rows.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
+        inputs = scale(raw, self.mean, self.spread)
+        if isinstance(self.network, Temporal):
+            around = self.network.frames // 2
+            rows = inputs.reshape(len(inputs), -1, inputs.shape[-1]).transpose(0, 1)  # (row, frame, feature)
+            ends = rows[:, :1].expand(-1, around, -1), rows[:, -1:].expand(-1, around, -1)
+            numbers = self.network.slide(torch.cat([ends[0], rows, ends[1]], 1)).transpose(0, 1)
+        else:
+            numbers = self.network(inputs.reshape(-1, inputs.shape[-1]))
+        poses = insert_root(numbers.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
         has_root = points[..., self.skeleton.root_index, :].isfinite().all(-1)
         return torch.where(has_root[..., None, None], poses, torch.nan)
 
     def save(self, folder: Path) -> None:
         """Write ``lifter.safetensors`` and ``lifter.json``."""
+        follows = {"blocks"} if self.network_settings.kind == "temporal" else set()
         about = {
-            "architecture": {"name": "encoder_decoder", **self.network_settings.model_dump()},
+            "architecture": self.network_settings.model_dump(exclude=follows),
             "skeleton": self.skeleton.name,
             "joints": list(self.skeleton.keypoints),
             "units": "metres, camera frame, relative to the root",
@@ -109,10 +120,7 @@ class Lifter:
         try:
             about = json.loads((folder / "lifter.json").read_text("utf-8"))
             weights = load_file(folder / "lifter.safetensors")
-            architecture = dict(about["architecture"])
-            if architecture.pop("name") != "encoder_decoder":
-                raise InputError(f"{folder / 'lifter.json'}: unknown architecture")
-            settings = parse(NetworkSettings, architecture, f"{folder / 'lifter.json'}, architecture")
+            settings = parse(NetworkSettings, about["architecture"], f"{folder / 'lifter.json'}, architecture")
             skeleton = skeletons.get(about["skeleton"])
             mean, spread = torch.tensor(about["input_mean"]), torch.tensor(about["input_spread"])
             mean_pose = torch.tensor(about["mean_pose"])
@@ -120,7 +128,7 @@ class Lifter:
             fits = (mean.shape, spread.shape, mean_pose.shape) == ((inputs,), (inputs,), (joints, 3))
             if not fits or about["joints"] != list(skeleton.keypoints):
                 raise ValueError(f"it does not fit the skeleton {skeleton.name}")
-            network = EncoderDecoder(inputs, 3 * (joints - 1), settings)
+            network = build(inputs, 3 * (joints - 1), settings)
             network.load_state_dict(weights)
             return cls(network.eval(), settings, skeleton, mean, spread, mean_pose, about["trained_with"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -1,7 +1,7 @@
 """What a lifter learns from: pseudo-labels and multi-view geometry, as losses on a batch of frames.
 
-Shapes: B frames, V views, J joints without the root. Poses are root-relative, in metres. Losses are means of
-absolute differences (L1) over all numbers that exist, in metres.
+Shapes: B frames, V views, J joints without the root. Poses are root-relative, in metres. Every loss is a weighted
+mean of a norm of differences over all that exist, in metres (`LossSettings.reprojection_unit` may say pixels).
 """
 
 from typing import Literal
@@ -10,11 +10,19 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from trilift.geometry.cameras import distort
+from trilift.lifting.samples import Batch
 from trilift.params import StrictModel
+from trilift.skeletons import Skeleton
+
+GEOMETRIC = ("input_triangulation", "multi_view_consistency", "reprojection", "output_triangulation")
+OF_THE_BODY = ("bone_symmetry", "bone_constancy")
+
+_SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
 
 
 class LossSettings(StrictModel):
-    """Weights of the losses in the sum; 0 switches one off.
+    """Weights of the losses in the sum, 0 switches one off; and how differences are measured.
 
     Attributes
     ----------
@@ -23,66 +31,216 @@ class LossSettings(StrictModel):
     multi_view_consistency
         The prediction from each view, turned into every other visible view's frame, against `consistency_target`
         there.
+    reprojection
+        The prediction from each view, put where the pseudo-label's root is and projected into every view, against
+        the detections there.
+    output_triangulation
+        The prediction from each view against the point triangulated from the predictions of all views, each projected
+        into its own view.
+    bone_symmetry
+        Length of each left bone against its right one.
+    bone_constancy
+        Length of each bone against its mean over the predictions of the same person in the batch.
     consistency_target
         The ``pseudo_label``, as in the published code, or the ``prediction`` from that view.
+    output_triangulation_from
+        Share of the training after which that loss is switched on; 450 of 700 epochs in the published recipe.
+    output_triangulation_detached
+        Whether its target is taken as given: no gradient flows into it.
+    reprojection_unit
+        ``metres``: on the normalised image plane, times the depth of the root. ``pixels``: with distortion, as
+        detected; a hundred times larger, which its weight should make up for.
+    norm
+        ``l1``: mean over coordinates of absolute differences. ``mpjpe``: distances. ``huber``: distances, squared
+        below `huber_from_m`.
+    huber_from_m
+        Metres; in the image, at the depth of the root.
+    trust_labels
+        Weight pseudo-labels by their covariance.
+    trust_detections
+        Weight the detections of `reprojection` by their confidence.
     """
 
     input_triangulation: float = Field(1.0, ge=0)
     multi_view_consistency: float = Field(1.0, ge=0)
+    reprojection: float = Field(0.0, ge=0)
+    output_triangulation: float = Field(0.0, ge=0)
+    bone_symmetry: float = Field(0.0, ge=0)
+    bone_constancy: float = Field(0.0, ge=0)
     consistency_target: Literal["pseudo_label", "prediction"] = "pseudo_label"
+    output_triangulation_from: float = Field(450 / 700, ge=0, le=1)
+    output_triangulation_detached: bool = True
+    reprojection_unit: Literal["metres", "pixels"] = "metres"
+    norm: Literal["l1", "mpjpe", "huber"] = "l1"
+    huber_from_m: float = Field(0.05, gt=0)
+    trust_labels: bool = False
+    trust_detections: bool = True
 
     @model_validator(mode="after")
     def _something_is_on(self) -> "LossSettings":
-        if self.input_triangulation == self.multi_view_consistency == 0:
-            raise ValueError("all losses are switched off")
+        if not any(getattr(self, name) for name in GEOMETRIC):
+            raise ValueError(f"all losses are switched off; give one of {', '.join(GEOMETRIC)} a weight")
         return self
 
 
-def losses(
-    predicted: Tensor, labels: Tensor, rotations: Tensor, visible: Tensor, settings: LossSettings
-) -> dict[str, Tensor]:
+def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: float = 1.0) -> dict[str, Tensor]:
     """Compute the losses that are switched on.
 
     Parameters
     ----------
     predicted
-        (B, V, J, 3), each in its view's camera frame.
-    labels
-        (B, J, 3) pseudo-labels, world frame; NaN where missing.
-    rotations
-        (B, V, 3, 3), world to camera.
-    visible
-        (B, V) bool: whether there is a prediction from this view.
+        (B, V, J, 3), each in its view's camera frame; anything where a view is not visible.
+    batch
+        The frames that it was predicted from.
     settings
-        Their weights.
+        Weights and norms.
+    progress
+        How much of the training is done, from 0 to 1.
 
     Returns
     -------
     dict
-        Unweighted losses by name, in metres.
+        Unweighted losses by name.
     """
-    label_exists = labels.isfinite().all(-1)  # (B, J)
-    labels = torch.where(label_exists.unsqueeze(-1), labels, 0.0)
-    labels_in_views = labels.unsqueeze(1) @ rotations.mT  # (B, V, J, 3)
+    problem = _Problem(predicted, batch, settings)
     computed = {}
-    if settings.input_triangulation:
-        exists = visible.unsqueeze(-1) & label_exists.unsqueeze(1)  # (B, V, J)
-        computed["input_triangulation"] = mean_difference(predicted, labels_in_views, exists)
-    if settings.multi_view_consistency:
-        turned = into_all_views(predicted, rotations)
-        itself = torch.eye(visible.shape[1], dtype=torch.bool, device=visible.device)
-        pairs = (visible.unsqueeze(2) & visible.unsqueeze(1) & ~itself).unsqueeze(-1)  # (B, i, j, 1)
-        if settings.consistency_target == "pseudo_label":
-            target, exists = labels_in_views, pairs & label_exists[:, None, None]
-        else:
-            target, exists = predicted, pairs
-        computed["multi_view_consistency"] = mean_difference(turned, target.unsqueeze(1), exists)
+    for name in (*GEOMETRIC, *OF_THE_BODY):
+        late = name == "output_triangulation" and progress < settings.output_triangulation_from
+        if getattr(settings, name) and not late:
+            computed[name] = getattr(problem, name)()
     return computed
 
 
 def weighted_sum(computed: dict[str, Tensor], settings: LossSettings) -> Tensor:
-    """Add the losses up with their weights."""
-    return torch.stack([getattr(settings, name) * value for name, value in computed.items()]).sum()
+    """Add the losses up with their weights; a zero without any of them."""
+    return sum((getattr(settings, name) * value for name, value in computed.items()), torch.zeros(()))
+
+
+class _Problem:
+    """Predictions beside what they are compared with, all in the frames of the views."""
+
+    def __init__(self, predicted: Tensor, batch: Batch, settings: LossSettings):
+        self.settings, self.skeleton = settings, batch.skeleton
+        self.batch, self.visible, self.rotations = batch, batch.visible, batch.rotations
+        self.predicted = torch.where(batch.visible[..., None, None], predicted, 0.0)
+        labels = batch.labels
+        exists = labels.isfinite().all(-1)  # (B, J)
+        trust = _without_root(batch.trust, batch.skeleton).to(predicted.dtype) if settings.trust_labels else 1.0
+        self.trust = torch.where(exists, trust, 0.0).to(predicted.dtype)
+        labels = torch.where(exists[..., None], labels, 0.0)
+        self.labels = labels.unsqueeze(1) @ batch.rotations.mT  # (B, V, J, 3)
+        itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.device)
+        self.pairs = batch.visible.unsqueeze(2) & batch.visible.unsqueeze(1)  # (B, i, j)
+        self.other_pairs = self.pairs & ~itself
+
+    def mean(self, difference: Tensor, weights: Tensor, factor: Tensor | float = 1.0) -> Tensor:
+        """Average the norm of differences (..., joint, space) in metres with weights (..., joint); 0 without any.
+
+        `factor` turns metres into another unit.
+        """
+        if self.settings.norm == "l1":
+            size = difference.abs().mean(-1)
+        else:
+            size = difference.square().sum(-1).clamp(min=1e-18).sqrt()  # no infinite slope at 0
+            if self.settings.norm == "huber":
+                limit = self.settings.huber_from_m
+                size = torch.where(size < limit, size.square() / (2 * limit), size - limit / 2)
+        weights = weights.to(size.dtype)
+        total = (size * factor * weights).sum()
+        number = weights.expand_as(size).sum()
+        return total / torch.where(number > 0, number, 1.0)
+
+    @property
+    def root(self) -> Tensor:
+        """(B, V, 3): the pseudo-label's root in the views."""
+        root = (self.rotations @ self.batch.root[:, None, :, None])[..., 0] + self.batch.translations
+        return torch.where(self.visible[..., None], root, root.new_tensor([0.0, 0.0, 1.0]))
+
+    def input_triangulation(self) -> Tensor:
+        return self.mean(self.predicted - self.labels, self.visible[..., None] * self.trust[:, None])
+
+    def multi_view_consistency(self) -> Tensor:
+        turned = into_all_views(self.predicted, self.rotations)
+        if self.settings.consistency_target == "pseudo_label":
+            return self.mean(turned - self.labels[:, None], self.other_pairs[..., None] * self.trust[:, None, None])
+        return self.mean(turned - self.predicted[:, None], self.other_pairs[..., None].expand(turned.shape[:-1]))
+
+    def reprojection(self) -> Tensor:
+        batch, root = self.batch, self.root
+        detected = _without_root(batch.points[:, batch.middle], self.skeleton, axis=-2)  # (B, V, J, 2)
+        exists = detected.isfinite().all(-1)
+        detected = torch.where(exists[..., None], detected, 0.0)
+        confidence = _without_root(batch.confidence[:, batch.middle], self.skeleton)
+        weights = torch.where(exists, confidence if self.settings.trust_detections else 1.0, 0.0)
+        points = into_all_views(self.predicted, self.rotations) + root[:, None, :, None]  # (B, i, j, J, 3)
+        projected = points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)
+        depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)[:, None, :, None]  # (B, 1, j, 1)
+        weights = self.pairs[..., None] * weights[:, None]
+        if self.settings.reprojection_unit == "metres":
+            return self.mean((projected - detected[:, None]) * depth[..., None], weights)
+        focal = batch.focal.mean(-1)[:, None, :, None]
+        difference = distort(projected, batch.distortion[:, None]) - distort(detected, batch.distortion)[:, None]
+        return self.mean(difference * depth[..., None], weights, focal / depth)
+
+    def output_triangulation(self) -> Tensor:
+        target = self.triangulated()  # (B, J, 3)
+        if self.settings.output_triangulation_detached:
+            target = target.detach()
+        several = self.visible & (self.visible.sum(1, keepdim=True) >= 2)
+        difference = self.predicted - target[:, None] @ self.rotations.mT
+        return self.mean(difference, several[..., None].expand(difference.shape[:-1]))
+
+    def triangulated(self) -> Tensor:
+        """Triangulate the predictions, each projected into its own view: (B, J, 3), world frame, root-relative.
+
+        The direct linear transform, each view's equations divided by the depth of the root, which makes them errors
+        on the normalised image plane.
+        """
+        root = self.root[:, :, None]  # (B, V, 1, 3)
+        points = self.predicted + root
+        x, y = (points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)).unbind(-1)
+        zero, one = torch.zeros_like(x), torch.ones_like(x)
+        equations = torch.stack([torch.stack([one, zero, -x], -1), torch.stack([zero, one, -y], -1)], -2)
+        equations = equations / root[..., 2:, None].clamp(min=_SMALLEST_DEPTH)
+        equations = equations * self.visible[..., None, None, None]
+        offsets = (equations @ root[..., None])[..., 0]  # (B, V, J, 2)
+        in_world = equations @ self.rotations[:, :, None]
+        matrix = torch.einsum("bvjra,bvjrc->bjac", in_world, in_world).double()
+        vector = torch.einsum("bvjra,bvjr->bja", in_world, offsets).double()
+        several = (self.visible.sum(1) >= 2)[:, None, None]
+        matrix = torch.where(several[..., None], matrix, torch.eye(3, dtype=matrix.dtype, device=matrix.device))
+        return -_solve_symmetric(matrix, torch.where(several, vector, 0.0)).to(self.predicted.dtype)
+
+    def bone_symmetry(self) -> Tensor:
+        lengths = self._bone_lengths()
+        bones = self.skeleton.bone_indices
+        mirrored = self.skeleton.mirrored
+        pairs = [
+            (number, bones.index((mirrored[parent], mirrored[child])))
+            for number, (parent, child) in enumerate(bones)
+            if (mirrored[parent], mirrored[child]) in bones
+        ]
+        left, right = ([pair[side] for pair in pairs if pair[0] < pair[1]] for side in (0, 1))
+        difference = (lengths[..., left] - lengths[..., right])[..., None]
+        return self.mean(difference, self.visible[..., None].expand(difference.shape[:-1]))
+
+    def bone_constancy(self) -> Tensor:
+        lengths = self._bone_lengths()  # (B, V, bone)
+        weights = self.visible[..., None].to(lengths.dtype)
+        people = int(self.batch.person.max()) + 1 if len(lengths) else 0
+        total = lengths.new_zeros(people, lengths.shape[-1]).index_add(
+            0, self.batch.person, (lengths * weights).sum(1)
+        )
+        number = lengths.new_zeros(people, 1).index_add(0, self.batch.person, weights.sum(1))
+        mean = (total / number.clamp(min=1))[self.batch.person]
+        return self.mean((lengths - mean[:, None])[..., None], weights.expand_as(lengths))
+
+    def _bone_lengths(self) -> Tensor:
+        root = torch.zeros_like(self.predicted[..., :1, :])
+        at = self.skeleton.root_index
+        poses = torch.cat([self.predicted[..., :at, :], root, self.predicted[..., at:, :]], -2)
+        parents, children = zip(*self.skeleton.bone_indices, strict=True)
+        return (poses[..., list(parents), :] - poses[..., list(children), :]).square().sum(-1).clamp(min=1e-18).sqrt()
 
 
 def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
@@ -94,9 +252,18 @@ def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
     return turned.reshape(frames, views, joints, views, 3).transpose(2, 3)
 
 
-def mean_difference(a: Tensor, b: Tensor, exists: Tensor) -> Tensor:
-    """Mean absolute difference over the entries (..., J) that exist; 0 where none does."""
-    weights = exists.to(a.dtype)
-    weights = weights.expand(torch.broadcast_shapes(weights.shape, a.shape[:-1]))
-    total = ((a - b).abs().sum(-1) * weights).sum()
-    return total / (a.shape[-1] * weights.sum()).clamp(min=1)
+def _without_root(values: Tensor, skeleton: Skeleton, axis: int = -1) -> Tensor:
+    others = [joint for joint in range(len(skeleton)) if joint != skeleton.root_index]
+    return values.index_select(axis, torch.tensor(others, device=values.device))
+
+
+def _solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve symmetric 3x3 systems (..., 3, 3) for (..., 3) by Cramer's rule: many times faster than LAPACK."""
+    a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
+    d, e, f = matrix[..., 1, 1], matrix[..., 1, 2], matrix[..., 2, 2]
+    ca, cb, cc = d * f - e * e, c * e - b * f, b * e - c * d
+    cd, ce, cf = a * f - c * c, b * c - a * e, a * d - b * b
+    determinant = a * ca + b * cb + c * cc
+    u, v, w = right.unbind(-1)
+    solution = [ca * u + cb * v + cc * w, cb * u + cd * v + ce * w, cc * u + ce * v + cf * w]
+    return torch.stack(solution, -1) / determinant[..., None]

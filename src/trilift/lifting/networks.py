@@ -81,7 +81,7 @@ class _ResidualBlock(nn.Module):
 
 
 class Residual(nn.Sequential):
-    """A layer, residual blocks and a linear output (Martinez et al., "A simple yet effective baseline", ICCV 2017)."""
+    """A layer, residual blocks, a linear output (Martinez et al., "A simple yet effective baseline", ICCV 2017)."""
 
     def __init__(self, inputs: int, outputs: int, settings: NetworkSettings):
         super().__init__(
@@ -92,7 +92,7 @@ class Residual(nn.Sequential):
 
 
 class EncoderDecoder(nn.Module):
-    """The network of Bouazizi et al., FG 2021: two residual networks, the code between them as wide as their layers."""
+    """The network of Bouazizi et al., FG 2021: two residual networks and a code between them."""
 
     def __init__(self, inputs: int, outputs: int, settings: NetworkSettings):
         super().__init__()
@@ -134,11 +134,12 @@ class Temporal(nn.Module):
         return self._convolve(x, strided=False).transpose(1, 2)
 
     def _convolve(self, x: Tensor, strided: bool) -> Tensor:
-        def over_time(convolution: nn.Conv1d, x: Tensor, step: int) -> Tensor:
-            spread = {"stride": 3} if strided else {"dilation": step}
-            return nn.functional.conv1d(x, convolution.weight, convolution.bias, **spread)
+        def over_time(convolution: nn.Module, x: Tensor, step: int) -> Tensor:
+            weight, bias = convolution.parameters()
+            stride, dilation = (3, 1) if strided else (1, step)
+            return nn.functional.conv1d(x, weight, bias, stride=stride, dilation=dilation)
 
-        def activate(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+        def activate(norm: nn.Module, x: Tensor) -> Tensor:
             return self.dropout(norm(x).relu())
 
         x = activate(self.first_norm, over_time(self.first, x.transpose(1, 2), 1))

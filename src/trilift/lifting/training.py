@@ -1,15 +1,26 @@
-"""The training loop: all samples on the device, batches by permutation, one optimiser for the whole run."""
+"""The training loop: all samples on the device, batches by permutation, one optimiser for the whole run.
 
-from collections.abc import Iterator
+Nothing random is drawn from a state that grows: the order of an epoch, and dropout and augmentation of a step, are
+seeded by their number. A training that goes on from a checkpoint therefore ends with the same bits.
+"""
+
+import copy
+import math
 from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from trilift.lifting.losses import LossSettings, losses, mean_difference, weighted_sum
-from trilift.lifting.networks import EncoderDecoder, NetworkSettings
+from trilift.files import replacing
+from trilift.lifting.augmentation import AugmentationSettings, augment
+from trilift.lifting.losses import LossSettings, losses, weighted_sum
+from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.samples import Batch, Samples
 from trilift.params import StrictModel
 
 
@@ -18,7 +29,7 @@ class TrainingSettings(StrictModel):
 
     Attributes
     ----------
-    network, losses
+    network, losses, augmentation
         See there.
     steps
         Optimiser steps in all. Counted in steps and not in epochs, so that one setting serves recordings of very
@@ -26,170 +37,320 @@ class TrainingSettings(StrictModel):
     batch_frames
         Frames per step, at most; each brings all its views.
     learning_rate
-        Of Adam at the start; it falls to 0 along a cosine.
+        Of Adam at the start.
+    schedule
+        ``cosine``: it falls to 0 along a cosine. ``constant``.
+    largest_gradient
+        Norm that gradients are cut to; 0 for none.
+    averaging
+        The lifter's weights are an exponential average over the steps with this factor; 0 for the last step's.
     validation_share
-        Share at the end of each training recording that is kept out of training, to watch the loss on
+        Share at the end of each training recording that is kept out of training, to watch the error against
         *pseudo-labels* that were not trained on.
+    keep
+        ``best``: the weights of the lowest validation error. ``last``: those of the end.
+    patience
+        Stop when the validation error has not fallen for so many of the hundred validations; 0 for never.
+    precision
+        ``float32``, or ``bfloat16`` for the network alone, which is faster on a GPU.
     threads
         CPU threads. A setting, because the number of threads changes the last bits of the result.
     """
 
     network: NetworkSettings = NetworkSettings()
     losses: LossSettings = LossSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     steps: int = Field(3000, gt=0)
     batch_frames: int = Field(2048, ge=4)
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    largest_gradient: float = Field(1.0, ge=0)
+    averaging: float = Field(0.999, ge=0, lt=1)
     validation_share: float = Field(0.1, ge=0, lt=1)
+    keep: Literal["best", "last"] = "best"
+    patience: int = Field(0, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(2, gt=0)
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Frames to train on.
+class Scaling:
+    """Mean and spread of the inputs, (feature,) each."""
 
-    Attributes
-    ----------
-    features
-        (frame, view, feature) float32, scaled.
-    visible
-        (frame, view) bool: whether the view has its root. Captures with fewer views fill up with False.
-    labels
-        (frame, joint - 1, 3) float32: root-relative pseudo-labels, metres, world frame; NaN where missing.
-    rotations
-        (capture, view, 3, 3) float32, world to camera.
-    capture
-        (frame,) int64: which row of `rotations`.
-    """
-
-    features: Tensor
-    visible: Tensor
-    labels: Tensor
-    rotations: Tensor
-    capture: Tensor
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def to(self, device: torch.device) -> "Samples":
-        return Samples(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-    def select(self, frames: Tensor) -> "Samples":
-        """Take some frames, by index or mask."""
-        return Samples(
-            self.features[frames],
-            self.visible[frames],
-            self.labels[frames],
-            self.rotations,
-            self.capture[frames],
-        )
+    mean: Tensor
+    spread: Tensor
 
 
-def predict_visible(network: torch.nn.Module, batch: Samples) -> Tensor:
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of a training is kept until it has ended, and how often it is written."""
+
+    path: Path
+    every_s: float = 20.0
+
+
+def predict_visible(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:
     """Predict (frame, view, joint - 1, 3) where a view is visible, 0 elsewhere; batch statistics see only these."""
-    rows = network(batch.features[batch.visible])
-    joints = rows.shape[1] // 3
-    predicted = rows.new_zeros(*batch.visible.shape, joints, 3)
-    predicted[batch.visible] = rows.reshape(-1, joints, 3)
+    inputs = batch.rows(scaling.mean, scaling.spread)
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        rows = network(inputs)
+    joints = len(batch.skeleton) - 1
+    if bool(batch.visible.all()):
+        return rows.float().reshape(*batch.visible.shape, joints, 3)
+    predicted = torch.zeros(*batch.visible.shape, joints, 3, device=rows.device)
+    predicted[batch.visible] = rows.float().reshape(-1, joints, 3)
     return predicted
 
 
 def training_step(
-    network: torch.nn.Module, optimiser: torch.optim.Optimizer, batch: Samples, settings: LossSettings
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    scaling: Scaling,
+    settings: TrainingSettings,
+    progress: float = 1.0,
 ) -> dict[str, Tensor]:
     """Take one step on a batch; returns the losses, detached."""
-    predicted = predict_visible(network, batch)
-    computed = losses(predicted, batch.labels, batch.rotations[batch.capture], batch.visible, settings)
-    total = weighted_sum(computed, settings)
+    if settings.augmentation.flips or settings.augmentation.virtual_cameras:
+        batch = augment(batch, settings.augmentation)
+    predicted = predict_visible(network, batch, scaling, settings.precision)
+    computed = losses(predicted, batch, settings.losses, progress)
+    total = weighted_sum(computed, settings.losses)
     optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    optimiser.step()
+    if computed:
+        total.backward()
+        if settings.largest_gradient:
+            nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
+        optimiser.step()
     return {"loss": total.detach(), **{name: value.detach() for name, value in computed.items()}}
 
 
 def fit(
-    training: Samples, validation: Samples, settings: TrainingSettings, seed: int, device: torch.device
-) -> tuple[EncoderDecoder, list[dict[str, float]]]:
+    training: Samples,
+    validation: Samples,
+    scaling: Scaling,
+    settings: TrainingSettings,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train a network.
 
     Parameters
     ----------
     training, validation
         Frames to learn from, and frames to watch; the latter may be none.
+    scaling
+        Of the inputs.
     settings
         The section ``train``.
     seed
-        Decides the initial weights, the order of the frames and the dropout.
+        Decides the initial weights, the order of the frames, augmentation and dropout.
     device
         Where to compute.
+    checkpoint
+        If its file is there, go on from it. It is for the same samples, settings and seed, and removed at the end.
 
     Returns
     -------
     network
         In evaluation mode, on the CPU.
     history
-        Up to a hundred rows, the last one after the last step: step, epoch, learning rate, losses in metres (means
-        since the row before), and in mm the mean absolute difference of validation predictions from their
-        pseudo-labels (``validation_l1_mm``).
+        Up to a hundred rows, the last one after the last step: step, epoch, learning rate, the weighted sum of the
+        losses and each of them without its weight (means since the row before), and in mm the mean distance of
+        validation predictions from their pseudo-labels (``validation_mpjpe_mm``).
     """
-    torch.manual_seed(seed)
-    training, validation = training.to(device), validation.to(device)
-    network = EncoderDecoder(training.features.shape[-1], training.labels.shape[1] * 3, settings.network).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
-    batches = _batches(len(training), settings.batch_frames, torch.Generator(device).manual_seed(seed))
-    interval = -(-settings.steps // _ROWS_OF_HISTORY)
-    frames_seen = since_row = 0
-    sums: dict[str, Tensor] = {}
-    history: list[dict[str, float]] = []
-    with tqdm(total=settings.steps, unit="step", desc="train", disable=None) as bar:
-        for step in range(1, settings.steps + 1):
-            network.train()
-            frames = next(batches)
-            batch = training.select(frames)
-            for name, value in training_step(network, optimiser, batch, settings.losses).items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + value
-            learning_rate = float(schedule.get_last_lr()[0])
-            schedule.step()
-            frames_seen += len(frames)
-            since_row += 1
+    run = _Run(training.to(device), validation.to(device), scaling, settings, seed, device)
+    if checkpoint and checkpoint.path.exists():
+        run.load(torch.load(checkpoint.path, map_location=device, weights_only=True))
+    written = monotonic()
+    with tqdm(total=settings.steps, initial=run.step, unit="step", desc="train", disable=None) as bar:
+        while not run.finished:
+            run.take_step()
             bar.update()
-            if step % interval == 0 or step == settings.steps:
-                row = {
-                    "step": float(step),
-                    "epoch": frames_seen / len(training),
-                    "learning_rate": learning_rate,
-                }
-                row |= {f"{name}_m": float(value / since_row) for name, value in sums.items()}
-                if len(validation):
-                    row["validation_l1_mm"] = 1000 * _validate(network, validation, settings.batch_frames)
-                history.append(row)
-                sums.clear()
-                since_row = 0
-                bar.set_postfix(loss=f"{row['loss_m']:.4f} m", refresh=False)
-    return network.cpu().eval(), history
+            if run.row_is_due:
+                row = run.end_row()
+                bar.set_postfix(
+                    loss=f"{row['loss']:.4f}", samples_per_s=f"{_speed(bar, settings):.0f}", refresh=False
+                )
+            if checkpoint and monotonic() - written >= checkpoint.every_s:
+                with replacing(checkpoint.path) as temporary:
+                    torch.save(run.state(), temporary)
+                written = monotonic()
+    if checkpoint:
+        checkpoint.path.unlink(missing_ok=True)
+    return run.result(), run.history
+
+
+def _speed(bar: tqdm, settings: TrainingSettings) -> float:
+    return (bar.format_dict["rate"] or 0.0) * settings.batch_frames
 
 
 _ROWS_OF_HISTORY = 100
+_MOST_VALIDATION_FRAMES, _VALIDATION_BATCH = 4096, 1024  # evenly spread, where there are more
 
 
-def _batches(frames: int, batch_frames: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield batches of indices without end, each frame once per epoch in a new order.
+class _Run:
+    """A training between two steps."""
+
+    def __init__(
+        self,
+        training: Samples,
+        validation: Samples,
+        scaling: Scaling,
+        settings: TrainingSettings,
+        seed: int,
+        device: torch.device,
+    ):
+        self.training, self.validation, self.settings, self.seed = training, validation, settings, seed
+        self.scaling = Scaling(scaling.mean.to(device), scaling.spread.to(device))
+        self.device = device
+        torch.manual_seed(seed)
+        joints = len(training.skeleton)
+        self.network = build(3 * joints, 3 * (joints - 1), settings.network).to(device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, fused=True)
+        self.averaged = copy.deepcopy(self.network) if settings.averaging else None
+        self.interval = -(-settings.steps // _ROWS_OF_HISTORY)
+        self.batches = _Batches(len(training), settings.batch_frames, seed, device)
+        self.step = self.frames_seen = self.since_row = 0
+        self.sums: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_error, self.rows_since_best = math.inf, 0
+
+    @property
+    def watches(self) -> bool:
+        return len(self.validation) > 0
+
+    @property
+    def finished(self) -> bool:
+        patience = self.settings.patience
+        lost_patience = self.row_is_due and patience > 0 and self.rows_since_best >= patience
+        return self.step >= self.settings.steps or (lost_patience and not self.since_row)
+
+    @property
+    def row_is_due(self) -> bool:
+        return self.step % self.interval == 0 or self.step == self.settings.steps
+
+    @property
+    def trained(self) -> nn.Module:
+        """The network whose weights count."""
+        return self.network if self.averaged is None else self.averaged
+
+    def learning_rate(self) -> float:
+        if self.settings.schedule == "constant":
+            return self.settings.learning_rate
+        return self.settings.learning_rate * (1 + math.cos(math.pi * self.step / self.settings.steps)) / 2
+
+    def take_step(self) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        torch.manual_seed(_mix(self.seed, 2 * self.step))
+        which = self.batches.of_step(self.step)
+        self.network.train()
+        batch = self.training.batch(which, self.settings.network.frames)
+        progress = self.step / self.settings.steps
+        taken = training_step(self.network, self.optimiser, batch, self.scaling, self.settings, progress)
+        if self.averaged is not None:
+            _average(self.averaged, self.network, self.settings.averaging, self.step)
+        for name, value in taken.items():
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=self.device)) + value
+        self.frames_seen += len(which)
+        self.since_row += 1
+        self.step += 1
+
+    def end_row(self) -> dict[str, float]:
+        row = {
+            "step": float(self.step),
+            "epoch": self.frames_seen / len(self.training),
+            "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
+        }
+        pixels = self.settings.losses.reprojection_unit == "pixels"
+        for name, value in self.sums.items():
+            unit = "" if name == "loss" else "_px" if name == "reprojection" and pixels else "_m"
+            row[name + unit] = float(value / self.since_row)
+        if self.watches:
+            error = self._validate()
+            row["validation_mpjpe_mm"] = 1000 * error
+            self.rows_since_best += 1
+            if error < self.best_error:
+                self.best_error, self.rows_since_best = error, 0
+                if self.settings.keep == "best":
+                    self.best = {name: value.detach().clone() for name, value in self.trained.state_dict().items()}
+        self.history.append(row)
+        self.sums, self.since_row = {}, 0
+        return row
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Give the mean distance (metres) of predictions from pseudo-labels in validation frames."""
+        self.trained.eval()
+        total, number = 0.0, 0
+        every = -(-len(self.validation) // _MOST_VALIDATION_FRAMES)
+        for which in torch.arange(0, len(self.validation), every, device=self.device).split(_VALIDATION_BATCH):
+            batch = self.validation.batch(which, self.settings.network.frames)
+            labels = batch.labels.unsqueeze(1) @ batch.rotations.mT
+            exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
+            predicted = predict_visible(self.trained, batch, self.scaling, self.settings.precision)
+            total += (predicted - labels).norm(dim=-1)[exists].double().sum().item()
+            number += int(exists.sum())
+        return total / max(number, 1)
+
+    def result(self) -> nn.Module:
+        network = copy.deepcopy(self.trained)
+        if self.best:
+            network.load_state_dict(self.best)
+        return network.cpu().eval()
+
+    def state(self) -> dict[str, Any]:
+        names = ("step", "frames_seen", "since_row", "sums", "history", "best", "best_error", "rows_since_best")
+        state = {name: getattr(self, name) for name in names}
+        state |= {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return state | ({} if self.averaged is None else {"averaged": self.averaged.state_dict()})
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if name in ("network", "optimiser", "averaged"):
+                getattr(self, name).load_state_dict(value)
+            else:
+                setattr(self, name, value)
+
+
+class _Batches:
+    """Batches of indices without end, each frame once per epoch in a new order.
 
     The batches of an epoch are of nearly equal size: a last one of a single row would have no statistics.
     """
-    while True:
-        permutation = torch.randperm(frames, generator=generator, device=generator.device)
-        yield from permutation.tensor_split(-(-frames // batch_frames))
+
+    def __init__(self, frames: int, batch_frames: int, seed: int, device: torch.device):
+        self.frames, self.seed, self.device = frames, seed, device
+        self.per_epoch = -(-frames // batch_frames)
+        self.epoch = -1
+        self.parts: tuple[Tensor, ...] = ()
+
+    def of_step(self, step: int) -> Tensor:
+        epoch, part = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            generator = torch.Generator(self.device).manual_seed(_mix(self.seed, 2 * epoch + 1))
+            permutation = torch.randperm(self.frames, generator=generator, device=self.device)
+            self.epoch, self.parts = epoch, permutation.tensor_split(self.per_epoch)
+        return self.parts[part]
+
+
+def _mix(seed: int, number: int) -> int:
+    """Make one seed of two numbers; close ones give unrelated seeds (the finaliser of SplitMix64)."""
+    mask = (1 << 64) - 1
+    mixed = (seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) & mask
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
+    return (mixed ^ (mixed >> 31)) >> 1
 
 
 @torch.no_grad()
-def _validate(network: torch.nn.Module, samples: Samples, batch_frames: int) -> float:
-    network.eval()
-    total, number = 0.0, 0
-    for frames in torch.arange(len(samples), device=samples.features.device).split(batch_frames):
-        batch = samples.select(frames)
-        labels = batch.labels.unsqueeze(1) @ batch.rotations[batch.capture].mT
-        exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
-        difference = mean_difference(predict_visible(network, batch), labels.nan_to_num(), exists)
-        total, number = total + difference.item() * int(exists.sum()), number + int(exists.sum())
-    return total / max(number, 1)
+def _average(averaged: nn.Module, current: nn.Module, factor: float, step: int) -> None:
+    """Average exponentially; over fewer steps in the beginning, so that the random start is soon forgotten."""
+    share = 1 - min(factor, (1 + step) / (10 + step))
+    for mean, value in zip(averaged.parameters(), current.parameters(), strict=True):
+        mean.lerp_(value, share)
+    for kept, newest in zip(averaged.buffers(), current.buffers(), strict=True):
+        kept.copy_(newest)

@@ -16,9 +16,10 @@ from trilift.errors import InputError
 from trilift.evaluation.metrics import aligned_joint_error, joint_error, other_views_error
 from trilift.evaluation.tables import ErrorTable
 from trilift.files import replacing
-from trilift.geometry.cameras import Cameras
+from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.layout import Layout
 from trilift.lifting.lifter import Lifter
+from trilift.lifting.placement import place
 from trilift.lifting.views import normalised_joints
 from trilift.params import StrictModel, load, load_dataset
 from trilift.skeletons import TRAINING_SKELETON
@@ -34,7 +35,8 @@ class Settings(StrictModel):
 def run(layout: Layout, device: torch.device) -> None:
     """Predict every test frame from every view alone, and compare.
 
-    With a reference: MPJPE and PA-MPJPE. In any case the error in pixels when a prediction is reprojected into the
+    With a reference: MPJPE and PA-MPJPE of root-relative poses, and the MPJPE of absolute ones, which this view alone
+    places by their size. In any case the error in pixels when a prediction is reprojected into the
     other views. The mean training pose stands beside the lifter in all of them.
     """
     load(layout.params, "evaluate", Settings)
@@ -51,7 +53,9 @@ def run(layout: Layout, device: torch.device) -> None:
         splits.check_names(detections, split, str(layout.dataset_file))
         captures.check_same_recordings(layout.pseudo_labels, detections, labels)
         captures.check_same_recordings(layout.references, references, detections)
-        chosen = {name: splits.frames_of(capture, split, "test") for name, capture in detections.items()}
+        chosen = {
+            name: splits.frames_to_test(capture, split, references.get(name)) for name, capture in detections.items()
+        }
         total = sum(int(frames.sum()) for frames in chosen.values())
         if not total:
             raise InputError(f"{layout.dataset_file}, section split: leaves no frame for testing")
@@ -78,7 +82,8 @@ def run(layout: Layout, device: torch.device) -> None:
                 evaluation.poses - evaluation.predicted for evaluation in evaluations
             ),
         }
-    _write_results(layout, [evaluation.table for evaluation in evaluations], facts)
+    actions = [recording.action for evaluation in evaluations for recording in evaluation.recordings]
+    _write_results(layout, [evaluation.table for evaluation in evaluations], actions, facts)
 
 
 class _CaptureEvaluation:
@@ -102,33 +107,42 @@ class _CaptureEvaluation:
 
     def run(self, chosen: np.ndarray, written: captures.CaptureWriter, progress: tqdm) -> None:
         done = 0
-        for frames in captures.blocks(len(chosen)):
-            picked = np.flatnonzero(chosen[frames])
-            if len(picked) == 0:
-                continue
-            predicted = self._evaluate_block(frames, picked)
-            written.write_block(
-                slice(done, done + len(picked)),
-                joints_3d=predicted.cpu().numpy(),
-                frame_of_capture=frames.start + picked,
-            )
-            done += len(picked)
-            progress.update(len(picked))
+        for recording in self.recordings:
+            own = recording.first_frame + np.flatnonzero(chosen[recording.frames])  # follow each other
+            for block in captures.blocks(len(own)):
+                frames = slice(int(own[block.start]), int(own[block.stop - 1]) + 1)
+                predicted, root = self._evaluate_block(frames, slice(int(own[0]), int(own[-1]) + 1))
+                number = frames.stop - frames.start
+                written.write_block(
+                    slice(done, done + number),
+                    joints_3d=predicted.cpu().numpy(),
+                    root=root.cpu().numpy(),
+                    frame_of_capture=np.arange(frames.start, frames.stop),
+                )
+                done += number
+                progress.update(number)
 
-    def _evaluate_block(self, frames: slice, picked: np.ndarray) -> Tensor:
-        pixels, confidence = captures.load_frames(self.capture, frames, "keypoints_2d", "confidence")
-        pixels, confidence = pixels[picked], confidence[picked]
+    def _evaluate_block(self, frames: slice, recorded: slice) -> tuple[Tensor, Tensor]:
+        """Evaluate some frames; a temporal lifter sees more around them, as far as they are `recorded`.
+
+        Returns the poses (frame, view, joint, 3) and where their roots are (frame, view, 3), in the views.
+        """
+        around = self.lifter.network_settings.frames // 2
+        seen = slice(max(recorded.start, frames.start - around), min(recorded.stop, frames.stop + around))
+        core = slice(frames.start - seen.start, frames.stop - seen.start)
+        pixels, confidence = captures.load_frames(self.capture, seen, "keypoints_2d", "confidence")
         points, scores = normalised_joints(
             self._tensor(pixels).double(), self._tensor(confidence), self.cameras, self.mapping
         )
-        predicted = self.lifter.predict(points, scores)  # (F, V, J, 3)
+        predicted = self.lifter.predict(points, scores)[core]  # (F, V, J, 3)
+        root = place(predicted, points[core], scores[core])  # (F, V, 3)
+        pixels = pixels[core]
         self.poses += predicted.shape[:2].numel()
         self.predicted += int(predicted[..., 0, 0].isfinite().sum())
         mean_pose = torch.where(predicted.isfinite(), self.lifter.mean_pose, torch.nan)
         (recording,) = captures.load_frames(self.capture, frames, "recording_of_frame")
-        recording = recording[picked]
         (labels,) = captures.load_frames(self.labels, frames, "joints_3d")
-        labels_world = self._tensor(labels[picked])
+        labels_world = self._tensor(labels)
         # Only on poses that the lifter could predict, as for the mean pose. Joints without a label stay out of
         # the label's own mean, so that with few views it is one over easier joints.
         triangulated = self._root_relative_in_views(labels_world)
@@ -137,7 +151,11 @@ class _CaptureEvaluation:
         if self.reference is not None:
             (reference,) = captures.load_frames(self.reference, frames, "keypoints_3d")
             mapping = skeletons.mapping(skeletons.get(self.reference.attrs["skeleton"]), self.lifter.skeleton)
-            truth = self._root_relative_in_views(self._tensor(mapping.apply(reference[picked])))
+            world = self._tensor(mapping.apply(reference))
+            truth = self._root_relative_in_views(world)
+            in_camera = world_to_camera(self.cameras, world.double())
+            placed = predicted + root.unsqueeze(-2)
+            self.table.add("absolute_mpjpe_mm", recording, 1000 * joint_error(placed, in_camera))
             for measure, poses in (
                 ("", predicted),
                 ("mean_pose_", mean_pose),
@@ -147,7 +165,7 @@ class _CaptureEvaluation:
                 self.table.add(f"{measure}pa_mpjpe_mm", recording, 1000 * aligned_joint_error(poses, truth))
 
         detected = self._tensor(self.mapping.apply(pixels))
-        root = labels_world[:, self.lifter.skeleton.root_index]
+        labelled_root = labels_world[:, self.lifter.skeleton.root_index]
         for measure, poses in (
             ("", predicted),
             ("mean_pose_", mean_pose),
@@ -156,9 +174,9 @@ class _CaptureEvaluation:
             self.table.add(
                 f"{measure}other_views_reprojection_px",
                 recording,
-                other_views_error(poses, root, self.cameras, detected),
+                other_views_error(poses, labelled_root, self.cameras, detected),
             )
-        return predicted
+        return predicted, root
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, device=self.device)
@@ -169,24 +187,29 @@ class _CaptureEvaluation:
         return relative.unsqueeze(1) @ self.cameras.R.to(world.dtype).mT
 
 
-def _write_results(layout: Layout, tables: list[ErrorTable], facts: dict[str, Any]) -> None:
+def _write_results(layout: Layout, tables: list[ErrorTable], actions: list[str], facts: dict[str, Any]) -> None:
     root = TRAINING_SKELETON.root_index
     joined = ErrorTable.join(tables)
     # The root is at 0 in prediction and reference alike: it is no prediction and does not count, except after
     # alignment, which moves it.
     without_root, with_root = joined.overall(leave_out=[root]), joined.overall()
     metrics = {name: (with_root if "pa_mpjpe" in name else without_root)[name] for name in joined.measures}
-    per_recording = joined.per_recording(leave_out=[root])
+    per_recording, per_action = joined.per_recording(leave_out=[root]), joined.per_action(actions, leave_out=[root])
     for name in joined.measures:
         if "pa_mpjpe" in name:
             per_recording[name] = joined.per_recording()[name]
+            per_action[name] = joined.per_action(actions)[name]
     per_recording = per_recording.dropna(how="all")
     folder = layout.results
-    for name, table in (("per_recording.csv", per_recording), ("per_joint.csv", joined.per_joint())):
+    for name, table in (
+        ("per_recording.csv", per_recording),
+        ("per_action.csv", per_action),
+        ("per_joint.csv", joined.per_joint()),
+    ):
         with replacing(folder / name) as temporary:
             table.to_csv(temporary, float_format="%.4f")
     rounded = {name: round(value, 4) if np.isfinite(value) else None for name, value in metrics.items()}
     with replacing(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(rounded | facts, indent=2) + "\n", "utf-8")
-    log.info("per recording\n%s", per_recording.to_string(float_format="%.1f"))
+    log.info("per action\n%s", per_action.to_string(float_format="%.1f"))
     log.info("overall\n%s", pd.Series(rounded | facts).to_string())

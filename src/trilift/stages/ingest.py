@@ -124,6 +124,9 @@ def _write_capture(
     if any(available):
         target = next(reference for reference in available if reference is not None).skeleton
         poses = references_file.add_capture(capture, recordings=table, skeleton=target)
+        lacking = [row.name for row, reference in zip(table, available, strict=True) if reference is None]
+        if lacking:
+            log.warning("recordings without a reference: %s", ", ".join(lacking))
         for row, reference in zip(table, available, strict=True):
             if reference is not None:
                 poses.write_block(row.frames, keypoints_3d=reference.keypoints[: row.length])

@@ -1,23 +1,29 @@
 """train: detections and pseudo-labels -> a lifter."""
 
+import hashlib
+import json
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from torch import Tensor
 
 from trilift import captures, skeletons, splits
 from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.geometry.cameras import Cameras
 from trilift.layout import Layout
-from trilift.lifting.inputs import feature_scaling, features, insert_root, root_relative, scale
+from trilift.lifting.inputs import feature_scaling, features, insert_root
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.training import Samples, TrainingSettings, fit
+from trilift.lifting.samples import Rigs, Samples
+from trilift.lifting.training import Checkpoint, Scaling, TrainingSettings, fit
 from trilift.lifting.views import normalised_joints
 from trilift.params import load, load_dataset, load_seed
-from trilift.skeletons import TRAINING_SKELETON
+from trilift.skeletons import TRAINING_SKELETON, Mapping
 from trilift.splits import Split
 
 log = logging.getLogger(__name__)
@@ -38,18 +44,18 @@ def run(layout: Layout, device: torch.device) -> None:
         splits.check_names(detections, split, str(layout.dataset_file))
         captures.check_same_recordings(layout.pseudo_labels, detections, labels)
         parts = [
-            _load_samples(detections[name], labels[name], split, settings.validation_share) for name in detections
+            _load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections
         ]
-    raw, is_validation = _join(parts)
-    if (~is_validation).sum() < 2:
+    samples, is_validation = _join(parts)
+    has_sample = samples.visible.any(1) & samples.joints[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
+    training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
+    validation = replace(samples, chosen=(has_sample & is_validation).nonzero()[:, 0])
+    if len(training) < 2:
         raise InputError(
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
             f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split"
         )
-    training_rows = raw.features[~is_validation][raw.visible[~is_validation]]
-    mean, spread = feature_scaling(training_rows, coordinates=2 * len(TRAINING_SKELETON))
-    samples = Samples(scale(raw.features, mean, spread), raw.visible, raw.labels, raw.rotations, raw.capture)
-    training, validation = samples.select(~is_validation), samples.select(is_validation)
+    scaling = _scaling(training)
     log.info(
         "%d frames to train on, %d to validate on, up to %d views; on %s",
         len(training),
@@ -57,13 +63,16 @@ def run(layout: Layout, device: torch.device) -> None:
         samples.visible.shape[1],
         device,
     )
-    network, history = fit(training, validation, settings, seed, device)
+    checkpoint = Checkpoint(layout.checkpoints / f"{_fingerprint(layout, settings, split, seed)}.pt")
+    if checkpoint.path.exists():
+        log.info("going on from %s", checkpoint.path)
+    network, history = fit(training, validation, scaling, settings, seed, device, checkpoint)
     lifter = Lifter(
         network,
         settings.network,
         TRAINING_SKELETON,
-        mean,
-        spread,
+        scaling.mean,
+        scaling.spread,
         _mean_pose(training),
         facts={"dataset": layout.dataset, "seed": seed, "settings": settings.model_dump()},
     )
@@ -74,31 +83,83 @@ def run(layout: Layout, device: torch.device) -> None:
     log.info("end of training: %s", ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
 
 
-def _load_samples(
+def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) -> str:
+    """Name all that a training depends on: a checkpoint serves no other."""
+    digest = hashlib.sha256()
+    for path in (layout.captures, layout.pseudo_labels, *sorted(Path(__file__).parents[1].rglob("*.py"))):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update(json.dumps([layout.dataset, seed, settings.model_dump(), split.model_dump()]).encode())
+    return digest.hexdigest()[:32]
+
+
+def _load_frames(
     capture: xr.Dataset, pseudo_labels: xr.Dataset, split: Split, validation_share: float
-) -> tuple[Samples, torch.Tensor]:
-    """Load the training frames of one capture whose root is labelled and seen, and which are for validation."""
+) -> tuple[Samples, Tensor, list[str]]:
+    """Load the training frames of one capture, which of them are for validation, and the names of their people.
+
+    What belongs to the capture and to people is numbered from 0.
+    """
     cameras = Cameras.from_arrays(capture)
     mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
     held_out = _ends_of_recordings(capture, chosen, validation_share)
-    rows, visible, labels, validation = [], [], [], []
+    points, confidence, joints, trust = [], [], [], []
     for frames in captures.blocks(capture.sizes["frame"]):
-        pixels, confidence = captures.load_frames(capture, frames, "keypoints_2d", "confidence")
-        (joints_3d,) = captures.load_frames(pseudo_labels, frames, "joints_3d")
-        picked = chosen[frames] & np.isfinite(joints_3d[:, TRAINING_SKELETON.root_index]).all(-1)
-        points, scores = normalised_joints(
-            torch.as_tensor(pixels[picked]).double(), torch.as_tensor(confidence[picked]), cameras, mapping
+        picked = chosen[frames]
+        pixels, scores = captures.load_frames(capture, frames, "keypoints_2d", "confidence")
+        joints_3d, covariance = captures.load_frames(pseudo_labels, frames, "joints_3d", "covariance")
+        seen, sure = normalised_joints(
+            torch.as_tensor(pixels[picked]).double(), torch.as_tensor(scores[picked]), cameras, mapping
         )
-        seen = points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1)  # (F, V)
-        kept = seen.any(1)
-        rows.append(features(points[kept], scores[kept], TRAINING_SKELETON).float())
-        visible.append(seen[kept])
-        labels.append(root_relative(torch.as_tensor(joints_3d[picked])[kept], TRAINING_SKELETON))
-        validation.append(torch.as_tensor(held_out[frames][picked])[kept])
-    only_capture = torch.zeros(sum(len(part) for part in rows), dtype=torch.int64)
-    samples = Samples(torch.cat(rows), torch.cat(visible), torch.cat(labels), cameras.R.float()[None], only_capture)
-    return samples, torch.cat(validation)
+        points.append(seen.float())
+        confidence.append(sure)
+        joints.append(torch.as_tensor(joints_3d[picked]))
+        trust.append(torch.as_tensor(_trust(covariance[picked], mapping)))
+    names = list(dict.fromkeys(recording.subject for recording in captures.recordings(capture)))
+    person = np.zeros(len(chosen), np.int64)
+    run = np.zeros(len(chosen), np.int64)
+    for number, recording in enumerate(captures.recordings(capture)):
+        person[recording.frames] = names.index(recording.subject)
+        run[recording.frames] = number
+    # Frames that follow each other in one recording and are all for training, or all for validation.
+    run = (2 * run + held_out)[chosen]
+    gap = np.flatnonzero(np.diff(run, prepend=-1) | (np.diff(np.flatnonzero(chosen), prepend=-2) != 1))
+    length = np.diff(gap, append=len(run))
+    first = np.repeat(gap, length)
+    rigs = Rigs(
+        cameras.R.float()[None],
+        cameras.t.float()[None],
+        cameras.focal.float()[None],
+        cameras.distortion.float()[None],
+    )
+    all_points = torch.cat(points)
+    samples = Samples(
+        all_points,
+        torch.cat(confidence),
+        torch.cat(joints).float(),
+        torch.cat(trust).float(),
+        all_points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
+        torch.zeros(len(run), dtype=torch.int64),
+        torch.as_tensor(person[chosen]),
+        torch.as_tensor(first),
+        torch.as_tensor(first + np.repeat(length, length) - 1),
+        torch.empty(0, dtype=torch.int64),
+        rigs,
+        TRAINING_SKELETON,
+    )
+    return samples, torch.as_tensor(held_out[chosen]), names
+
+
+_TRUSTED_BELOW = 0.03
+"""Metres: a pseudo-label of this standard deviation per coordinate counts half."""
+
+
+def _trust(covariance: np.ndarray, mapping: Mapping) -> np.ndarray:
+    """Give the weight of joints (frame, joint) from the covariances (frame, keypoint, 6) of keypoints."""
+    variance = covariance[..., [0, 3, 5]].mean(-1)
+    of_joints = np.where(np.isfinite(variance), variance, 0) @ (mapping.matrix.T**2)
+    return 1 / (1 + of_joints / _TRUSTED_BELOW**2)
 
 
 def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -> np.ndarray:
@@ -110,32 +171,57 @@ def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -
     return marked
 
 
-def _join(parts: list[tuple[Samples, torch.Tensor]]) -> tuple[Samples, torch.Tensor]:
-    """Join the samples of captures; views that a capture does not have are not visible."""
-    views = max(samples.visible.shape[1] for samples, _ in parts)
+def _join(parts: list[tuple[Samples, Tensor, list[str]]]) -> tuple[Samples, Tensor]:
+    """Join the frames of captures; views that a capture does not have are not visible."""
+    views = max(samples.visible.shape[1] for samples, _, _ in parts)
 
-    def widen(values: torch.Tensor, fill: float) -> torch.Tensor:
+    def widen(values: Tensor, fill: float) -> Tensor:
         wide = values.new_full((len(values), views, *values.shape[2:]), fill)
         wide[:, : values.shape[1]] = values
         return wide
 
-    joined = Samples(
-        features=torch.cat([widen(samples.features, torch.nan) for samples, _ in parts]),
-        visible=torch.cat([widen(samples.visible, False) for samples, _ in parts]),
-        labels=torch.cat([samples.labels for samples, _ in parts]),
-        rotations=torch.cat([widen(samples.rotations, 0.0) for samples, _ in parts]),
-        capture=torch.cat([torch.full((len(samples),), i) for i, (samples, _) in enumerate(parts)]),
+    def joined(name: str, fill: float | None = None) -> Tensor:
+        values = [getattr(samples, name) for samples, _, _ in parts]
+        return torch.cat(values if fill is None else [widen(value, fill) for value in values])
+
+    people = list(dict.fromkeys(name for _, _, names in parts for name in names))
+    starts = np.cumsum([0, *(len(samples.points) for samples, _, _ in parts)]).tolist()
+    rigs = {
+        name: torch.cat([widen(getattr(samples.rigs, name), 0.0) for samples, _, _ in parts])
+        for name in ("rotations", "translations", "focal", "distortion")
+    }
+    samples = Samples(
+        joined("points", torch.nan),
+        joined("confidence", 0.0),
+        joined("joints"),
+        joined("trust"),
+        joined("visible", False),
+        torch.cat([torch.full((len(samples.points),), i) for i, (samples, _, _) in enumerate(parts)]),
+        torch.cat(
+            [torch.tensor([people.index(name) for name in names])[samples.person] for samples, _, names in parts]
+        ),
+        torch.cat([samples.first + start for start, (samples, _, _) in zip(starts, parts, strict=False)]),
+        torch.cat([samples.last + start for start, (samples, _, _) in zip(starts, parts, strict=False)]),
+        joined("chosen"),
+        Rigs(**rigs),
+        TRAINING_SKELETON,
     )
-    return joined, torch.cat([validation for _, validation in parts])
+    return samples, torch.cat([validation for _, validation, _ in parts])
 
 
-def _mean_pose(samples: Samples) -> torch.Tensor:
+def _scaling(training: Samples) -> Scaling:
+    frames = training.chosen
+    raw = features(training.points[frames], training.confidence[frames], TRAINING_SKELETON)
+    return Scaling(*feature_scaling(raw[training.visible[frames]], coordinates=2 * len(TRAINING_SKELETON)))
+
+
+def _mean_pose(samples: Samples) -> Tensor:
     """Average the pseudo-labels as all visible views see them: (joint, 3)."""
-    total = torch.zeros_like(samples.labels[0])
+    total = torch.zeros(len(TRAINING_SKELETON) - 1, 3)
     number = torch.zeros_like(total)
-    for frames in torch.arange(len(samples)).split(captures.FRAMES_PER_BLOCK):
-        batch = samples.select(frames)
-        seen = (batch.labels.unsqueeze(1) @ batch.rotations[batch.capture].mT)[batch.visible]
+    for which in torch.arange(len(samples)).split(captures.FRAMES_PER_BLOCK):
+        batch = samples.batch(which, window=1)
+        seen = (batch.labels.unsqueeze(1) @ batch.rotations.mT)[batch.visible]
         total += seen.nan_to_num().sum(0)
         number += seen.isfinite().sum(0)
     return insert_root(total / number.clamp(min=1), TRAINING_SKELETON)

@@ -1,0 +1,133 @@
+"""Batches that were never recorded: seen in a mirror, or by cameras that never existed."""
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trilift.lifting.samples import Batch
+from trilift.params import StrictModel
+
+
+class AugmentationSettings(StrictModel):
+    """What is done to the frames of a batch.
+
+    Attributes
+    ----------
+    flips
+        Share of the frames that are seen in a mirror.
+    virtual_cameras
+        Share of the views that are replaced by a camera elsewhere around the person: the pseudo-label is projected
+        into it, and what the detector missed the pseudo-label by in the real view is added.
+    tilt_deg, roll_deg
+        Standard deviations of that camera's elevation beside the real one's, and of its roll.
+    nearness
+        It is up to so many times nearer or farther.
+    """
+
+    flips: float = Field(0.5, ge=0, le=1)
+    virtual_cameras: float = Field(0.5, ge=0, le=1)
+    tilt_deg: float = Field(10.0, ge=0)
+    roll_deg: float = Field(5.0, ge=0)
+    nearness: float = Field(1.25, ge=1)
+
+
+def augment(batch: Batch, settings: AugmentationSettings) -> Batch:
+    """Change a batch at random; what it says of geometry stays true."""
+    if settings.virtual_cameras:
+        batch = _see_by_virtual_cameras(batch, settings)
+    if settings.flips:
+        batch = _flip(batch, torch.rand(len(batch), device=batch.points.device) < settings.flips)
+    return batch
+
+
+def _flip(batch: Batch, flipped: Tensor) -> Batch:
+    """Mirror some frames: the world at the plane x = 0, and every image at its vertical axis.
+
+    With the world mirrored by S and the images by M, a camera R, t becomes M R S, M t, which is a camera again.
+    """
+    mirrored = list(batch.skeleton.mirrored)
+    across = torch.where(flipped, -1.0, 1.0).to(batch.rotations.dtype)  # (B,)
+
+    def swap(values: Tensor, axis: int) -> Tensor:
+        shape = (-1,) + (1,) * (values.dim() - 1)
+        swapped = values.index_select(axis, torch.tensor(mirrored, device=values.device))
+        return torch.where(flipped.reshape(shape), swapped, values)
+
+    def negate_x(values: Tensor, axis: int = -1) -> Tensor:
+        """Change the sign of the first coordinate along an axis."""
+        sign = values.new_ones(values.shape[axis])
+        signs = sign.repeat(len(values), 1)
+        signs[:, 0] = across.to(values.dtype)
+        shape = [len(values)] + [1] * (values.dim() - 1)
+        shape[axis] = values.shape[axis]
+        return values * signs.reshape(shape)
+
+    rotations = negate_x(negate_x(batch.rotations, -2), -1)
+    distortion = batch.distortion.clone()
+    distortion[..., 3] *= across[:, None].to(distortion.dtype)  # p2 multiplies what is odd in x
+    return replace(
+        batch,
+        points=negate_x(swap(batch.points, -2)),
+        confidence=swap(batch.confidence, -1),
+        joints=negate_x(swap(batch.joints, -2)),
+        trust=swap(batch.trust, -1),
+        rotations=rotations,
+        translations=negate_x(batch.translations),
+        distortion=distortion,
+    )
+
+
+def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Batch:
+    """Move some views around the root: turned by any angle about the vertical, tilted, rolled, nearer or farther.
+
+    The root stays on its ray. "Up" is what the cameras of the rig take for it on average.
+    """
+    frames, views = batch.visible.shape
+    device, dtype = batch.points.device, batch.rotations.dtype
+    chosen = torch.rand(frames, views, device=device) < settings.virtual_cameras
+    yaw = 2 * torch.pi * torch.rand(frames, views, device=device, dtype=dtype)
+    degree = torch.pi / 180
+    tilt = settings.tilt_deg * degree * torch.randn(frames, views, device=device, dtype=dtype)
+    roll = settings.roll_deg * degree * torch.randn(frames, views, device=device, dtype=dtype)
+    nearness = settings.nearness ** (2 * torch.rand(frames, views, device=device, dtype=dtype) - 1)
+
+    up = -(batch.rotations[:, :, 1] * batch.visible[..., None]).sum(1, keepdim=True)
+    up = torch.nn.functional.normalize(up, dim=-1).expand(frames, views, 3)
+    axes = torch.eye(3, device=device, dtype=dtype)
+    turned = _rotation(axes[2], roll) @ _rotation(axes[0], tilt) @ batch.rotations @ _rotation(up, yaw)
+    root = batch.root[:, None]
+    in_camera = (batch.rotations @ root[..., None])[..., 0] + batch.translations
+    moved = nearness[..., None] * in_camera - (turned @ root.expand(-1, views, -1)[..., None])[..., 0]
+
+    rotations = torch.where(chosen[..., None, None], turned, batch.rotations)
+    translations = torch.where(chosen[..., None], moved, batch.translations)
+    missed_by = batch.points - _project(batch.joints, batch.rotations, batch.translations)
+    points = _project(batch.joints, rotations, translations) + missed_by
+    chosen = chosen[:, None, :, None]
+    points = torch.where(chosen[..., None], points, batch.points)
+    missing = chosen & ~points.isfinite().all(-1)
+    return replace(
+        batch,
+        points=points,
+        confidence=torch.where(missing, 0.0, batch.confidence),
+        rotations=rotations,
+        translations=translations,
+    )
+
+
+def _project(joints: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
+    """Project (B, T, J, 3) into views (B, V): (B, T, V, J, 2) at depth 1; NaN if not in front of the camera."""
+    points = joints.unsqueeze(2) @ rotations.mT.unsqueeze(1) + translations[:, None, :, None]
+    depth = points[..., 2:]
+    return points[..., :2] / torch.where(depth > 0, depth, torch.nan)
+
+
+def _rotation(axis: Tensor, angle: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) about unit axes (..., 3) (Rodrigues' formula)."""
+    x, y, z = axis.expand(*angle.shape, 3).unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*angle.shape, 3, 3)
+    sine, cosine = angle.sin()[..., None, None], angle.cos()[..., None, None]
+    return torch.eye(3, device=angle.device, dtype=angle.dtype) + sine * cross + (1 - cosine) * cross @ cross

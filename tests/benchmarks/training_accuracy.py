@@ -1,0 +1,293 @@
+"""What lifters learn from pseudo-labels of real motion, choice by choice.
+
+Real motion (CMU motion capture) in Human3.6M's rig, seen by the simulated off-the-shelf detector. Lifters are trained
+on people 01 and 03 and tested on 02, on every view alone, against the true joints: MPJPE over the 16 joints that are
+predicted. All trainings of a table have the same number of steps, batch size and seeds. Nothing but the labels of
+`oracle` comes from the truth.
+
+`published` is what the release of Bouazizi et al. does by default (input triangulation and multi-view consistency,
+plain DLT labels, Adam at one rate, no augmentation, the weights of the last step), but with the network of the others
+and without its defects; the table of defects switches these on again, one at a time.
+
+Run: snakemake --cores all results/benchmarks/training_accuracy.csv
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import cmu_mocap
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.labels import Sample, Smoothing, learn
+from trilift.geometry.noise import learn as learn_noise
+from trilift.geometry.triangulation import triangulate, triangulate_robust
+from trilift.lifting import training
+from trilift.lifting.augmentation import AugmentationSettings
+from trilift.lifting.inputs import feature_scaling, features
+from trilift.lifting.lifter import Lifter
+from trilift.lifting.networks import NetworkSettings
+from trilift.lifting.samples import Rigs, Samples
+from trilift.lifting.training import Scaling, TrainingSettings, fit
+from trilift.skeletons import H36M17
+from trilift.studio.detector import LEVELS
+
+TESTED_ON = "02"
+STEPS, BATCH_FRAMES = 1500, 128
+NETWORK = NetworkSettings(kind="residual", width=256, blocks=2, dropout=0.1)
+DEFAULT = TrainingSettings(network=NETWORK, steps=STEPS, batch_frames=BATCH_FRAMES, threads=1)
+PUBLISHED = TrainingSettings(
+    network=NETWORK,
+    augmentation=AugmentationSettings(flips=0.0, virtual_cameras=0.0),
+    steps=STEPS,
+    batch_frames=BATCH_FRAMES,
+    schedule="constant",
+    largest_gradient=0.0,
+    averaging=0.0,
+    keep="last",
+    threads=1,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training: its labels, settings, and a defect of the published code that is switched on."""
+
+    table: str
+    labels: str = "time and body"
+    settings: TrainingSettings = DEFAULT
+    defect: str = ""
+
+
+def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+    return settings.model_copy(update=changes)
+
+
+def with_losses(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+    return changed(settings, losses=settings.losses.model_copy(update=changes))
+
+
+def with_augmentation(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+    return changed(settings, augmentation=settings.augmentation.model_copy(update=changes))
+
+
+TEMPORAL = NetworkSettings(kind="temporal", width=128, frames=27, dropout=0.1)
+CASES = {
+    "default": Case("labels"),
+    "oracle": Case("labels", "truth"),
+    "robust-labels": Case("labels", "robust"),
+    "dlt-labels": Case("labels", "DLT"),
+    "published": Case("labels", "DLT", PUBLISHED),
+    "published-new-adam": Case("defects", "DLT", PUBLISHED, "Adam made anew for every batch"),
+    "published-one-loss": Case("defects", "DLT", with_losses(PUBLISHED, multi_view_consistency=0.0)),
+    "published-no-lens": Case("defects", "DLT without distortion", PUBLISHED),
+    "published-in-order": Case("defects", "DLT", PUBLISHED, "samples never shuffled"),
+    "no-cameras": Case("choices", settings=with_augmentation(DEFAULT, virtual_cameras=0.0)),
+    "no-flips": Case("choices", settings=with_augmentation(DEFAULT, flips=0.0)),
+    "no-averaging": Case("choices", settings=changed(DEFAULT, averaging=0.0)),
+    "trust": Case("choices", settings=with_losses(DEFAULT, trust_labels=True)),
+    "mpjpe": Case("choices", settings=with_losses(DEFAULT, norm="mpjpe")),
+    "reprojection": Case("choices", settings=with_losses(DEFAULT, reprojection=1.0)),
+    "encoder-decoder": Case(
+        "choices",
+        settings=changed(DEFAULT, network=NETWORK.model_copy(update={"kind": "encoder_decoder", "blocks": 1})),
+    ),
+    "temporal": Case("choices", settings=changed(DEFAULT, network=TEMPORAL)),
+}
+
+
+def make_labels(limit_frames: int | None) -> dict[str, np.ndarray]:
+    """Triangulate the motion in every way; all arrays are (frame, joint, 3) in metres, NaN where missing."""
+    seen = cmu_mocap.see(cmu_mocap.read_or_make_motion(limit_frames), LEVELS["off-the-shelf"])
+    cameras, pixels, confidence = seen.cameras, seen.pixels, seen.confidence
+    frames = cmu_mocap.sample_frames(len(pixels))
+    noise = learn_noise(cameras, pixels[frames], confidence[frames])
+    straight = replace_distortion(cameras)
+    people = list(dict.fromkeys(seen.person))
+    person = torch.tensor([people.index(name) for name in seen.person])
+    runs = torch.cat(
+        [torch.arange(first, first + 128) for first in np.linspace(0, len(pixels) - 128, 16).astype(int)]
+    )
+    sample = Sample(pixels[runs], confidence[runs], torch.arange(16).repeat_interleave(128), person[runs])
+    labeller = learn(cameras, H36M17, noise, sample, Smoothing(), repair_swaps=True)
+    smoothed, covariance = [], []
+    for clip in np.unique(seen.clip):
+        own = torch.as_tensor(seen.clip == clip).nonzero()[:, 0]
+        made = labeller.label(pixels[own], confidence[own], int(person[own[0]]), seen.fps, slice(0, len(own)))
+        smoothed.append(made.keypoints_3d)
+        covariance.append(made.covariance)
+    return {
+        "time and body": torch.cat(smoothed).numpy(),
+        "covariance": torch.cat(covariance).numpy(),
+        "robust": triangulate_robust(cameras, pixels, noise.scale(confidence)).points.numpy(),
+        "DLT": triangulate(cameras, pixels)[0].numpy(),
+        "DLT without distortion": triangulate(straight, pixels)[0].numpy(),
+        "truth": seen.joints,
+    }
+
+
+def replace_distortion(cameras: Cameras) -> Cameras:
+    return replace(cameras, distortion=torch.zeros_like(cameras.distortion))
+
+
+def load_samples(
+    labels: dict[str, np.ndarray], name: str, limit_frames: int | None
+) -> tuple[Samples, cmu_mocap.Seen]:
+    """All frames; which of them are drawn is for the caller."""
+    seen = cmu_mocap.see(cmu_mocap.read_or_make_motion(limit_frames), LEVELS["off-the-shelf"])
+    cameras = seen.cameras
+    points = to_normalised(cameras, seen.pixels.double()).float()
+    confidence = torch.where(points.isfinite().all(-1), seen.confidence, 0.0)
+    number = np.arange(len(points))
+    first = np.searchsorted(seen.clip, seen.clip)
+    last = np.searchsorted(seen.clip, seen.clip, side="right") - 1
+    # The last tenth of every clip is for validation; windows do not look across.
+    border = first + np.round(0.9 * (last + 1 - first)).astype(int)
+    first, last = np.where(number < border, first, border), np.where(number < border, border - 1, last)
+    variance = torch.as_tensor(labels["covariance"]).diagonal(dim1=-2, dim2=-1).mean(-1)
+    trust = (1 / (1 + variance / 0.03**2)).nan_to_num(0.0).float()
+    zero = torch.zeros(len(points), dtype=torch.int64)
+    people = list(dict.fromkeys(seen.person))
+    samples = Samples(
+        points,
+        confidence,
+        torch.as_tensor(labels[name]).float(),
+        trust if name == "time and body" else torch.ones_like(trust),
+        points[:, :, H36M17.root_index].isfinite().all(-1),
+        zero,
+        torch.tensor([people.index(person) for person in seen.person]),
+        torch.as_tensor(first),
+        torch.as_tensor(last),
+        torch.as_tensor(number[number >= border]),  # for the caller: validation
+        Rigs(*(values.float()[None] for values in (cameras.R, cameras.t, cameras.focal, cameras.distortion))),
+        H36M17,
+    )
+    return samples, seen
+
+
+@contextmanager
+def defective(defect: str) -> Iterator[None]:
+    """Bring a defect of the published code back."""
+    if defect == "Adam made anew for every batch":
+        step = training.training_step
+
+        def forgetful(network: Any, optimiser: torch.optim.Optimizer, *others: Any) -> Any:
+            optimiser.state.clear()
+            return step(network, optimiser, *others)
+
+        with mock.patch.object(training, "training_step", forgetful):
+            yield
+    elif defect == "samples never shuffled":
+
+        def in_order(batches: Any, step: int) -> Tensor:
+            return torch.arange(batches.frames).tensor_split(batches.per_epoch)[step % batches.per_epoch]
+
+        with mock.patch.object(training._Batches, "of_step", in_order):
+            yield
+    else:
+        yield
+
+
+def train(
+    case: Case, seed: int, labels: dict[str, np.ndarray], limit_frames: int | None, steps: int
+) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    samples, seen = load_samples(labels, case.labels, limit_frames)
+    is_validation = torch.zeros(len(seen.person), dtype=torch.bool)
+    is_validation[samples.chosen] = True
+    usable = samples.joints[:, H36M17.root_index].isfinite().all(-1) & samples.visible.any(1)
+    usable &= torch.as_tensor(seen.person != TESTED_ON)
+    drawn = replace(samples, chosen=(usable & ~is_validation).nonzero()[:, 0])
+    watched = replace(samples, chosen=(usable & is_validation).nonzero()[:, 0])
+    raw = features(samples.points[drawn.chosen], samples.confidence[drawn.chosen], H36M17)
+    scaling = Scaling(*feature_scaling(raw[samples.visible[drawn.chosen]], coordinates=2 * len(H36M17)))
+    settings = changed(case.settings, steps=steps)
+    start = time.perf_counter()
+    with defective(case.defect):
+        network, history = fit(drawn, watched, scaling, settings, seed, torch.device("cpu"))
+    seconds = time.perf_counter() - start
+    lifter = Lifter(network, settings.network, H36M17, scaling.mean, scaling.spread, torch.zeros(17, 3), {})
+    total = number = 0.0
+    truth = torch.as_tensor(seen.joints)
+    truth = truth - truth[:, H36M17.root_index, None]
+    for clip in np.unique(seen.clip[seen.person == TESTED_ON]):
+        own = torch.as_tensor(seen.clip == clip)
+        predicted = lifter.predict(samples.points[own], samples.confidence[own])
+        expected = truth[own].unsqueeze(1) @ seen.cameras.R.mT
+        error = (predicted - expected).norm(dim=-1)[..., 1:]
+        known = error.isfinite()
+        total, number = total + float(error[known].sum()), number + int(known.sum())
+    curve = [row["validation_mpjpe_mm"] for row in history]
+    return {
+        "mpjpe_mm": 1000 * total / number,
+        "validation_mm": curve[-1],
+        # How much the validation error still fell in the last tenth of the training.
+        "still_falling": curve[-max(2, len(curve) // 10)] / curve[-1] - 1,
+        "seconds": seconds,
+    }
+
+
+def summarise(files: list[Path]) -> pd.DataFrame:
+    """Mean and spread over seeds, and the ratios to the cases they are to be compared with."""
+    results = pd.DataFrame(
+        [
+            {"case": (parts := file.stem.rsplit("-s", 1))[0], "seed": int(parts[1])} | json.loads(file.read_text())
+            for file in files
+        ]
+    )
+    table = results.groupby("case", sort=False).agg(
+        seeds=("seed", "count"),
+        mpjpe_mm=("mpjpe_mm", "mean"),
+        spread_mm=("mpjpe_mm", "std"),
+        still_falling=("still_falling", "mean"),
+        seconds=("seconds", "mean"),
+    )
+    table.insert(0, "table", [CASES[name].table for name in table.index])
+    for column, base in (("over_default", "default"), ("over_oracle", "oracle"), ("over_published", "published")):
+        if base in table.index:
+            table[column] = table["mpjpe_mm"] / table.loc[base, "mpjpe_mm"]
+    return table.loc[[name for name in CASES if name in table.index]].reset_index()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit-frames", type=int, help="of every clip only so many frames")
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("labels", help="triangulate the motion in every way")
+    making.add_argument("output", type=Path)
+    one = commands.add_parser("train", help="train one case with one seed")
+    one.add_argument("case", choices=CASES)
+    one.add_argument("seed", type=int)
+    one.add_argument("labels", type=Path)
+    one.add_argument("output", type=Path)
+    one.add_argument("--steps", type=int, default=STEPS)
+    table = commands.add_parser("table", help="put the results of trainings together")
+    table.add_argument("results", type=Path, nargs="+")
+    table.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    if options.command == "labels":
+        np.savez(options.output, **make_labels(options.limit_frames))
+    elif options.command == "train":
+        with np.load(options.labels) as content:
+            labels = dict(content)
+        result = train(CASES[options.case], options.seed, labels, options.limit_frames, options.steps)
+        print(options.case, options.seed, {name: round(value, 4) for name, value in result.items()})
+        options.output.write_text(json.dumps(result) + "\n")
+    else:
+        found = summarise(options.results)
+        found.to_csv(options.output, index=False, float_format="%.4f")
+        print(found.to_string(index=False, float_format="%.3f"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lifting.batches import complete, make_batch, project, truth
+from trilift.lifting.augmentation import AugmentationSettings, augment
+from trilift.lifting.losses import GEOMETRIC, LossSettings, losses
+from trilift.lifting.samples import Batch
+
+ALL_LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0) | {"reprojection_unit": "pixels"})
+FLIPS = AugmentationSettings(flips=1.0, virtual_cameras=0.0)
+CAMERAS = AugmentationSettings(flips=0.0, virtual_cameras=1.0)
+BOTH = AugmentationSettings(flips=0.5, virtual_cameras=0.5)
+KINDS = pytest.mark.parametrize("kind", [FLIPS, CAMERAS, BOTH], ids=["flips", "cameras", "both"])
+
+
+def in_views(batch: Batch) -> Tensor:
+    return torch.einsum("bvxy,btjy->btvjx", batch.rotations, batch.joints) + batch.translations[:, None, :, None]
+
+
+@KINDS
+@pytest.mark.parametrize("window", [1, 9])
+def test_what_is_seen_are_still_the_labels_through_cameras(kind: AugmentationSettings, window: int) -> None:
+    batch = make_batch(frames=12, window=window, noise=0.0)
+    changed = augment(batch, kind)
+    seen = in_views(changed)
+    expected = seen[..., :2] / seen[..., 2:]
+    known = changed.points.isfinite().all(-1) & expected.isfinite().all(-1)
+    assert known.any()
+    torch.testing.assert_close(changed.points[known], expected[known])
+    identity = changed.rotations @ changed.rotations.mT
+    torch.testing.assert_close(identity, torch.eye(3).double().expand_as(identity))
+    torch.testing.assert_close(torch.linalg.det(changed.rotations), torch.ones(12, 3).double())
+
+
+@KINDS
+def test_the_truth_still_costs_nothing(kind: AugmentationSettings) -> None:
+    batch = augment(complete(make_batch(frames=12)), kind)
+    found = losses(truth(batch), batch, ALL_LOSSES)
+    assert set(found) == set(GEOMETRIC)
+    for name, value in found.items():
+        assert value.item() == pytest.approx(0.0, abs=1e-6), name
+
+
+@KINDS
+def test_nothing_is_invented(kind: AugmentationSettings) -> None:
+    batch = make_batch(frames=20)
+    changed = augment(batch, kind)
+    missing = changed.points.isnan().any(-1)
+    assert (changed.confidence[missing] == 0).all()
+    assert missing.sum() >= batch.points.isnan().any(-1).sum()
+    assert torch.equal(changed.visible, batch.visible)
+    # A view that counts has its root.
+    root = changed.points[:, 0, :, changed.skeleton.root_index]
+    assert root[changed.visible].isfinite().all()
+
+
+def test_a_mirror_exchanges_left_and_right() -> None:
+    batch = complete(make_batch(frames=5))
+    changed = augment(batch, FLIPS)
+    mirrored = list(batch.skeleton.mirrored)
+    torch.testing.assert_close(changed.points[..., 0], -batch.points[..., mirrored, 0])
+    torch.testing.assert_close(changed.points[..., 1], batch.points[..., mirrored, 1])
+    torch.testing.assert_close(changed.confidence, batch.confidence[..., mirrored])
+    torch.testing.assert_close(changed.trust, batch.trust[..., mirrored])
+    torch.testing.assert_close(in_views(changed)[..., 2], in_views(batch)[..., mirrored, 2])
+
+
+def test_two_mirrors_change_nothing() -> None:
+    batch = make_batch(frames=5)
+    twice = augment(augment(batch, FLIPS), FLIPS)
+    for name in ("points", "confidence", "joints", "trust", "rotations", "translations", "distortion"):
+        torch.testing.assert_close(getattr(twice, name), getattr(batch, name), equal_nan=True)
+
+
+def test_a_virtual_camera_sees_the_root_on_the_same_ray_and_the_same_errors() -> None:
+    batch = complete(make_batch(frames=30))
+    noise = 0.02 * torch.randn_like(batch.points)
+    batch = replace(batch, points=batch.points + noise)
+    changed = augment(batch, CAMERAS)
+    exact = project(changed.joints[:, 0], changed.rotations, changed.translations)[:, None]
+    torch.testing.assert_close(changed.points - exact, noise)
+    before, after = (in_views(b)[:, 0, :, b.skeleton.root_index] for b in (batch, changed))
+    ratio = after / before
+    torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio))
+    assert ratio.min() >= 1 / 1.25
+    assert ratio.max() <= 1.25
+
+
+def test_virtual_cameras_stand_all_around_and_upright() -> None:
+    batch = complete(make_batch(frames=400))
+    changed = augment(batch, CAMERAS)
+    up = -batch.rotations[:, :, 1].mean(1)
+    down_in_view = -torch.einsum("bvxy,by->bvx", changed.rotations, torch.nn.functional.normalize(up, dim=-1))
+    assert down_in_view[..., 1].median() > 0.9  # y is down in images
+    turned = changed.rotations @ batch.rotations.mT  # by how much the camera has gone around
+    angle = ((torch.einsum("bvii->bv", turned) - 1) / 2).clamp(-1, 1).acos()
+    assert 0.4 < (angle > torch.pi / 2).double().mean() < 0.6
+
+
+def test_shares_are_kept() -> None:
+    batch = complete(make_batch(frames=600))
+    flipped = augment(batch, AugmentationSettings(flips=0.3, virtual_cameras=0.0))
+    share = (flipped.translations != batch.translations).any(-1).any(-1).double().mean()
+    assert float(share) == pytest.approx(0.3, abs=0.08)
+    moved = augment(batch, AugmentationSettings(flips=0.0, virtual_cameras=0.2))
+    assert float((moved.rotations != batch.rotations).any(-1).any(-1).double().mean()) == pytest.approx(0.2, abs=0.06)
+
+
+def test_nothing_changes_without_augmentation() -> None:
+    batch = make_batch()
+    assert augment(batch, AugmentationSettings(flips=0.0, virtual_cameras=0.0)) is batch
