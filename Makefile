@@ -46,5 +46,5 @@ format: .venv/dev.installed ## Put the code into the project's style
 	ruff format .
 	snakefmt workflow
 
-bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming)
+bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume)
 	python tests/benchmarks/$(NAME).py

@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,12 @@ def message(call, *arguments):
 def test_a_section_is_read_with_its_defaults(params):
     settings = load(params("seed: 3\ntrain:\n  steps: 5\n  losses:\n    reprojection: 2\n"), "train", Settings)
     assert settings == Settings(steps=5, losses=Losses(reprojection=2.0))
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "workflow/presets/paper.yaml"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_files_of_the_project_are_what_the_stages_expect(file, stage):
+    load(ROOT / file, stage, importlib.import_module(f"trilift.stages.{stage}").Settings)
 
 
 def test_settings_do_not_change_after_reading(params):

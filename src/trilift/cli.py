@@ -17,8 +17,10 @@ _STAGES = {
     "train": "train a lifter on pseudo-labels and multi-view geometry",
     "evaluate": "predict the test frames and compute metrics",
     "plot": "draw the figures",
+    "sweep": "put the runs of a sweep side by side",
 }
 _WITH_DEVICE = {"triangulate", "train", "evaluate"}
+_WITH_RUN = {"train", "evaluate"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("dataset", help="name of a data set: a file in workflow/datasets/")
         command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
         command.add_argument("--log", type=Path, help="also write the messages to this file")
+        if stage in _WITH_RUN:
+            command.add_argument(
+                "--run",
+                default="main",
+                help="a run of the section sweep of params.yaml, such as all-s0 (default: main)",
+            )
         if stage in _WITH_DEVICE:
             command.add_argument(
                 "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
@@ -64,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
     options = _parser().parse_args(arguments)
     _start_logging(options.log)
-    layout = Layout(options.dataset, options.project)
+    layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
     try:
         stage = importlib.import_module(f"trilift.stages.{options.command}")
         if options.command in _WITH_DEVICE:

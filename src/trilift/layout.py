@@ -1,6 +1,6 @@
 """Where the files of a project lie. The rules of the workflow name the same paths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -58,6 +58,17 @@ class Layout:
     @property
     def results(self) -> Path:
         return self.project / "results" / self.dataset / self.run
+
+    @property
+    def sweep_table(self) -> Path:
+        return self.project / "results" / self.dataset / "sweep" / "table.csv"
+
+    @property
+    def sweep_figure(self) -> Path:
+        return self.project / "results" / self.dataset / "sweep" / "mpjpe.png"
+
+    def of_run(self, run: str) -> "Layout":
+        return replace(self, run=run)
 
     @property
     def checkpoints(self) -> Path:

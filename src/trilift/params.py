@@ -13,7 +13,7 @@ from trilift.errors import InputError
 log = logging.getLogger(__name__)
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
-_TOP_LEVEL = {"datasets", "seed", *STAGES}
+_TOP_LEVEL = {"datasets", "seed", "sweep", *STAGES}
 _SECTIONS_OF_A_DATASET = {"ingest", "split"}
 
 

@@ -151,6 +151,32 @@ def test_the_tables_have_the_test_recordings_and_all_joints(finished: Path) -> N
     assert (per_joint.loc["pelvis", ["mpjpe_mm", "mean_pose_mpjpe_mm"]] == 0).all()
 
 
+def test_the_runs_of_a_sweep_are_put_side_by_side(project: Path) -> None:
+    sweep = {"seeds": [0, 1], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}}
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"sweep": sweep}))
+    assert run(project, "sweep", "demo") == 2  # nothing is trained yet
+    found = {}
+    for name in ("input-s0", "input-s1", "both-s0", "both-s1"):
+        assert run(project, "train", "demo", "--run", name) == 0
+        assert run(project, "evaluate", "demo", "--run", name) == 0
+        found[name] = json.loads((project / f"results/demo/{name}/metrics.json").read_text())["mpjpe_mm"]
+    assert len(set(found.values())) == 4
+    # The main run has seed 0 and the same losses as `both`.
+    assert found["both-s0"] == metrics(project)["mpjpe_mm"]
+    assert run(project, "sweep", "demo") == 0
+    table = pd.read_csv(project / "results/demo/sweep/table.csv", index_col="losses")
+    for losses in ("input", "both"):
+        values = [found[f"{losses}-s{seed}"] for seed in (0, 1)]
+        assert table.loc[losses, "mpjpe_mm_mean"] == pytest.approx(np.mean(values), abs=1e-4)
+        assert table.loc[losses, "mpjpe_mm_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-4)
+    assert plt.imread(project / "results/demo/sweep/mpjpe.png").std() > 0.01
+
+
+def test_a_run_that_is_not_in_the_sweep_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(project, "train", "demo", "--run", "all-s9") == 2
+    assert "no run all-s9" in capsys.readouterr().err
+
+
 def test_there_are_figures_with_something_in_them(finished: Path) -> None:
     figures = sorted((finished / "results/demo/main/figures").glob("*"))
     assert [file.name for file in figures] == [

@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from trilift import params
 from trilift.errors import InputError
 from trilift.formats.registry import Source
+from trilift.sweep import Sweep
 
 if config:
     raise WorkflowError("settings are in params.yaml: edit them there (--config is unknown to DVC)")
@@ -18,6 +19,7 @@ if config:
 try:
     SETTINGS = params.read_yaml(Path("params.yaml"))
     DATASETS = params.load_datasets(Path("params.yaml"))
+    SWEEP = params.parse(Sweep, SETTINGS.get("sweep"), "params.yaml, section sweep")
     for dataset in DATASETS:
         params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
 except InputError as error:

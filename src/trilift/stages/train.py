@@ -5,6 +5,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,14 @@ from trilift.geometry.cameras import Cameras
 from trilift.layout import Layout
 from trilift.lifting.inputs import feature_scaling, features, insert_root
 from trilift.lifting.lifter import Lifter
+from trilift.lifting.losses import LossSettings
 from trilift.lifting.samples import Rigs, Samples
 from trilift.lifting.training import Checkpoint, Scaling, TrainingSettings, fit
 from trilift.lifting.views import normalised_joints
-from trilift.params import load, load_dataset, load_seed
+from trilift.params import load, load_dataset, parse
 from trilift.skeletons import TRAINING_SKELETON, Mapping
 from trilift.splits import Split
+from trilift.sweep import of_run
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +36,9 @@ Settings = TrainingSettings
 
 def run(layout: Layout, device: torch.device) -> None:
     """Train the lifter of a data set; writes its weights, description and history."""
-    settings = load(layout.params, "train", Settings)
+    losses, seed = of_run(layout.params, layout.run)
+    settings = _load_settings(layout.params, losses)
     split = load_dataset(layout.dataset_file, "split", Split)
-    seed = load_seed(layout.params)
     torch.set_num_threads(settings.threads)
     with (
         captures.read(layout.captures, "captures") as detections,
@@ -81,6 +84,15 @@ def run(layout: Layout, device: torch.device) -> None:
         pd.DataFrame(history).astype({"step": int}).to_csv(temporary, index=False)
     last = history[-1]
     log.info("end of training: %s", ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
+
+
+def _load_settings(params: Path, losses: dict[str, Any]) -> Settings:
+    """Read the section ``train``, some of its losses changed."""
+    settings = load(params, "train", Settings)
+    if not losses:
+        return settings
+    both = settings.losses.model_dump() | losses
+    return settings.model_copy(update={"losses": parse(LossSettings, both, f"{params}, section sweep, losses")})
 
 
 def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) -> str:

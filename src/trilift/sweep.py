@@ -1,0 +1,53 @@
+"""The section ``sweep`` of ``params.yaml``: trainings that differ from the main one in losses and seed."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from trilift.errors import InputError
+from trilift.params import StrictModel, load, load_seed
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
+
+
+class Sweep(StrictModel):
+    """Which runs a sweep has: every choice of losses with every seed.
+
+    Attributes
+    ----------
+    seeds
+        Seeds of the trainings.
+    losses
+        By the name of the choice, what differs from ``losses`` of the section ``train``.
+    """
+
+    seeds: list[Annotated[int, Field(ge=0)]] = [0, 1, 2]
+    losses: dict[_Name, dict[str, Any]] = {}
+
+    @property
+    def runs(self) -> list[str]:
+        return [f"{name}-s{seed}" for name in self.losses for seed in self.seeds]
+
+    def choice(self, run: str) -> tuple[str, int]:
+        """Give the name of the losses and the seed of a run."""
+        name, _, seed = run.rpartition("-s")
+        return name, int(seed)
+
+
+def of_run(params: Path, run: str) -> tuple[dict[str, Any], int]:
+    """Tell what a run changes of the losses, and its seed.
+
+    Raises
+    ------
+    InputError
+        If the sweep has no such run.
+    """
+    if run == "main":
+        return {}, load_seed(params)
+    sweep = load(params, "sweep", Sweep)
+    if run not in sweep.runs:
+        known = ", ".join(sweep.runs) or "none"
+        raise InputError(f"{params}, section sweep: there is no run {run} (known: main, {known})")
+    name, seed = sweep.choice(run)
+    return sweep.losses[name], seed

@@ -1,0 +1,84 @@
+"""Kill a training at random moments until it has ended, many times over: the weights must be those of a quiet one.
+
+Run: make bench NAME=resume
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+TESTS = Path(__file__).parents[1]
+TRAINING = """
+import sys
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[1])
+from lifting import test_training as tests
+from lifting.batches import make_samples
+from trilift.lifting.losses import GEOMETRIC, LossSettings
+from trilift.lifting.training import Checkpoint, fit
+torch.set_num_threads(1)
+samples, validation = make_samples(3000), make_samples(300, seed=1)
+losses = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
+settings = tests.TINY.model_copy(update={"steps": int(sys.argv[4]), "losses": losses, "batch_frames": 64})
+checkpoint = Checkpoint(Path(sys.argv[2]), every_s=0.2) if sys.argv[2] else None
+network, history = fit(samples, validation, tests.scaling_of(samples), settings, 0, tests.CPU, checkpoint)
+torch.save({"weights": network.state_dict(), "history": history}, sys.argv[3])
+"""
+
+
+def start(checkpoint: str, output: Path, steps: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", TRAINING, str(TESTS), checkpoint, str(output), str(steps)]
+    paths = [str(TESTS.parent / "src"), *sys.path]
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=3000)
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        whole, output, checkpoint = (Path(folder) / name for name in ("whole", "output", "state"))
+        begun = time.monotonic()
+        if start("", whole, options.steps).wait():
+            sys.exit("the training failed")
+        duration = time.monotonic() - begun
+        kills, different = 0, 0
+        while kills < options.kills:
+            output.unlink(missing_ok=True)
+            while not output.exists():
+                process = start(str(checkpoint), output, options.steps)
+                if kills < options.kills:
+                    # Any moment counts: while it starts, trains, or writes its state.
+                    time.sleep(rng.uniform(0, duration))
+                    if process.poll() is None:
+                        process.send_signal(signal.SIGKILL)
+                        kills += 1
+                        print(f"killed {kills} times; {'with' if checkpoint.exists() else 'without'} a checkpoint")
+                process.wait()
+            expected, found = (torch.load(path, weights_only=True) for path in (whole, output))
+            same = expected["history"] == found["history"] and all(
+                torch.equal(found["weights"][name], value) for name, value in expected["weights"].items()
+            )
+            different += not same
+            print("ended with the same bits" if same else "ENDED WITH OTHER BITS")
+    print(json.dumps({"kills": kills, "trainings_that_ended_differently": different}))
+
+
+if __name__ == "__main__":
+    main()
