@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
-from trilift.lifting.placement import place
+from trilift.lifting.placement import _least_squares, place
 
 
 def seen(seed: int, noise: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:
@@ -24,14 +24,21 @@ def test_an_exact_pose_is_put_where_it_stands(seed: int) -> None:
     assert place(pose, points, confidence).numpy() == pytest.approx(root, abs=1e-9)
 
 
-def test_it_is_the_weighted_least_squares_solution() -> None:
+def test_a_step_is_the_weighted_least_squares_solution() -> None:
     pose, points, confidence, _ = seen(3, noise=0.01)
     rows, right = [], []
     for (X, Y, Z), (x, y), w in zip(pose.numpy(), points.numpy(), confidence.numpy(), strict=True):
         rows += [np.sqrt(w) * np.array([1, 0, -x]), np.sqrt(w) * np.array([0, 1, -y])]
         right += [np.sqrt(w) * (x * Z - X), np.sqrt(w) * (y * Z - Y)]
     expected = lsq_linear(np.array(rows), np.array(right), tol=1e-14).x
-    assert place(pose, points, confidence).numpy() == pytest.approx(expected, abs=1e-9)
+    assert _least_squares(pose, points, confidence).numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_joint_found_elsewhere_moves_the_pose_little() -> None:
+    pose, points, confidence, root = seen(7, noise=0.001)
+    points[3] += 0.2
+    assert np.abs(_least_squares(pose, points, confidence).numpy() - root).max() > 0.1
+    assert np.abs(place(pose, points, confidence).numpy() - root).max() < 0.03
 
 
 def test_missing_joints_do_not_count() -> None:

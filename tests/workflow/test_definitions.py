@@ -75,3 +75,11 @@ def test_rule_and_dvc_stage_track_the_same_settings(stage):
 def test_all_outputs_of_dvc_are_asked_for_by_default(jobs):
     outputs = set().union(*(listed(stage, "outs", "metrics", "plots") for stage in STAGES))
     assert jobs["all"]["input"] == outputs
+
+
+def test_the_benchmark_of_training_has_all_cases():
+    code = (ROOT / "tests/benchmarks/training_accuracy.py").read_text()
+    cases = re.findall(r'^    "([\w-]+)": Case\(', code, re.MULTILINE)
+    rule = (ROOT / "workflow/rules/benchmark.smk").read_text()
+    (names,) = re.findall(r"for case in \(\n(.*?)\n    \)\.split", rule, re.DOTALL)
+    assert sorted(re.findall(r"[\w-]+", names)) == sorted(cases)

@@ -13,3 +13,52 @@ rule triangulation_accuracy:
     threads: 2
     shell:
         "python tests/benchmarks/triangulation_accuracy.py --threads {threads} --output {output} 2>&1 | tee {log}"
+
+
+# Cases and seeds of tests/benchmarks/training_accuracy.py.
+TRAININGS = [
+    f"{case}-s{seed}"
+    for case in (
+        "default oracle robust-labels dlt-labels published published-new-adam published-one-loss published-no-lens "
+        "published-in-order no-cameras no-flips no-averaging trust mpjpe reprojection encoder-decoder temporal"
+    ).split()
+    for seed in range(3)
+]
+CODE_OF_TRAININGS = [
+    "tests/benchmarks/cmu_mocap.py",
+    "tests/benchmarks/training_accuracy.py",
+    *sorted({*code("simulate"), *code("triangulate"), *code("train")}),
+]
+
+
+rule training_labels:
+    input:
+        code=CODE_OF_TRAININGS,
+    output:
+        temp("results/benchmarks/training/labels.npz"),
+    shell:
+        "python tests/benchmarks/training_accuracy.py labels {output}"
+
+
+rule training_of_case:
+    input:
+        code=CODE_OF_TRAININGS,
+        labels=rules.training_labels.output,
+    output:
+        "results/benchmarks/training/{case}-s{seed}.json",
+    log:
+        "logs/benchmarks/training-{case}-s{seed}.log",
+    shell:
+        "python tests/benchmarks/training_accuracy.py train {wildcards.case} {wildcards.seed} {input.labels} {output}"
+        " 2>&1 | tee {log}"
+
+
+rule training_accuracy:
+    input:
+        expand("results/benchmarks/training/{training}.json", training=TRAININGS),
+    output:
+        "results/benchmarks/training_accuracy.csv",
+    log:
+        "logs/benchmarks/training_accuracy.log",
+    shell:
+        "python tests/benchmarks/training_accuracy.py table {input} --output {output} 2>&1 | tee {log}"
