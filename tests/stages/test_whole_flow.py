@@ -177,6 +177,22 @@ def test_a_run_that_is_not_in_the_sweep_is_refused(project: Path, capsys: pytest
     assert "no run all-s9" in capsys.readouterr().err
 
 
+def test_a_temporal_lifter_sees_beyond_the_blocks_that_it_is_evaluated_in(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = PARAMS["train"] | {"network": {"kind": "temporal", "width": 8, "frames": 9}}
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"train": train}))
+    assert run(project, "train", "demo") == 0
+    found = []
+    for size in (captures.FRAMES_PER_BLOCK, 7):
+        monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", size)
+        assert run(project, "evaluate", "demo") == 0
+        with captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
+            found.append(np.concatenate([one["joints_3d"].values for one in predictions.values()]))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    assert np.isfinite(found[0]).any()
+
+
 def test_there_are_figures_with_something_in_them(finished: Path) -> None:
     figures = sorted((finished / "results/demo/main/figures").glob("*"))
     assert [file.name for file in figures] == [

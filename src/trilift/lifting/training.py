@@ -225,8 +225,7 @@ class _Run:
     @property
     def finished(self) -> bool:
         patience = self.settings.patience
-        lost_patience = self.row_is_due and patience > 0 and self.rows_since_best >= patience
-        return self.step >= self.settings.steps or (lost_patience and not self.since_row)
+        return self.step >= self.settings.steps or (patience > 0 and self.rows_since_best >= patience)
 
     @property
     def row_is_due(self) -> bool:
