@@ -24,6 +24,7 @@ _LEVELS = 255  # steps of confidence from 0 to 1
 _BINS = 8
 _ROUNDS = 4
 _FEWEST_DETECTIONS = 200
+_ENOUGH_DETECTIONS = 12000
 _SMALLEST_SCALE = 0.05  # pixels; exact detections exist in tests only, and rounding errors are no outliers
 _COUNTED_AS_EXPECTED = 20.0  # so many detections draw a factor towards 1
 
@@ -100,8 +101,11 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
     _, views, keypoints = confidence.shape
     counts = (confidence > 0) & pixels.isfinite().all(-1)
     device = pixels.device
+    # All rounds but the last look at a part of the frames, if that is enough: it takes them nearly all the way.
+    every = min(max(1, int(counts.sum()) // _ENOUGH_DETECTIONS), _ROUNDS)
+    overall = _overall_scale(cameras, pixels[::every], counts[::every])
     factors = {
-        "confidence": torch.full((1,), _overall_scale(cameras, pixels, counts), device=device).log(),
+        "confidence": torch.full((1,), overall, device=device).log(),
         "view": torch.zeros(views, device=device),
         "keypoint": torch.zeros(keypoints, device=device),
     }
@@ -121,15 +125,18 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
         def scale(place: tuple[Tensor, Tensor], view: Tensor, keypoint: Tensor) -> Tensor:
             return (_take(factors["confidence"], place) + factors["view"][view] + factors["keypoint"][keypoint]).exp()
 
-        for _ in range(_ROUNDS):
-            of_all = scale(place, group["view"], group["keypoint"])
-            squared, of_point = _leave_one_view_out(cameras, pixels, torch.where(counts, of_all, torch.inf))
+        for part in [slice(None, None, every)] * (_ROUNDS - 1) + [slice(None)]:
+            groups = {name: of[part] for name, of in group.items()}
+            places = place[0][part], place[1][part]
+            of_all = scale(places, groups["view"], groups["keypoint"])
+            counted = torch.where(counts[part], of_all, torch.inf)
+            squared, of_point = _leave_one_view_out(cameras, pixels[part], counted)
             tells = (squared.isfinite() & (of_point < 25 * of_all.square())).reshape(-1).nonzero()[:, 0]
             if len(tells) < _FEWEST_DETECTIONS:
                 break
             squared, of_point = squared.reshape(-1)[tells], of_point.reshape(-1)[tells]
-            members = {name: of.reshape(-1)[tells] for name, of in group.items()}
-            of_members = (place[0].reshape(-1)[tells], place[1].reshape(-1)[tells])
+            members = {name: of.reshape(-1)[tells] for name, of in groups.items()}
+            of_members = (places[0].reshape(-1)[tells], places[1].reshape(-1)[tells])
             for name in ("confidence", "keypoint", "view", "confidence"):
                 expected = scale(of_members, members["view"], members["keypoint"])
                 _update(factors[name], members[name], expected, squared, of_point)
