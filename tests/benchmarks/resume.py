@@ -25,13 +25,13 @@ sys.path.insert(0, sys.argv[1])
 from lifting import test_training as tests
 from lifting.batches import make_samples
 from trilift.lifting.losses import GEOMETRIC, LossSettings
-from trilift.lifting.training import Checkpoint, fit
+from trilift.lifting.training import Checkpoint, Scaling, fit
 torch.set_num_threads(1)
 samples, validation = make_samples(3000), make_samples(300, seed=1)
 losses = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
 settings = tests.TINY.model_copy(update={"steps": int(sys.argv[4]), "losses": losses, "batch_frames": 64})
 checkpoint = Checkpoint(Path(sys.argv[2]), every_s=0.2) if sys.argv[2] else None
-network, history = fit(samples, validation, tests.scaling_of(samples), settings, 0, tests.CPU, checkpoint)
+network, history = fit(samples, validation, Scaling.of(samples), settings, 0, tests.CPU, checkpoint)
 torch.save({"weights": network.state_dict(), "history": history}, sys.argv[3])
 """
 

@@ -34,10 +34,9 @@ from trilift.geometry.noise import learn as learn_noise
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifting import training
 from trilift.lifting.augmentation import AugmentationSettings
-from trilift.lifting.inputs import feature_scaling, features
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.networks import NetworkSettings
-from trilift.lifting.samples import Rigs, Samples
+from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Scaling, TrainingSettings, fit
 from trilift.skeletons import H36M17
 from trilift.studio.detector import LEVELS
@@ -155,14 +154,14 @@ def load_samples(
     border = first + np.round(0.9 * (last + 1 - first)).astype(int)
     first, last = np.where(number < border, first, border), np.where(number < border, border - 1, last)
     variance = torch.as_tensor(labels["covariance"]).diagonal(dim1=-2, dim2=-1).mean(-1)
-    trust = (1 / (1 + variance / 0.03**2)).nan_to_num(0.0).float()
+    weights = trust(variance).nan_to_num(0.0).float()
     zero = torch.zeros(len(points), dtype=torch.int64)
     people = list(dict.fromkeys(seen.person))
     samples = Samples(
         points,
         confidence,
         torch.as_tensor(labels[name]).float(),
-        trust if name == "time and body" else torch.ones_like(trust),
+        weights if name == "time and body" else torch.ones_like(weights),
         points[:, :, H36M17.root_index].isfinite().all(-1),
         zero,
         torch.tensor([people.index(person) for person in seen.person]),
@@ -209,8 +208,7 @@ def train(
     usable &= torch.as_tensor(seen.person != TESTED_ON)
     drawn = replace(samples, chosen=(usable & ~is_validation).nonzero()[:, 0])
     watched = replace(samples, chosen=(usable & is_validation).nonzero()[:, 0])
-    raw = features(samples.points[drawn.chosen], samples.confidence[drawn.chosen], H36M17)
-    scaling = Scaling(*feature_scaling(raw[samples.visible[drawn.chosen]], coordinates=2 * len(H36M17)))
+    scaling = Scaling.of(drawn)
     settings = changed(case.settings, steps=steps)
     start = time.perf_counter()
     with defective(case.defect):

@@ -15,10 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lifting.batches import JOINTS, STICK, make_samples
+from lifting.batches import JOINTS, make_samples
 from trilift.lifting import training as module
 from trilift.lifting.augmentation import AugmentationSettings
-from trilift.lifting.inputs import feature_scaling, features
 from trilift.lifting.losses import LossSettings
 from trilift.lifting.networks import NetworkSettings, build
 from trilift.lifting.samples import Samples
@@ -45,11 +44,6 @@ PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0)
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
 
 
-def scaling_of(samples: Samples) -> Scaling:
-    raw = features(samples.points, samples.confidence, STICK)[samples.visible]
-    return Scaling(*feature_scaling(raw, coordinates=2 * JOINTS))
-
-
 def nothing_of(samples: Samples) -> Samples:
     return replace(samples, chosen=samples.chosen[:0])
 
@@ -59,7 +53,7 @@ def run(
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     training = make_samples() if training is None else training
     validation = nothing_of(training) if validation is None else validation
-    network, history = fit(training, validation, scaling_of(training), TINY.model_copy(update=changed), seed, CPU)
+    network, history = fit(training, validation, Scaling.of(training), TINY.model_copy(update=changed), seed, CPU)
     return network.state_dict(), history
 
 
@@ -81,7 +75,7 @@ def test_a_seed_decides_every_bit() -> None:
 def test_one_optimiser_serves_the_whole_run() -> None:
     """The published code makes a new Adam for every batch, so that its moments never accumulate."""
     samples = make_samples()
-    state = _Run(samples, nothing_of(samples), scaling_of(samples), TINY, 0, CPU)
+    state = _Run(samples, nothing_of(samples), Scaling.of(samples), TINY, 0, CPU)
     optimiser = state.optimiser
     for _ in range(12):
         state.take_step()
@@ -138,7 +132,7 @@ def test_views_that_are_not_visible_are_predicted_as_0_and_not_fed() -> None:
     fed = []
     network.register_forward_hook(lambda _, inputs, __: fed.append(len(inputs[0])))
     batch = samples.batch(torch.arange(40), 1)
-    predicted = predict_visible(network, batch, scaling_of(samples))
+    predicted = predict_visible(network, batch, Scaling.of(samples))
     assert fed == [int(samples.visible.sum())]
     assert predicted.shape == (40, 3, JOINTS - 1, 3)
     assert torch.equal((predicted != 0).any((-1, -2)), samples.visible)
@@ -150,11 +144,11 @@ def test_a_view_is_predicted_from_its_own_features(kind: dict[str, Any]) -> None
     settings = NetworkSettings.model_validate({"width": 8} | kind)
     network = build(INPUTS, OUTPUTS, settings).eval()
     samples.visible[6, 1] = True
-    predicted = predict_visible(network, samples.batch(torch.arange(40), settings.frames), scaling_of(samples))
+    predicted = predict_visible(network, samples.batch(torch.arange(40), settings.frames), Scaling.of(samples))
     spoilt = replace(samples, points=samples.points.clone())
     spoilt.points[:, [0, 2]] = 5.0
     spoilt.points[20:] = 5.0  # of another recording: a window does not look into it
-    again = predict_visible(network, spoilt.batch(torch.arange(40), settings.frames), scaling_of(samples))
+    again = predict_visible(network, spoilt.batch(torch.arange(40), settings.frames), Scaling.of(samples))
     torch.testing.assert_close(again[6, 1], predicted[6, 1])
     torch.testing.assert_close(again[19, 1], predicted[19, 1])
 
@@ -188,7 +182,7 @@ def test_a_step_moves_the_weights_by_the_learning_rate() -> None:
     network = build(INPUTS, OUTPUTS, TINY.network)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
     before = network[-1].bias.detach().clone()
-    training_step(network, optimiser, samples.batch(torch.arange(40), 1), scaling_of(samples), TINY)
+    training_step(network, optimiser, samples.batch(torch.arange(40), 1), Scaling.of(samples), TINY)
     torch.testing.assert_close((network[-1].bias - before).abs(), torch.full((OUTPUTS,), 0.01), rtol=1e-2, atol=0)
 
 
@@ -198,7 +192,7 @@ def test_gradients_are_cut_to_a_length() -> None:
     optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
     before = torch.cat([value.detach().clone().ravel() for value in network.parameters()])
     settings = TINY.model_copy(update={"largest_gradient": 0.01})
-    training_step(network, optimiser, samples.batch(torch.arange(40), 1), scaling_of(samples), settings)
+    training_step(network, optimiser, samples.batch(torch.arange(40), 1), Scaling.of(samples), settings)
     after = torch.cat([value.detach().ravel() for value in network.parameters()])
     assert float((after - before).norm()) == pytest.approx(0.01, rel=1e-3)
 
@@ -207,7 +201,7 @@ def test_weights_are_averaged_over_the_steps() -> None:
     samples = make_samples()
     factor = 0.6
     settings = TINY.model_copy(update={"averaging": factor})
-    state = _Run(samples, nothing_of(samples), scaling_of(samples), settings, 0, CPU)
+    state = _Run(samples, nothing_of(samples), Scaling.of(samples), settings, 0, CPU)
     expected = state.network[-1].bias.detach().clone()
     for step in range(12):
         state.take_step()
@@ -239,7 +233,7 @@ def test_the_weights_of_the_lowest_validation_error_are_kept(monkeypatch: pytest
     samples = make_samples()
     monkeypatch.setattr(module, "build", lambda *_: Watched())
     settings = TINY.model_copy(update={"averaging": 0.0, "steps": 5})
-    state = _Run(samples, samples, scaling_of(samples), settings, 0, CPU)
+    state = _Run(samples, samples, Scaling.of(samples), settings, 0, CPU)
     errors = iter([0.5, 0.2, 0.3, 0.25, 0.4])
     monkeypatch.setattr(state, "_validate", lambda: next(errors))
     for step in range(5):
@@ -273,10 +267,10 @@ def test_without_validation_frames_the_history_has_no_validation() -> None:
 def test_the_validation_error_is_a_mean_over_all_visible_labelled_joints() -> None:
     training, validation = make_samples(), make_samples(30, seed=1)
     settings = TINY.model_copy(update={"averaging": 0.0, "keep": "last"})
-    network, history = fit(training, validation, scaling_of(training), settings, 0, CPU)
+    network, history = fit(training, validation, Scaling.of(training), settings, 0, CPU)
     batch = validation.batch(torch.arange(30), 1)
     with torch.no_grad():
-        predicted = predict_visible(network, batch, scaling_of(training)).numpy()
+        predicted = predict_visible(network, batch, Scaling.of(training)).numpy()
     distances = [
         np.linalg.norm(predicted[f, v, j] - (batch.rotations[f, v] @ label).numpy())
         for f, v in validation.visible.nonzero().tolist()
@@ -288,7 +282,7 @@ def test_the_validation_error_is_a_mean_over_all_visible_labelled_joints() -> No
 
 def test_the_network_comes_back_ready_to_predict() -> None:
     samples = make_samples()
-    network, _ = fit(samples, nothing_of(samples), scaling_of(samples), TINY, 0, CPU)
+    network, _ = fit(samples, nothing_of(samples), Scaling.of(samples), TINY, 0, CPU)
     assert not any(part.training for part in network.modules())
 
 
@@ -305,7 +299,7 @@ def test_the_history_has_up_to_a_hundred_rows_and_ends_with_the_last_step(steps:
 def test_an_interrupted_training_ends_with_the_same_bits(tmp_path: Path, averaging: float, stop_after: int) -> None:
     training, validation = make_samples(), make_samples(20, seed=1)
     settings = TINY.model_copy(update={"averaging": averaging, "steps": 12})
-    arguments = (training, validation, scaling_of(training), settings, 5, CPU)
+    arguments = (training, validation, Scaling.of(training), settings, 5, CPU)
     network, history = fit(*arguments)
     state = _Run(*arguments)
     for _ in range(stop_after):
@@ -337,7 +331,7 @@ def slowly(run):
     time.sleep(0.002)
 module._Run.take_step = slowly
 checkpoint = module.Checkpoint(Path(sys.argv[2]), every_s=0.02) if sys.argv[2] else None
-network, _ = module.fit(samples, samples, tests.scaling_of(samples), settings, 0, tests.CPU, checkpoint)
+network, _ = module.fit(samples, samples, tests.Scaling.of(samples), settings, 0, tests.CPU, checkpoint)
 torch.save(network.state_dict(), sys.argv[3])
 """
 

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from trilift.geometry.cameras import distort
+from trilift.lifting.inputs import insert_root
 from trilift.lifting.samples import Batch
 from trilift.params import StrictModel
 from trilift.skeletons import Skeleton
@@ -236,9 +237,7 @@ class _Problem:
         return self.mean((lengths - mean[:, None])[..., None], weights.expand_as(lengths))
 
     def _bone_lengths(self) -> Tensor:
-        root = torch.zeros_like(self.predicted[..., :1, :])
-        at = self.skeleton.root_index
-        poses = torch.cat([self.predicted[..., :at, :], root, self.predicted[..., at:, :]], -2)
+        poses = insert_root(self.predicted, self.skeleton)
         parents, children = zip(*self.skeleton.bone_indices, strict=True)
         return (poses[..., list(parents), :] - poses[..., list(children), :]).square().sum(-1).clamp(min=1e-18).sqrt()
 

@@ -163,6 +163,15 @@ class Samples(_Tensors):
         )
 
 
+TRUSTED_BELOW = 0.03
+"""Metres: a pseudo-label of this standard deviation per coordinate counts half."""
+
+
+def trust(variance: Tensor) -> Tensor:
+    """Give the weight of pseudo-labels from their variance per coordinate, square metres."""
+    return 1 / (1 + variance / TRUSTED_BELOW**2)
+
+
 def windows(frames: Tensor, first: Tensor, last: Tensor, size: int) -> Tensor:
     """Give the frames around each: (n,) to (n, size). Beyond `first` and `last` these are repeated."""
     around = torch.arange(size, device=frames.device) - size // 2

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from trilift.files import replacing
 from trilift.lifting.augmentation import AugmentationSettings, augment
+from trilift.lifting.inputs import feature_scaling, features
 from trilift.lifting.losses import LossSettings, losses, weighted_sum
 from trilift.lifting.networks import NetworkSettings, build
 from trilift.lifting.samples import Batch, Samples
@@ -79,6 +80,13 @@ class Scaling:
 
     mean: Tensor
     spread: Tensor
+
+    @classmethod
+    def of(cls, samples: Samples) -> "Scaling":
+        """Measure the inputs of the chosen frames, in the views that are visible."""
+        frames = samples.chosen
+        raw = features(samples.points[frames], samples.confidence[frames], samples.skeleton)
+        return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
 
 
 @dataclass(frozen=True)

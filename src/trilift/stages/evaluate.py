@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -190,15 +191,17 @@ class _CaptureEvaluation:
 def _write_results(layout: Layout, tables: list[ErrorTable], actions: list[str], facts: dict[str, Any]) -> None:
     root = TRAINING_SKELETON.root_index
     joined = ErrorTable.join(tables)
-    # The root is at 0 in prediction and reference alike: it is no prediction and does not count, except after
-    # alignment, which moves it.
-    without_root, with_root = joined.overall(leave_out=[root]), joined.overall()
-    metrics = {name: (with_root if "pa_mpjpe" in name else without_root)[name] for name in joined.measures}
-    per_recording, per_action = joined.per_recording(leave_out=[root]), joined.per_action(actions, leave_out=[root])
-    for name in joined.measures:
-        if "pa_mpjpe" in name:
-            per_recording[name] = joined.per_recording()[name]
-            per_action[name] = joined.per_action(actions)[name]
+
+    def made(make: Callable[[list[int]], Any]) -> Any:
+        """Make a table. The root is at 0 in prediction and reference alike: it counts only after alignment."""
+        table, with_root = make([root]), make([])
+        for name in joined.measures:
+            if "pa_mpjpe" in name:
+                table[name] = with_root[name]
+        return table
+
+    metrics, per_recording = made(joined.overall), made(joined.per_recording)
+    per_action = made(lambda left_out: joined.per_action(actions, left_out))
     per_recording = per_recording.dropna(how="all")
     folder = layout.results
     for name, table in (

@@ -18,10 +18,10 @@ from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.geometry.cameras import Cameras
 from trilift.layout import Layout
-from trilift.lifting.inputs import feature_scaling, features, insert_root
+from trilift.lifting.inputs import insert_root
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.losses import LossSettings
-from trilift.lifting.samples import Rigs, Samples
+from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Checkpoint, Scaling, TrainingSettings, fit
 from trilift.lifting.views import normalised_joints
 from trilift.params import load, load_dataset, parse
@@ -58,7 +58,7 @@ def run(layout: Layout, device: torch.device) -> None:
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
             f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split"
         )
-    scaling = _scaling(training)
+    scaling = Scaling.of(training)
     log.info(
         "%d frames to train on, %d to validate on, up to %d views; on %s",
         len(training),
@@ -116,7 +116,7 @@ def _load_frames(
     mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
     held_out = _ends_of_recordings(capture, chosen, validation_share)
-    points, confidence, joints, trust = [], [], [], []
+    points, confidence, joints, weights = [], [], [], []
     for frames in captures.blocks(capture.sizes["frame"]):
         picked = chosen[frames]
         pixels, scores = captures.load_frames(capture, frames, "keypoints_2d", "confidence")
@@ -127,7 +127,7 @@ def _load_frames(
         points.append(seen.float())
         confidence.append(sure)
         joints.append(torch.as_tensor(joints_3d[picked]))
-        trust.append(torch.as_tensor(_trust(covariance[picked], mapping)))
+        weights.append(trust(_variance(covariance[picked], mapping)))
     names = list(dict.fromkeys(recording.subject for recording in captures.recordings(capture)))
     person = np.zeros(len(chosen), np.int64)
     run = np.zeros(len(chosen), np.int64)
@@ -150,7 +150,7 @@ def _load_frames(
         all_points,
         torch.cat(confidence),
         torch.cat(joints).float(),
-        torch.cat(trust).float(),
+        torch.cat(weights).float(),
         all_points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
         torch.zeros(len(run), dtype=torch.int64),
         torch.as_tensor(person[chosen]),
@@ -163,15 +163,10 @@ def _load_frames(
     return samples, torch.as_tensor(held_out[chosen]), names
 
 
-_TRUSTED_BELOW = 0.03
-"""Metres: a pseudo-label of this standard deviation per coordinate counts half."""
-
-
-def _trust(covariance: np.ndarray, mapping: Mapping) -> np.ndarray:
-    """Give the weight of joints (frame, joint) from the covariances (frame, keypoint, 6) of keypoints."""
+def _variance(covariance: np.ndarray, mapping: Mapping) -> Tensor:
+    """Give the variance of joints (frame, joint) from the covariances (frame, keypoint, 6) of keypoints."""
     variance = covariance[..., [0, 3, 5]].mean(-1)
-    of_joints = np.where(np.isfinite(variance), variance, 0) @ (mapping.matrix.T**2)
-    return 1 / (1 + of_joints / _TRUSTED_BELOW**2)
+    return torch.as_tensor(np.where(np.isfinite(variance), variance, 0) @ (mapping.matrix.T**2))
 
 
 def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -> np.ndarray:
@@ -219,12 +214,6 @@ def _join(parts: list[tuple[Samples, Tensor, list[str]]]) -> tuple[Samples, Tens
         TRAINING_SKELETON,
     )
     return samples, torch.cat([validation for _, validation, _ in parts])
-
-
-def _scaling(training: Samples) -> Scaling:
-    frames = training.chosen
-    raw = features(training.points[frames], training.confidence[frames], TRAINING_SKELETON)
-    return Scaling(*feature_scaling(raw[training.visible[frames]], coordinates=2 * len(TRAINING_SKELETON)))
 
 
 def _mean_pose(samples: Samples) -> Tensor:
