@@ -195,7 +195,7 @@ def _speed(bar: tqdm, settings: TrainingSettings) -> float:
 
 
 _ROWS_OF_HISTORY = 100
-_MOST_VALIDATION_FRAMES, _VALIDATION_BATCH = 4096, 1024  # evenly spread, where there are more
+_MOST_VALIDATION_FRAMES, _VALIDATION_BATCH = 1024, 256  # evenly spread, where there are more
 
 
 class _Run:
