@@ -104,7 +104,7 @@ ingest:
     skeleton: body25b
     detector: synthetic
   cameras:
-    format: pose2sim
+    format: toml
     path: calibration.toml
   fps: 30
 split:

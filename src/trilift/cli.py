@@ -10,7 +10,7 @@ from trilift import __version__
 from trilift.errors import InputError
 from trilift.layout import Layout
 
-_STAGES = {
+_COMMANDS = {
     "simulate": "make the raw files of a simulated data set",
     "ingest": "read raw detections and cameras, check them, write captures",
     "triangulate": "triangulate the detections of several views into 3D pseudo-labels",
@@ -18,6 +18,7 @@ _STAGES = {
     "evaluate": "predict the test frames and compute metrics",
     "plot": "draw the figures",
     "sweep": "put the runs of a sweep side by side",
+    "check": "compare the views of a data set with each other, and say what looks wrong",
 }
 _WITH_DEVICE = {"triangulate", "train", "evaluate"}
 _WITH_RUN = {"train", "evaluate"}
@@ -31,12 +32,15 @@ def _parser() -> argparse.ArgumentParser:
         "  trilift simulate demo && trilift ingest demo && trilift triangulate demo\n"
         "  trilift train demo && trilift evaluate demo && trilift plot demo\n"
         "The same with nothing done twice:\n"
-        "  snakemake --cores all",
+        "  snakemake --cores all\n"
+        "Your own recordings:\n"
+        "  trilift new ~/recordings/gait && trilift check gait\n"
+        "  snakemake --cores all results/gait/main/metrics.json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"trilift {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    for stage, about in _STAGES.items():
+    for stage, about in _COMMANDS.items():
         command = commands.add_parser(
             stage,
             help=about,
@@ -57,6 +61,17 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
             )
+    new = commands.add_parser(
+        "new",
+        help="start a data set from a folder of recordings",
+        description="Look at a folder with detections and a calibration, recognise their formats, link it to "
+        "data/raw and write a commented file in workflow/datasets.",
+        epilog="Example:\n  trilift new ~/recordings/gait --name gait",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    new.add_argument("folder", type=Path, help="holds the detections and the calibration")
+    new.add_argument("--name", help="of the data set (default: the folder's)")
+    new.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
     return parser
 
 
@@ -71,9 +86,14 @@ def _start_logging(file: Path | None) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
     options = _parser().parse_args(arguments)
-    _start_logging(options.log)
-    layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
+    _start_logging(getattr(options, "log", None))
     try:
+        if options.command == "new":
+            from trilift import new
+
+            new.run(options.folder, options.name, options.project)
+            return 0
+        layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
         stage = importlib.import_module(f"trilift.stages.{options.command}")
         if options.command in _WITH_DEVICE:
             from trilift.devices import choose

@@ -56,6 +56,11 @@ class Layout:
         return self.project / "results" / self.dataset / "pseudo_labels"
 
     @property
+    def check(self) -> Path:
+        """What `trilift check` writes; neither engine knows of it."""
+        return self.project / "results" / self.dataset / "check"
+
+    @property
     def results(self) -> Path:
         return self.project / "results" / self.dataset / self.run
 

@@ -53,6 +53,18 @@ class Skeleton:
         """For each keypoint the index of its mirror image (its own index in the middle of the body)."""
         return tuple(self.index(_other_side(name)) for name in self.keypoints)
 
+    def mean_bone_length(self, keypoints: np.ndarray) -> float:
+        """Give the mean over bones of their median length in keypoints (..., keypoint, space), NaN if none is seen.
+
+        Taken in the order of another layout, keypoints make longer bones.
+        """
+        lengths = [
+            np.linalg.norm(keypoints[..., one, :] - keypoints[..., other, :], axis=-1)
+            for one, other in self.bone_indices
+        ]
+        medians = [np.median(length[np.isfinite(length)]) for length in lengths if np.isfinite(length).any()]
+        return float(np.mean(medians)) if medians else float("nan")
+
 
 def _other_side(name: str) -> str:
     if name.startswith("left_"):
@@ -180,7 +192,226 @@ OPENPOSE25 = Skeleton(
     + (("mid_hip", "neck"), ("neck", "nose")),
 )
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (H36M17, COCO17, BODY25B, OPENPOSE25)}
+COCO18 = Skeleton(
+    "coco18",
+    (
+        "nose",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_eye",
+        "left_eye",
+        "right_ear",
+        "left_ear",
+    ),
+    _LEGS + _ARMS + _FACE + _both_sides(("neck", "left_hip"), ("neck", "left_shoulder")) + (("neck", "nose"),),
+)
+
+HALPE26 = Skeleton(
+    "halpe26",
+    (
+        *COCO17.keypoints,
+        "head_top",
+        "neck",
+        "pelvis",
+        "left_big_toe",
+        "right_big_toe",
+        "left_small_toe",
+        "right_small_toe",
+        "left_heel",
+        "right_heel",
+    ),
+    _LEGS
+    + _ARMS
+    + _FACE
+    + _FEET
+    + _both_sides(("pelvis", "left_hip"), ("neck", "left_shoulder"))
+    + (("pelvis", "neck"), ("neck", "nose"), ("neck", "head_top")),
+    root="pelvis",
+)
+
+MPII16 = Skeleton(
+    "mpii16",
+    (
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "pelvis",
+        "thorax",
+        "upper_neck",
+        "head_top",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+    ),
+    _LEGS
+    + _ARMS
+    + _both_sides(("pelvis", "left_hip"), ("thorax", "left_shoulder"))
+    + (("pelvis", "thorax"), ("thorax", "upper_neck"), ("upper_neck", "head_top")),
+    root="pelvis",
+)
+
+HUMANEVA15 = Skeleton(
+    "humaneva15",
+    (
+        "pelvis",
+        "thorax",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "head",
+    ),
+    _LEGS
+    + _ARMS
+    + _both_sides(("pelvis", "left_hip"), ("thorax", "left_shoulder"))
+    + (("pelvis", "thorax"), ("thorax", "head")),
+    root="pelvis",
+)
+
+MPI_INF_3DHP28 = Skeleton(
+    "mpi_inf_3dhp28",
+    (
+        "spine3",
+        "spine4",
+        "spine2",
+        "spine",
+        "pelvis",
+        "neck",
+        "head",
+        "head_top",
+        "left_clavicle",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "left_hand",
+        "right_clavicle",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "right_hand",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "left_foot",
+        "left_toe",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "right_foot",
+        "right_toe",
+    ),
+    _LEGS
+    + _ARMS
+    + _both_sides(
+        ("pelvis", "left_hip"),
+        ("spine4", "left_clavicle"),
+        ("left_clavicle", "left_shoulder"),
+        ("left_wrist", "left_hand"),
+        ("left_ankle", "left_foot"),
+        ("left_foot", "left_toe"),
+    )
+    + (
+        ("pelvis", "spine"),
+        ("spine", "spine2"),
+        ("spine2", "spine3"),
+        ("spine3", "spine4"),
+        ("spine4", "neck"),
+        ("neck", "head"),
+        ("head", "head_top"),
+    ),
+    root="pelvis",
+)
+
+MEDIAPIPE33 = Skeleton(
+    "mediapipe33",
+    (
+        "nose",
+        "left_eye_inner",
+        "left_eye",
+        "left_eye_outer",
+        "right_eye_inner",
+        "right_eye",
+        "right_eye_outer",
+        "left_ear",
+        "right_ear",
+        "left_mouth",
+        "right_mouth",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_pinky",
+        "right_pinky",
+        "left_index",
+        "right_index",
+        "left_thumb",
+        "right_thumb",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+        "left_heel",
+        "right_heel",
+        "left_foot_index",
+        "right_foot_index",
+    ),
+    _LEGS
+    + _ARMS
+    + _FACE
+    + _both_sides(
+        ("left_shoulder", "left_hip"),
+        ("left_wrist", "left_pinky"),
+        ("left_wrist", "left_index"),
+        ("left_wrist", "left_thumb"),
+        ("left_ankle", "left_heel"),
+        ("left_heel", "left_foot_index"),
+    ),
+)
+
+SKELETONS = {
+    skeleton.name: skeleton
+    for skeleton in (
+        H36M17,
+        COCO17,
+        COCO18,
+        MPII16,
+        OPENPOSE25,
+        BODY25B,
+        HALPE26,
+        HUMANEVA15,
+        MPI_INF_3DHP28,
+        MEDIAPIPE33,
+    )
+}
 
 TRAINING_SKELETON = H36M17
 """The layout that lifters learn, whatever the detector's is."""
@@ -191,7 +422,8 @@ _DERIVED: dict[str, tuple[tuple[str, ...], ...]] = {
     "pelvis": (("left_hip", "right_hip"),),
     "thorax": (("left_shoulder", "right_shoulder"),),
     "spine": (("left_hip", "right_hip", "left_shoulder", "right_shoulder"),),
-    "head_top": (("left_ear", "right_ear"),),
+    "nose": (("upper_neck", "head_top"), ("thorax", "head"), ("neck", "head_top")),
+    "head_top": (("head",), ("left_ear", "right_ear")),
 }
 
 

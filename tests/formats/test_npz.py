@@ -3,6 +3,7 @@ import io
 import os
 import pickle
 import subprocess
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -244,6 +245,35 @@ def test_a_damaged_compressed_entry_is_refused(path):
     content[60:middle] = b"\xff" * (middle - 60)
     path.write_bytes(content)
     message(path, "positions")
+
+
+def test_a_wrong_byte_in_an_uncompressed_array_is_found_by_the_checksum(path):
+    np.savez(path, positions=np.array({"a": np.arange(1000.0)}, dtype=object), numbers=np.arange(1000.0))
+    content = path.read_bytes()
+    for value in (500.0, 501.0):
+        assert content.count(np.float64(value).tobytes()) == 2
+    path.write_bytes(content.replace(np.float64(500).tobytes(), np.float64(501).tobytes()))
+    assert "entry 'positions': damaged (BadZipFile" in message(path, "positions")
+    assert "entry 'numbers': damaged (BadZipFile" in message(path, "numbers")
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_reading_takes_little_more_memory_than_the_arrays(path, protocol):
+    values = [np.random.default_rng(n).normal(size=2**17) for n in range(8)]
+    write_pickle(path, pickle.dumps(values, protocol))
+    tracemalloc.start()
+    (found,) = read_npz(path, "data")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, values)
+    assert peak < (8 + 5) * values[0].nbytes
+
+
+def test_a_pickle_that_refers_back_to_raw_bytes_is_refused(path):
+    data = np.arange(2.0**14).tobytes()
+    dup = b"\x80\x02(" + b"B" + len(data).to_bytes(4, "little") + data + b"q\x00" + b"h\x00" + b"l."
+    write_pickle(path, dup)
+    assert "it refers to the raw bytes of an array twice" in message(path, "data")
 
 
 def test_a_missing_entry_is_named_with_those_that_are_there(path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from trilift.errors import InputError
-from trilift.formats.openpose import read_detections
-from trilift.skeletons import BODY25B, OPENPOSE25
+from trilift.formats import MOST_PEOPLE
+from trilift.formats.openpose import first_frame, read_view
+from trilift.skeletons import BODY25B
 
 N = len(BODY25B)
 
@@ -15,106 +16,147 @@ def person(seed=0, confidence=0.8):
     return np.column_stack([points, np.full(N, confidence)])
 
 
-def write(folder, frames, camera="cam01_json"):
+def write(folder, frames, start=0):
     """A list of people per frame."""
-    (folder / camera).mkdir(parents=True)
-    for number, people in enumerate(frames):
+    folder.mkdir(parents=True)
+    for number, people in enumerate(frames, start):
         entries = [{"person_id": [-1], "pose_keypoints_2d": np.ravel(keypoints).tolist()} for keypoints in people]
-        (folder / camera / f"x.{number:04d}.json").write_text(json.dumps({"version": 1.3, "people": entries}))
+        (folder / f"x.{number:04d}.json").write_text(json.dumps({"version": 1.3, "people": entries}))
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "trial" / "pose"
+    return tmp_path / "trial" / "cam01_json"
 
 
-def read_view(folder, skeleton=BODY25B):
-    (recording,) = read_detections(folder, skeleton)
-    return recording.views[0]
-
-
-def message(folder, skeleton=BODY25B):
+def message(folder, skeleton=BODY25B, first=0):
     with pytest.raises(InputError) as caught:
-        list(read_detections(folder, skeleton))
+        read_view(folder, skeleton, first)
     return str(caught.value)
 
 
 def test_keypoints_and_confidences_are_read_in_the_order_of_the_frames(folder):
     people = [person(seed, 0.1 * seed) for seed in range(1, 10)]
     write(folder, [[one] for one in people])
-    view = read_view(folder)
-    np.testing.assert_array_equal(view.keypoints, np.array(people)[..., :2])
-    np.testing.assert_array_equal(view.confidence, np.array(people)[..., 2])
+    view = read_view(folder, BODY25B)
+    expected = np.array(people, np.float32)[:, None]
+    np.testing.assert_array_equal(view.keypoints, expected[..., :2])
+    np.testing.assert_array_equal(view.confidence, expected[..., 2])
 
 
-def test_views_carry_the_names_of_their_folders(folder):
-    for camera in ("cam02_json", "cam_01", "left_json_json"):
-        write(folder, [[person()]], camera)
-    (recording,) = read_detections(folder, BODY25B)
-    assert [view.name for view in recording.views] == ["cam02", "cam_01", "left_json"]
-
-
-def test_the_recording_is_named_after_the_folder_around_it(folder):
-    write(folder, [[person()]])
-    (recording,) = read_detections(folder, BODY25B)
-    assert (recording.capture, recording.name, recording.action) == ("trial", "trial", "trial")
+@pytest.mark.parametrize(
+    ("name", "expected"), [("cam02_json", "cam02"), ("cam_01", "cam_01"), ("left_json_json", "left_json")]
+)
+def test_the_view_carries_the_name_of_its_folder(tmp_path, name, expected):
+    write(tmp_path / name, [[person()]])
+    assert read_view(tmp_path / name, BODY25B).name == expected
 
 
 def test_zeros_are_missing(folder):
     keypoints = person()
     keypoints[4] = 0
     write(folder, [[keypoints]])
-    view = read_view(folder)
+    view = read_view(folder, BODY25B)
     missing = np.isnan(view.keypoints).all(-1)
-    assert missing[0].nonzero()[0].tolist() == [4]
-    assert np.isnan(view.confidence[0, 4])
+    assert missing[0, 0].nonzero()[0].tolist() == [4]
+    assert view.confidence[0, 0, 4] == 0
+
+
+def test_a_keypoint_of_which_a_number_is_missing_is_missing(folder):
+    keypoints = person()
+    keypoints[3, 0] = keypoints[5, 2] = np.nan
+    write(folder, [[keypoints]])
+    view = read_view(folder, BODY25B)
+    assert np.isnan(view.keypoints).any(-1)[0, 0].nonzero()[0].tolist() == [3, 5]
+    assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [3, 5]
 
 
 def test_a_frame_without_people_is_missing(folder):
     write(folder, [[person()], []])
-    assert np.isnan(read_view(folder).keypoints[1]).all()
+    assert np.isnan(read_view(folder, BODY25B).keypoints[1]).all()
 
 
-def test_of_two_people_the_more_confident_is_taken_in_every_frame(folder):
-    sure, unsure = person(1, 0.8), person(2, 0.3)
-    write(folder, [[sure, unsure], [unsure, sure]])
-    view = read_view(folder)
-    for frame in range(2):
-        np.testing.assert_array_equal(view.keypoints[frame], sure[:, :2])
+def test_all_people_are_kept(folder):
+    one, other = person(1), person(2)
+    write(folder, [[one, other], [other]])
+    view = read_view(folder, BODY25B)
+    assert view.keypoints.shape == (2, 2, N, 2)
+    np.testing.assert_array_equal(view.keypoints[0], np.array([one, other], np.float32)[..., :2])
+    np.testing.assert_array_equal(view.keypoints[1, 0], other[:, :2].astype(np.float32))
+    assert np.isnan(view.keypoints[1, 1]).all()
+    assert (view.confidence[1, 1] == 0).all()
 
 
-def test_many_weak_keypoints_beat_a_few_strong_ones(folder):
-    few, many = person(1, 0.9), person(2, 0.5)
-    few[5:] = 0
-    write(folder, [[few, many]])
-    np.testing.assert_array_equal(read_view(folder).keypoints[0], many[:, :2])
+def test_of_a_crowd_the_most_confident_are_kept(folder):
+    write(folder, [[person(seed, 0.01 + 0.05 * seed) for seed in range(MOST_PEOPLE + 3)]])
+    sums = read_view(folder, BODY25B).confidence[0].sum(-1)
+    np.testing.assert_allclose(sorted(sums), N * (0.01 + 0.05 * np.arange(3, MOST_PEOPLE + 3)), rtol=1e-5)
 
 
-def test_a_dummy_of_another_layout_is_not_taken_however_confident(folder):
+def test_frames_are_counted_from_the_one_asked_for(folder):
+    people = [person(1), person(2)]
+    write(folder, [[one] for one in people], start=7)
+    assert first_frame(folder) == 7
+    view = read_view(folder, BODY25B, 5)
+    assert len(view.keypoints) == 4
+    assert np.isnan(view.keypoints[:2]).all()
+    np.testing.assert_array_equal(view.keypoints[2:, 0], np.array(people, np.float32)[..., :2])
+
+
+def test_a_gap_in_the_frames_is_missing(folder):
+    write(folder, [[person()]] * 4)
+    (folder / "x.0002.json").unlink()
+    assert np.isnan(read_view(folder, BODY25B).keypoints).all((1, 2, 3)).tolist() == [False, False, True, False]
+
+
+def test_frame_numbers_far_beyond_the_number_of_files_are_refused(folder):
+    write(folder, [[person()]])
+    (folder / "x.0000.json").rename(folder / "x_1000000000.json")
+    assert message(folder) == f"{folder}: 1 entries, but they count 1000000001 frames; check the frame numbers"
+    assert len(read_view(folder, BODY25B, first_frame(folder)).keypoints) == 1
+
+
+def test_two_files_of_one_frame_are_refused(folder):
+    write(folder, [[person()]])
+    (folder / "y_0.json").write_text("{}")
+    assert "the same frame number as x.0000.json" in message(folder)
+
+
+def test_a_file_without_a_number_is_refused(folder):
+    write(folder, [[person()]])
+    (folder / "notes.json").write_text("{}")
+    assert message(folder).startswith(f"{folder / 'notes.json'}: no frame number")
+
+
+def test_a_dummy_of_another_layout_is_left_out_however_confident(folder):
     real = person(1, 0.2)
     dummy = np.ones((18, 3))
     write(folder, [[dummy, real], [dummy]])
-    view = read_view(folder)
-    np.testing.assert_array_equal(view.keypoints[0], real[:, :2])
+    view = read_view(folder, BODY25B)
+    np.testing.assert_array_equal(view.keypoints[0], real[None, :, :2].astype(np.float32))
     assert np.isnan(view.keypoints[1]).all()
 
 
-def test_a_recording_in_which_only_another_layout_occurs_is_refused_with_what_was_found(folder):
+def test_a_view_in_which_only_another_layout_occurs_is_refused_with_what_was_found(folder):
     write(folder, [[np.ones((18, 3))], [np.ones((135, 3))]])
     text = message(folder)
-    assert str(folder / "cam01_json") in text
+    assert text.startswith(f"{folder}: ")
     assert "25 keypoints of body25b; found lists of 18, 135 keypoints" in text
 
 
 def test_an_empty_view_is_all_missing(folder):
     write(folder, [[], []])
-    assert np.isnan(read_view(folder).keypoints).all()
+    view = read_view(folder, BODY25B)
+    assert view.keypoints.shape == (2, 1, N, 2)
+    assert np.isnan(view.keypoints).all()
 
 
-def test_the_layout_tells_the_number_of_keypoints_only(folder):
-    write(folder, [[person()]])
-    (recording,) = read_detections(folder, OPENPOSE25)
-    assert recording.skeleton is OPENPOSE25
+@pytest.mark.parametrize("number", [np.inf, -np.inf, 1e300])
+def test_an_infinite_coordinate_is_refused(folder, number):
+    keypoints = person()
+    keypoints[3, 1] = number
+    write(folder, [[keypoints]])
+    assert message(folder).startswith(f"{folder / 'x.0000.json'}: holds an infinite number")
 
 
 @pytest.mark.parametrize(
@@ -129,21 +171,23 @@ def test_the_layout_tells_the_number_of_keypoints_only(folder):
         '{"people": [{"pose": []}]}',
         '{"people": [{"pose_keypoints_2d": ["a", 1, 2]}]}',
         '{"people": [{"pose_keypoints_2d": [[1], [1, 2]]}]}',
+        '{"people": [{"pose_keypoints_2d": [1' + "0" * 400 + "]}]}",
+        '{"people": [{"pose_keypoints_2d": [1' + "0" * 5000 + "]}]}",
         "[" * 100_000,
         "\ufeff\x00",
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_a_damaged_file_is_named(folder, content):
     write(folder, [[person()], [person()]])
-    damaged = folder / "cam01_json" / "x.0001.json"
+    damaged = folder / "x.0001.json"
     damaged.write_text(content)
     assert message(folder).startswith(f"{damaged}: ")
 
 
 def test_a_file_that_is_no_text_is_named(folder):
     write(folder, [[person()]])
-    damaged = folder / "cam01_json" / "x.0000.json"
+    damaged = folder / "x.0000.json"
     damaged.write_bytes(b"\xff\xfe\xfd")
     assert message(folder).startswith(f"{damaged}: ")
 
@@ -159,6 +203,5 @@ def test_a_missing_folder_is_named(folder):
 
 def test_other_files_are_ignored(folder):
     write(folder, [[person()]])
-    (folder / "README.json").write_text("no")
-    (folder / "cam01_json" / "notes.txt").write_text("no")
-    assert len(read_view(folder).keypoints) == 1
+    (folder / "notes.txt").write_text("no")
+    assert len(read_view(folder, BODY25B).keypoints) == 1

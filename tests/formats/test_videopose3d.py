@@ -1,3 +1,4 @@
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from trilift.errors import InputError
 from trilift.formats.videopose3d import KEPT_OF_32, read_detections, read_reference, write_detections, write_reference
-from trilift.skeletons import H36M17
+from trilift.skeletons import H36M17, HUMANEVA15, MPII16
 
 # Human3.6M's own numbers of the joints that the field keeps.
 NUMBER_OF = {
@@ -45,7 +46,7 @@ def save(path, **entries):
 
 def message(read, path):
     with pytest.raises(InputError) as caught:
-        list(read(path))
+        list(read(path) if read is read_reference else read(path, "unused"))
     assert str(path) in str(caught.value)
     return str(caught.value)
 
@@ -57,30 +58,30 @@ def test_the_17_of_32_joints_are_those_of_the_field():
 def test_detections_come_back_with_their_confidence(path):
     walk, sit = views((5, 17, 3), (6, 17, 3)), views((4, 17, 3), (4, 17, 3), seed=1)
     write_detections(path, {"S1": {"Walk 1": walk}, "S9": {"Sit": sit}})
-    first, second = read_detections(path)
+    first, second = read_detections(path, "unused")
     assert (first.capture, first.name, first.subject, first.action) == ("S1", "S1 Walk 1", "S1", "Walk 1")
     assert (second.capture, second.name) == ("S9", "S9 Sit")
     assert first.skeleton is H36M17
     for view, array in zip(first.views, walk, strict=True):
         assert view.name is None
-        np.testing.assert_array_equal(view.keypoints, array[..., :2])
-        np.testing.assert_array_equal(view.confidence, array[..., 2])
+        np.testing.assert_array_equal(view.keypoints, array[:, None, :, :2])
+        np.testing.assert_array_equal(view.confidence, array[:, None, :, 2])
 
 
 def test_published_files_have_no_confidence(path):
     (array,) = views((5, 17, 2))
     save(path, positions_2d={"S1": {"Walk": [array]}})
-    (recording,) = read_detections(path)
+    (recording,) = read_detections(path, "unused")
     assert recording.views[0].confidence is None
-    np.testing.assert_array_equal(recording.views[0].keypoints, array)
+    np.testing.assert_array_equal(recording.views[0].keypoints, array[:, None])
 
 
 def test_a_missing_keypoint_stays_missing(path):
     (array,) = views((5, 17, 3))
     array[2, 3] = np.nan
     write_detections(path, {"S1": {"Walk": [array]}})
-    (recording,) = read_detections(path)
-    np.testing.assert_array_equal(np.isnan(recording.views[0].keypoints), np.isnan(array[..., :2]))
+    (recording,) = read_detections(path, "unused")
+    np.testing.assert_array_equal(np.isnan(recording.views[0].keypoints[:, 0]), np.isnan(array[..., :2]))
 
 
 def test_written_files_have_the_metadata_that_others_expect(path):
@@ -124,7 +125,68 @@ def test_published_references_are_reduced_to_17_joints(path):
         np.testing.assert_array_equal(reference.keypoints[:, joint], poses[:, NUMBER_OF[name]])
 
 
-@pytest.mark.parametrize("shape", [(5, 16, 2), (5, 32, 2), (5, 17, 4), (5, 17), (17, 2)])
+@pytest.mark.parametrize("skeleton", [H36M17, MPII16, HUMANEVA15], ids=lambda skeleton: skeleton.name)
+def test_the_number_of_keypoints_tells_the_layout(path, skeleton):
+    arrays = views((5, len(skeleton), 2), (5, len(skeleton), 2))
+    save(path, positions_2d={"S1": {"Walk": arrays}})
+    (recording,) = read_detections(path, "unused")
+    assert recording.skeleton is skeleton
+    for view, array in zip(recording.views, arrays, strict=True):
+        np.testing.assert_array_equal(view.keypoints, array[:, None])
+
+
+def test_references_of_humaneva_are_read(path):
+    (poses,) = views((5, 15, 3))
+    save(path, positions_3d={"Train/S1": {"Walking 1 chunk0": poses}})
+    (reference,) = read_reference(path)
+    assert (reference.capture, reference.name) == ("Train-S1", "Train-S1 Walking 1 chunk0")
+    assert reference.skeleton is HUMANEVA15
+    np.testing.assert_array_equal(reference.keypoints, poses)
+
+
+def test_names_hold_no_slash(path):
+    save(path, positions_2d={"Train/S1": {"Walk/fast": views((5, 15, 2))}})
+    (recording,) = read_detections(path, "unused")
+    assert (recording.capture, recording.name) == ("Train-S1", "Train-S1 Walk-fast")
+    assert (recording.subject, recording.action) == ("Train-S1", "Walk-fast")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a\x00b", "\ud800", " "])
+def test_a_name_that_no_file_can_hold_is_refused(path, name):
+    save(path, positions_2d={name: {"Walk": views((5, 17, 2))}})
+    text = message(read_detections, path)
+    assert "cannot be the name of a capture" in text
+    assert text.isprintable()
+
+
+def test_cameras_of_different_layouts_are_refused(path):
+    save(path, positions_2d={"S1": {"Walk": views((5, 17, 2), (5, 16, 2))}})
+    assert "S1 'Walk': cameras with different numbers of keypoints" in message(read_detections, path)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf])
+def test_infinite_numbers_are_refused(path, number):
+    flat, poses = views((5, 17, 2), (5, 17, 3))
+    flat[1, 2, 0] = poses[1, 2, 0] = number
+    save(path, positions_2d={"S1": {"Walk": [flat]}}, positions_3d={"S1": {"Walk": poses}})
+    assert "S1 'Walk', camera 1: holds an infinite number" in message(read_detections, path)
+    assert "S1 'Walk': holds an infinite number" in message(read_reference, path)
+
+
+def test_recordings_leave_the_memory_when_they_are_done(path):
+    array = np.zeros((20_000, 17, 2), np.float32)
+    save(path, positions_2d={"S1": {f"Walk {n}": [array + n] for n in range(8)}})
+    tracemalloc.start()
+    seen = []
+    for _ in read_detections(path, "unused"):
+        seen.append(tracemalloc.get_traced_memory()[0])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seen[-1] < 2.5 * array.nbytes
+    assert peak < 11 * array.nbytes
+
+
+@pytest.mark.parametrize("shape", [(5, 18, 2), (5, 32, 2), (5, 17, 4), (5, 17), (17, 2)])
 def test_detections_of_another_shape_are_refused_by_recording_and_camera(path, shape):
     save(path, positions_2d={"S1": {"Walk": [*views((5, 17, 2)), *views(shape)]}})
     text = message(read_detections, path)

@@ -1,33 +1,20 @@
 """Faults put into recordings, simulated and real, and what is said about them."""
 
-import os
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from synthetic import project_with_opencv, ring_of_cameras, waving_person
-from trilift.formats import human36m, openpose, pose2sim
+from real_data import DATA, capture_of, needs
+from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
+from trilift.formats import human36m
 from trilift.geometry import noise, rig
-from trilift.geometry.cameras import Cameras, project
+from trilift.geometry.cameras import project
 from trilift.skeletons import BODY25B, H36M17
 from trilift.studio import detector
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("TRILIFT_REAL_DATA", ROOT.parent / "shared" / "data"))
 FPS = 30
-
-
-def needs(folder):
-    return pytest.mark.skipif(not (DATA / folder).exists(), reason=f"needs {DATA / folder} (TRILIFT_REAL_DATA)")
-
-
-def as_tensors(cameras):
-    return Cameras.from_arrays({n: np.stack([getattr(c, n) for c in cameras]) for n in ("K", "distortion", "R", "t")})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -284,31 +271,23 @@ def test_a_focal_length_wrong_by_5_percent_is_named_on_real_motion(view, factor)
 # --- real -------------------------------------------------------------------
 
 
+def recording(name, folder):
+    capture = capture_of(name, folder)
+    (only,) = capture.recordings
+    pixels, confidence = torch.tensor(only.keypoints).double(), torch.tensor(only.confidence).double()
+    return capture.to_tensors(), pixels, confidence, torch.zeros(len(pixels), dtype=torch.long)
+
+
 @pytest.fixture(scope="module")
-def balancing():
+def balancing(tmp_path_factory):
     """Pose2Sim's demo. The calibrations of its cameras 3 and 1 are off."""
-    folder = DATA / "pose2sim_demo"
-    cameras = as_tensors(pose2sim.read_cameras(folder / "Calib_qualisys.toml")["*"])
-    views = next(openpose.read_detections(folder / "balancing_trial" / "pose", BODY25B)).views
-    pixels = torch.tensor(np.stack([view.keypoints for view in views], 1))
-    confidence = torch.tensor(np.nan_to_num(np.stack([view.confidence for view in views], 1)))
-    return cameras, pixels, confidence, torch.zeros(len(pixels), dtype=torch.long)
+    return recording("pose2sim_demo", tmp_path_factory.mktemp("balancing"))
 
 
 @pytest.fixture(scope="module")
-def at_the_desk():
+def at_the_desk(tmp_path_factory):
     """Caliscope's four webcams: no confidence, joints 1-3 cm elsewhere from every side, offsets of up to a frame."""
-    folder = DATA / "caliscope_4cam"
-    calibration = tomllib.loads((folder / "config.toml").read_text())
-    sections = [calibration[f"cam_{port}"] for port in range(4)]
-    names = {"K": "matrix", "distortion": "distortions", "R": "rotation", "t": "translation"}
-    cameras = Cameras.from_arrays({ours: [section[theirs] for section in sections] for ours, theirs in names.items()})
-    table = pd.read_csv(folder / "xy_HOLISTIC.csv")
-    table = table[table["point_id"] < 33]
-    pixels = np.full((table["sync_index"].max() + 1, 4, 33, 2), np.nan)
-    pixels[table["sync_index"], table["port"], table["point_id"]] = table[["img_loc_x", "img_loc_y"]]
-    confidence = np.isfinite(pixels).all(-1).astype(float)
-    return cameras, torch.tensor(pixels), torch.tensor(confidence), torch.zeros(len(pixels), dtype=torch.long)
+    return recording("caliscope_4cam", tmp_path_factory.mktemp("desk"))
 
 
 @needs("pose2sim_demo")

@@ -26,7 +26,7 @@ ingest:
     path: detections.npz
     detector: synthetic
   cameras:
-    format: pose2sim
+    format: toml
     path: calibration.toml
   reference:
     format: videopose3d
@@ -121,7 +121,7 @@ def test_the_captures_and_references_hold_what_the_archives_hold(npz):
     np.testing.assert_array_equal(capture["keypoints_2d"], expected[..., :2].astype(np.float32))
     np.testing.assert_array_equal(capture["confidence"], expected[..., 2].astype(np.float32))
     with captures.read(npz.layout.references, "references") as references:
-        np.testing.assert_array_equal(references["S1"]["keypoints_3d"].values, npz_poses())
+        np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses())
 
 
 def test_recordings_of_a_subject_follow_each_other(npz):
@@ -141,13 +141,13 @@ def test_recordings_without_a_reference_have_missing_reference_poses(npz):
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Run": npz_views(), "Walk": npz_views()}})
     ingested(npz)
     with captures.read(npz.layout.references, "references") as references:
-        poses = references["S1"]["keypoints_3d"].values
+        poses = references["tiny"]["keypoints_3d"].values
     assert np.isnan(poses[:FRAMES]).all()
     np.testing.assert_array_equal(poses[FRAMES:], npz_poses())
 
 
 def test_published_detections_get_the_published_cameras_and_full_confidence(tmp_path):
-    dataset = NPZ_DATA_SET.replace("pose2sim\n    path: calibration.toml", "human36m").replace(
+    dataset = NPZ_DATA_SET.replace("toml\n    path: calibration.toml", "human36m").replace(
         "  reference:\n    format: videopose3d\n    path: reference.npz\n", ""
     )
     project = make_project(tmp_path, dataset)
@@ -304,13 +304,13 @@ def test_two_views_of_one_camera_are_refused(openpose):
 
 
 def test_a_capture_without_cameras_is_refused(tmp_path):
-    project = make_project(tmp_path, NPZ_DATA_SET.replace("pose2sim\n    path: calibration.toml", "human36m"))
+    project = make_project(tmp_path, NPZ_DATA_SET.replace("toml\n    path: calibration.toml", "human36m"))
     write_detections(project.layout.raw / "detections.npz", {"Bob": {"Walk": npz_views(4)}})
     write_reference(project.layout.raw / "reference.npz", {})
     assert f"{project.layout.dataset_file}: no cameras for 'Bob'" in refusal(project)
 
 
-@pytest.mark.parametrize("joints", [16, 32])
+@pytest.mark.parametrize("joints", [14, 32])
 def test_another_number_of_joints_is_refused(npz, joints):
     path = npz.layout.raw / "detections.npz"
     write_detections(path, {"S1": {"Walk": [np.zeros((FRAMES, joints, 3), np.float32)] * 3}})
@@ -346,15 +346,15 @@ def test_views_of_slightly_different_length_are_cut_with_a_notice(openpose):
     (openpose.layout.raw / "pose" / "cam2_json" / f"cam2.{FRAMES - 1:04d}.json").unlink()
     content, printed = ingested(openpose)
     assert content["tiny"].sizes["frame"] == FRAMES - 1
-    assert f"cut to the shortest of cam1 {FRAMES}, cam2 {FRAMES - 1}, cam3 {FRAMES} frames" in printed
+    assert "cut to the shortest, most in 'tiny' (by 1 frames)" in printed
 
 
 def test_a_longer_reference_is_cut_with_a_notice(npz):
     write_reference(npz.layout.raw / "reference.npz", {"S1": {"Walk": npz_poses(FRAMES + 2)}})
     _, printed = ingested(npz)
-    assert f"reference {FRAMES + 2} frames" in printed
+    assert "cut to the shortest, most in 'S1 Walk' (by 2 frames)" in printed
     with captures.read(npz.layout.references, "references") as references:
-        np.testing.assert_array_equal(references["S1"]["keypoints_3d"].values, npz_poses(FRAMES + 2)[:FRAMES])
+        np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses(FRAMES + 2)[:FRAMES])
 
 
 def test_how_much_is_cut_is_a_setting(openpose):
@@ -378,13 +378,13 @@ def test_a_calibration_with_nan_is_refused(openpose, entry):
 def test_a_calibration_that_is_no_camera_is_refused(openpose, value, expected):
     edit(openpose.layout.raw / "calibration.toml", "1100.0", value)
     printed = refusal(openpose)
-    assert "camera cam1" in printed
+    assert "calibration.toml, [cam1]" in printed
     assert expected in printed
 
 
 def test_a_skewed_camera_is_refused(openpose):
     edit(openpose.layout.raw / "calibration.toml", "[1100.0, 0.0,", "[1100.0, 3.0,")
-    assert "camera cam1: K has a skew of 3" in refusal(openpose)
+    assert "[cam1]: K has a skew of 3" in refusal(openpose)
 
 
 def test_an_unknown_setting_is_refused(openpose):
@@ -477,7 +477,7 @@ def test_infinite_coordinates_are_refused(npz):
     views = npz_views()
     views[1][2, 3, 0] = np.inf
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Walk": views}})
-    assert "infinite coordinates" in refusal(npz)
+    assert "infinite number" in refusal(npz)
 
 
 def test_a_recording_without_frames_is_refused(npz):

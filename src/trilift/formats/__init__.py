@@ -3,6 +3,7 @@
 To add one, write a module with a reader and enter it in `trilift.formats.registry`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +32,10 @@ class DetectedView:
     name
         The format's name of the view, or None where it only has an order, which is then that of the cameras.
     keypoints
-        (frame, keypoint, 2) pixels; NaN where missing.
+        (frame, person, keypoint, 2) pixels; NaN where missing. The order of people means nothing: it may change from
+        frame to frame. Where a frame has fewer people than others, the rest is missing.
     confidence
-        (frame, keypoint) or None where the format has none.
+        (frame, person, keypoint), 0 where missing, or None where the format has none.
     """
 
     name: str | None
@@ -51,6 +53,33 @@ class DetectedRecording:
     action: str
     skeleton: Skeleton
     views: list[DetectedView]
+
+
+MOST_PEOPLE = 8
+"""Of more people in one view and frame, those with the highest sum of confidences are kept."""
+
+
+def view_of_people(name: str, frames: Mapping[int, np.ndarray], skeleton: Skeleton) -> DetectedView:
+    """Make a view of what was found frame by frame.
+
+    Parameters
+    ----------
+    name
+        Of the view.
+    frames
+        For every frame number from 0 on, (person, keypoint, 3: x, y, confidence); keypoints whose confidence is not
+        above 0 are missing. Frames that are not given are missing.
+    skeleton
+        The layout of the keypoints.
+    """
+    length, most = max(frames, default=-1) + 1, max(map(len, frames.values()), default=1)
+    found = np.full((length, min(max(most, 1), MOST_PEOPLE), len(skeleton), 3), np.nan, np.float32)
+    for number, people in frames.items():
+        if len(people) > MOST_PEOPLE:
+            people = people[np.argsort(-np.nansum(people[..., 2], -1), kind="stable")[:MOST_PEOPLE]]
+        found[number, : len(people)] = people
+    found[~(found[..., 2] > 0)] = np.nan
+    return DetectedView(name, found[..., :2], np.nan_to_num(found[..., 2]))
 
 
 @dataclass(frozen=True)

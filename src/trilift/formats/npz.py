@@ -4,14 +4,13 @@ A pickle can name any function and have it called. The reader here admits numpy 
 plain containers, and nothing else: a file that names something else is refused.
 """
 
-import io
 import math
 import pickle
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -79,9 +78,38 @@ _ADMITTED: dict[tuple[str, str], Callable[..., object] | type] = {
 }
 
 
+_BULK = 2**16
+
+
+def _is_bulk(value: object) -> bool:
+    if isinstance(value, tuple):
+        return any(_is_bulk(part) for part in value if not isinstance(part, tuple))
+    return isinstance(value, bytes | str) and len(value) > _BULK
+
+
+class _Memo(dict[int, Any]):
+    """What a pickle may refer back to, without the raw bytes of arrays, to which no pickle of numpy does.
+
+    Without this the content of every array would stay in memory once more until all are read.
+    """
+
+    def __setitem__(self, key: int, value: object) -> None:
+        super().__setitem__(key, None if _is_bulk(value) else value)
+
+    def __getitem__(self, key: int) -> object:
+        value = super().__getitem__(key)
+        if value is None:
+            raise pickle.UnpicklingError("it refers to the raw bytes of an array twice")
+        return value
+
+
 # The unpickler written in Python: the one in C allocates whatever size a file claims for its table of objects.
 class _Unpickler(pickle._Unpickler):
     stack: list[Any]
+
+    def __init__(self, file: IO[bytes]):
+        super().__init__(file, encoding="latin1")
+        self.memo = _Memo()
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -130,20 +158,13 @@ def read_npz(path: Path, *names: str) -> list[Any]:
 
 def _read_entry(archive: zipfile.ZipFile, path: Path, name: str) -> Any:
     if f"{name}.npy" not in archive.namelist():
-        held = ", ".join(member.removesuffix(".npy") for member in archive.namelist())
+        held = ascii(", ".join(member.removesuffix(".npy") for member in archive.namelist()))[1:-1]
         raise InputError(f"{path}: has no entry '{name}' (it has: {held})")
     try:
-        stream = io.BytesIO(archive.read(f"{name}.npy"))
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        _, _, dtype = read_header[version](stream)
-        if not dtype.hasobject:
-            stream.seek(0)
-            return np.lib.format.read_array(stream, allow_pickle=False)
-        unpickled = _Unpickler(stream, encoding="latin1").load()
+        with archive.open(f"{name}.npy") as stream:
+            content = _read_array(stream)
+            while stream.read(2**20):  # to the end, where the checksum is compared
+                pass
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}, entry '{name}': refused, because {error}. Reading such a file could run code; only numpy "
@@ -151,6 +172,19 @@ def _read_entry(archive: zipfile.ZipFile, path: Path, name: str) -> Any:
         ) from None
     except Exception as error:  # a damaged pickle makes the interpreter fail in any way
         raise InputError(f"{path}, entry '{name}': damaged ({type(error).__name__}: {error})") from None
-    if isinstance(unpickled, np.ndarray) and unpickled.dtype == object and unpickled.size == 1:
-        return unpickled.item()
-    return unpickled
+    if isinstance(content, np.ndarray) and content.dtype == object and content.size == 1:
+        return content.item()
+    return content
+
+
+def _read_array(stream: IO[bytes]) -> Any:
+    version = np.lib.format.read_magic(stream)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    _, _, dtype = read_header[version](stream)
+    if dtype.hasobject:
+        return _Unpickler(stream).load()
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)

@@ -1,102 +1,85 @@
-"""OpenPose's JSON files: a folder per camera, a file per frame, ``people[].pose_keypoints_2d``."""
+"""OpenPose's JSON files: a folder per view, a file per frame, ``people[].pose_keypoints_2d``."""
 
-import json
-import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedRecording, DetectedView
+from trilift.formats import DetectedView, view_of_people
+from trilift.formats.checks import check_length, load_json, numbers, stack_people
 from trilift.skeletons import Skeleton
 
-log = logging.getLogger(__name__)
-
-PATTERN = "*/*.json"
-"""Which files of the folder are read."""
+PATTERN = "*.json"
+"""Which files of a view's folder are read."""
 
 
-def read_detections(folder: Path, skeleton: Skeleton) -> Iterator[DetectedRecording]:
-    """Read the one recording of a folder that holds a folder per camera.
+def first_frame(folder: Path) -> int:
+    """Give the smallest frame number of a view."""
+    return min(_files(folder))
 
-    Frames are told by the last number in the name of a file: a frame without a file is missing in its view.
 
-    Of several people in a frame the one with the highest sum of confidences is taken; entries whose list has
-    another length than the skeleton needs are no people of this layout and are left out.
+def read_view(folder: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+    """Read the view of a folder.
+
+    Frames are told by the last number in the name of a file: a frame without a file is missing. Entries whose list
+    has another length than the skeleton needs are no people of this layout and are left out.
 
     Parameters
     ----------
     folder
-        Holds a folder per camera.
+        Holds a file per frame.
     skeleton
         The layout that OpenPose was run with.
+    first
+        The frame number where all views of the recording begin.
 
     Raises
     ------
     InputError
-        If there are no such files, their names do not tell the frames, one is damaged, or no entry of a whole view
-        fits the layout.
+        If there are no such files, their names do not tell the frames, one is damaged, or no entry fits the layout.
     """
-    views: dict[Path, dict[int, Path]] = {}
-    for file in sorted(folder.glob(PATTERN)):
-        view, number = views.setdefault(file.parent, {}), _frame_number(file)
-        if number in view:
-            raise InputError(f"{file}: the same frame number as {view[number].name}")
-        view[number] = file
-    if not views:
-        raise InputError(f"{folder}: no files {PATTERN} (a folder per camera, a JSON file per frame)")
-    starts = {view.name: min(numbers) for view, numbers in views.items()}
-    if len(set(starts.values())) > 1:
-        log.warning("%s: the views start at different frame numbers, taken as the same clock: %s", folder, starts)
-    first = min(starts.values())
-    yield DetectedRecording(
-        capture=folder.parent.name,
-        name=folder.parent.name,
-        subject="1",
-        action=folder.parent.name,
-        skeleton=skeleton,
-        views=[_read_view(view, numbers, first, skeleton) for view, numbers in views.items()],
-    )
-
-
-def _frame_number(file: Path) -> int:
-    digits = re.findall(r"\d+", file.stem)
-    if not digits:
-        raise InputError(f"{file}: no frame number in its name, such as video_000000000012_keypoints has")
-    return int(digits[-1])
-
-
-def _read_view(folder: Path, files: dict[int, Path], first: int, skeleton: Skeleton) -> DetectedView:
-    lengths: set[int] = set()
-    length = max(files) - first + 1
-    if length > 10 * len(files) + 1000:
-        raise InputError(f"{folder}: {len(files)} files, but their names count {length} frames")
-    frames = np.full((length, len(skeleton), 3), np.nan)
+    files = _files(folder)
+    check_length(max(files) - first + 1, len(files), str(folder))
+    frames: dict[int, np.ndarray] = {}
+    sizes: set[int] = set()
     for number, file in files.items():
         people = _read_people(file)
-        lengths.update(len(person) for person in people)
+        sizes.update(len(person) for person in people)
         fitting = [person for person in people if len(person) == 3 * len(skeleton)]
-        if fitting:
-            frames[number - first] = max(fitting, key=lambda person: np.nansum(person[2::3])).reshape(-1, 3)
-    if lengths and 3 * len(skeleton) not in lengths:
-        found = ", ".join(f"{length / 3:g}" for length in sorted(lengths))
+        frames[number - first] = stack_people(fitting, skeleton)
+    if sizes and 3 * len(skeleton) not in sizes:
+        found = ", ".join(f"{size / 3:g}" for size in sorted(sizes))
         raise InputError(
             f"{folder}: no person with the {len(skeleton)} keypoints of {skeleton.name}; found lists of {found} "
             "keypoints. State the layout that OpenPose was run with (skeleton: in the data set's file)"
         )
-    missing = ~(frames[..., 2] > 0)  # OpenPose writes 0, 0, 0 for what it did not find.
-    frames[missing] = np.nan
-    return DetectedView(folder.name.removesuffix("_json"), frames[..., :2], frames[..., 2])
+    return view_of_people(folder.name.removesuffix("_json"), frames, skeleton)
+
+
+def _files(folder: Path) -> dict[int, Path]:
+    files: dict[int, Path] = {}
+    for file in sorted(folder.glob(PATTERN)):
+        digits = re.findall(r"[0-9]+", file.stem)
+        if not digits:
+            raise InputError(f"{file}: no frame number in its name, such as video_000000000012_keypoints has")
+        number = int(digits[-1])
+        if number in files:
+            raise InputError(f"{file}: the same frame number as {files[number].name}; remove one of them")
+        files[number] = file
+    if not files:
+        raise InputError(f"{folder}: no files {PATTERN} (a folder per view, a JSON file per frame)")
+    return files
 
 
 def _read_people(file: Path) -> list[np.ndarray]:
+    expected = "a JSON file of OpenPose with people and pose_keypoints_2d"
+    content = load_json(file, expected)
     try:
-        people = json.loads(file.read_bytes())["people"]
-        return [np.array(person["pose_keypoints_2d"], np.float64).reshape(-1) for person in people]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        lists = [person["pose_keypoints_2d"] for person in content["people"]]
+    except (KeyError, TypeError) as error:
         raise InputError(
-            f"{file}: not a JSON file of OpenPose with people and pose_keypoints_2d "
-            f"({type(error).__name__}: {error}); make it again or remove its frame from all views"
+            f"{file}: not {expected} ({type(error).__name__}: {error}); make it again or remove its frame from all "
+            "views"
         ) from None
+    return [numbers(values, str(file)).reshape(-1) for values in lists]

@@ -1,23 +1,99 @@
-"""Which formats there are, and what the section ``ingest`` of a data set's file may say about them."""
+"""Which formats there are, and what the section ``ingest`` of a data set's file may say about them.
+
+A format is a module in `trilift.formats` with a reader, and one entry here. Detections come in two kinds: a *view*
+format has a file or folder for each view of each recording, and its module a ``read_view``; an *archive* format has
+all views in one file, and its module a ``read_detections``.
+"""
 
 import hashlib
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from trilift import skeletons
+from trilift.errors import InputError
 from trilift.formats import (
     Camera,
     DetectedRecording,
+    DetectedView,
     ReferenceRecording,
+    coco_results,
+    deeplabcut,
     human36m,
+    humaneva_cameras,
+    mediapipe,
+    mmpose,
+    mpi_inf_3dhp,
+    mpi_inf_3dhp_cameras,
+    opencv_yaml,
     openpose,
-    pose2sim,
+    panoptic,
+    sleap,
+    toml_cameras,
+    trilift_nc,
     videopose3d,
 )
 from trilift.params import StrictModel
+from trilift.skeletons import Skeleton
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ViewFormat:
+    """One view of one recording in each file or folder.
+
+    Attributes
+    ----------
+    read_view
+        Reads a view; frames are counted from the given number on.
+    first_frame
+        Tells the number of the first frame that a view has.
+    pattern
+        Which entries of a recording's folder are views.
+    files
+        Which files of a view's folder are read; None where a view is a file.
+    """
+
+    read_view: Callable[[Path, Skeleton, int], DetectedView]
+    first_frame: Callable[[Path], int]
+    pattern: str
+    files: str | None = None
+
+
+@dataclass(frozen=True)
+class ArchiveFormat:
+    """All views of one or more recordings in one file; a recording without a name of its own gets that given."""
+
+    read_detections: Callable[[Path, str], Iterator[DetectedRecording]]
+    ground_truth: bool = False
+
+
+DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
+    "coco": ViewFormat(coco_results.read_view, coco_results.first_frame, "*.json"),
+    "deeplabcut": ViewFormat(deeplabcut.read_view, deeplabcut.first_frame, "*.csv"),
+    "mediapipe": ArchiveFormat(mediapipe.read_detections),
+    "mmpose": ViewFormat(mmpose.read_view, mmpose.first_frame, "*.json"),
+    "mpi_inf_3dhp": ArchiveFormat(mpi_inf_3dhp.read_detections, ground_truth=True),
+    "openpose": ViewFormat(openpose.read_view, openpose.first_frame, "*/", files=openpose.PATTERN),
+    "sleap": ViewFormat(sleap.read_view, sleap.first_frame, "*.h5"),
+    "trilift": ArchiveFormat(trilift_nc.read_detections),
+    "videopose3d": ArchiveFormat(videopose3d.read_detections),
+}
+CAMERAS: dict[str, Callable[[Path], list[Camera]]] = {
+    "humaneva": humaneva_cameras.read_cameras,
+    "mpi_inf_3dhp": mpi_inf_3dhp_cameras.read_cameras,
+    "opencv": opencv_yaml.read_cameras,
+    "panoptic": panoptic.read_cameras,
+    "toml": toml_cameras.read_cameras,
+}
+_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 class Detections(StrictModel):
@@ -26,19 +102,28 @@ class Detections(StrictModel):
     Attributes
     ----------
     format
-        ``videopose3d`` (one file) or ``openpose`` (a folder with a folder per camera).
+        A key of `DETECTIONS`.
     path
-        The file or folder.
+        A file, or for formats with a file or folder per view the folder that holds these. With ``*`` in it, every
+        match is a recording, named by what the stars stand for: ``*/pose``, ``S*/Seq*/annot.mat``.
     detector
         What made them, for tables and figures, for example ``OpenPose BODY_25B``.
     skeleton
         The layout of the keypoints, where the format does not fix it.
+    undistorted
+        Whether the coordinates are of undistorted images: the calibration's lens distortion is then not applied.
+    ground_truth
+        Whether these are no detections but the projected truth. Tables and figures then say so.
     """
 
-    format: Literal["videopose3d", "openpose"]
+    format: Literal[
+        "coco", "deeplabcut", "mediapipe", "mmpose", "mpi_inf_3dhp", "openpose", "sleap", "trilift", "videopose3d"
+    ]
     path: str
     detector: str
     skeleton: str | None = None
+    undistorted: bool = False
+    ground_truth: bool = False
 
     @field_validator("skeleton")
     @classmethod
@@ -47,31 +132,82 @@ class Detections(StrictModel):
             raise ValueError(f"unknown skeleton; known are {', '.join(sorted(skeletons.SKELETONS))}")
         return name
 
+    @field_validator("path")
+    @classmethod
+    def _path_stays_inside(cls, path: str) -> str:
+        return _inside(path)
+
     @model_validator(mode="after")
     def _skeleton_fits(self) -> "Detections":
-        if (self.format == "openpose") != (self.skeleton is not None):
-            raise ValueError("`skeleton` is needed with the format openpose, and only there")
+        if isinstance(DETECTIONS[self.format], ViewFormat) != (self.skeleton is not None):
+            views = ", ".join(name for name, kind in DETECTIONS.items() if isinstance(kind, ViewFormat))
+            raise ValueError(f"`skeleton` is needed with the formats {views}, and only there")
         return self
+
+    @model_validator(mode="after")
+    def _truth_is_asked_for(self) -> "Detections":
+        if self.is_truth and not self.ground_truth:
+            raise ValueError(
+                "these are no detections but projected ground truth: results on them say nothing about real use. "
+                "State `ground_truth: true` if you want them; every table and figure will say so"
+            )
+        return self
+
+    @property
+    def is_truth(self) -> bool:
+        kind = DETECTIONS[self.format]
+        is_named_so = self.format == "videopose3d" and re.search(r"(^|_)gt(_|\.)", Path(self.path).name) is not None
+        return (isinstance(kind, ArchiveFormat) and kind.ground_truth) or is_named_so
 
 
 class Calibration(StrictModel):
-    """Where the cameras are: ``pose2sim`` (a file) or ``human36m`` (built in, no file)."""
+    """Where the cameras are.
 
-    format: Literal["pose2sim", "human36m"]
+    Attributes
+    ----------
+    format
+        A key of `CAMERAS`, ``trilift`` (the captures file of another data set) or ``human36m`` (built in).
+    path
+        A file or folder, relative to the raw folder. With ``*``, every match is the calibration of the recording
+        whose path matches alike; without, one calibration serves all.
+    unit
+        Of lengths in the file, where its format does not fix it.
+    image_size
+        Width and height in pixels, where the file does not hold them.
+    names
+        Of the cameras to use, where the file holds more.
+    """
+
+    format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencv", "panoptic", "toml", "trilift"]
     path: str | None = None
+    unit: Literal["m", "cm", "mm"] = "m"
+    image_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    names: list[str] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _path_stays_inside(cls, path: str | None) -> str | None:
+        return path if path is None else _inside(path)
 
     @model_validator(mode="after")
     def _path_fits(self) -> "Calibration":
         if (self.format == "human36m") != (self.path is None):
             raise ValueError("`path` is needed with every format but human36m, which is built in")
+        if self.unit != "m" and self.format not in ("opencv", "toml"):
+            raise ValueError(f"the format {self.format} fixes the unit of lengths: leave `unit` out")
         return self
 
 
 class Reference(StrictModel):
     """Where reference poses are, for evaluation only."""
 
-    format: Literal["videopose3d"]
+    format: Literal["videopose3d", "mpi_inf_3dhp"]
     path: str
+
+    @field_validator("path")
+    @classmethod
+    def _path_stays_inside(cls, path: str) -> str:
+        return _inside(path)
 
 
 class Source(StrictModel):
@@ -83,6 +219,13 @@ class Source(StrictModel):
         Camera of each view of the detections, where the names do not tell: ``{detections' name: camera's name}``.
     exclude_cameras
         Names of cameras to leave out.
+    offsets
+        By how many frames a camera is late: ``{camera's name: frames}``.
+    subject
+        Who is taken where several people are seen: the one whose detections add up to the most ``confidence``, or to
+        the largest ``size`` in the images. People are followed over time and through the views.
+    subjects
+        Who is in a recording, where that is not always the same person: ``{recording: person}``.
     fps
         Frames per second.
     simulated
@@ -94,47 +237,139 @@ class Source(StrictModel):
     reference: Reference | None = None
     views: dict[str, str] = {}
     exclude_cameras: list[str] = []
+    offsets: dict[str, int] = {}
+    subject: Literal["confidence", "size"] = "confidence"
+    subjects: dict[str, str] = {}
     fps: float = Field(gt=0, allow_inf_nan=False)
     simulated: bool = False
 
     def files(self, raw: Path) -> list[Path]:
-        """List the files that ingest reads, without those of folders."""
-        parts = (self.detections, self.cameras, self.reference)
-        paths = [raw / part.path for part in parts if part is not None and part.path is not None]
-        return [path for path in paths if not self._is_folder(path, raw)]
+        """List the files that ingest reads, without those of folders with a file per frame."""
+        kind = DETECTIONS[self.detections.format]
+        found = [] if _many_files(kind) else list(_view_files(kind, raw, self.detections.path))
+        parts = (self.cameras.path, self.reference.path if self.reference else None)
+        for path in parts:
+            for match in _matches(raw, path).values() if path else ():
+                found += sorted(match.iterdir()) if match.is_dir() else [match]
+        return found
 
     def digest(self, raw: Path) -> str:
-        """Hash what ingest reads of folders: names, sizes and contents; empty where there are none."""
-        folder = raw / self.detections.path
-        if not self._is_folder(folder, raw):
+        """Hash what ingest reads of folders with a file per frame: names and contents; empty where there are none."""
+        kind = DETECTIONS[self.detections.format]
+        if not _many_files(kind):
             return ""
         digest = hashlib.sha256()
-        for file in sorted(folder.glob(openpose.PATTERN)):
+        for file in _view_files(kind, raw, self.detections.path):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+            digest.update(f"{file.relative_to(raw).as_posix()} {content}\n".encode())
         return digest.hexdigest()
 
-    def _is_folder(self, path: Path, raw: Path) -> bool:
-        return self.detections.format == "openpose" and path == raw / self.detections.path
 
-
-def read_detections(source: Detections, raw: Path) -> Iterator[DetectedRecording]:
+def read_detections(source: Detections, raw: Path, dataset: str) -> Iterator[DetectedRecording]:
     """Read the detections of a data set, captures one after the other."""
-    path = raw / source.path
-    if source.format == "openpose":
-        assert source.skeleton is not None
-        return openpose.read_detections(path, skeletons.get(source.skeleton))
-    return videopose3d.read_detections(path)
+    kind = DETECTIONS[source.format]
+    for name, path in _existing(raw, source.path).items():
+        if isinstance(kind, ArchiveFormat):
+            yield from kind.read_detections(path, name or dataset)
+        else:
+            yield _read_views(kind, path, name or dataset, dataset, skeletons.get(str(source.skeleton)))
+
+
+def _read_views(kind: ViewFormat, folder: Path, name: str, capture: str, skeleton: Skeleton) -> DetectedRecording:
+    paths = sorted(folder.glob(kind.pattern))
+    if not paths:
+        wanted = "a folder per camera" if kind.files else f"a file {kind.pattern} per camera"
+        raise InputError(f"{folder}: no {wanted} in it")
+    starts = {path.stem: kind.first_frame(path) for path in paths}
+    if len(set(starts.values())) > 1:
+        log.warning("%s: the views start at different frame numbers, taken as the same clock: %s", folder, starts)
+    first = min(starts.values())
+    return DetectedRecording(
+        capture=capture,
+        name=name,
+        subject="1",
+        action=name,
+        skeleton=skeleton,
+        views=[kind.read_view(path, skeleton, first) for path in paths],
+    )
 
 
 def read_cameras(source: Calibration, raw: Path) -> dict[str, list[Camera]]:
     """Read the cameras of every capture; the key ``*`` holds those of all others."""
     if source.format == "human36m":
         return human36m.read_cameras()
-    assert source.path is not None
-    return pose2sim.read_cameras(raw / source.path)
+    path = str(source.path)
+    if source.format == "trilift":
+        return trilift_nc.read_cameras(raw / path)
+    rigs = {name or "*": CAMERAS[source.format](match) for name, match in _existing(raw, path).items()}
+    return {name: _complete(rig, source, raw / path) for name, rig in rigs.items()}
 
 
-def read_reference(source: Reference, raw: Path) -> Iterator[ReferenceRecording]:
+def _complete(rig: list[Camera], source: Calibration, path: Path) -> list[Camera]:
+    """Apply what the data set's file says about cameras."""
+    if source.names is not None:
+        by_name = {camera.name: camera for camera in rig}
+        unknown = [name for name in source.names if name not in by_name]
+        if unknown:
+            raise InputError(f"{path}: no camera {', '.join(unknown)} (there are {', '.join(by_name)})")
+        rig = [by_name[name] for name in source.names]
+    size = None if source.image_size is None else np.array(source.image_size)
+    complete = []
+    for camera in rig:
+        image_size = camera.image_size if size is None else size
+        if not (image_size > 0).all():
+            raise InputError(
+                f"{path}, camera {camera.name}: holds no size of the images; state it in the data set's file "
+                "(ingest: cameras: image_size: [width, height])"
+            )
+        complete.append(replace(camera, t=camera.t * _METRES[source.unit], image_size=image_size))
+    return complete
+
+
+def read_reference(
+    source: Reference, raw: Path, rigs: dict[str, list[Camera]], dataset: str
+) -> Iterator[ReferenceRecording]:
     """Read the reference poses of a data set."""
-    return videopose3d.read_reference(raw / source.path)
+    for name, path in _existing(raw, source.path).items():
+        if source.format == "mpi_inf_3dhp":
+            yield from mpi_inf_3dhp.read_reference(path, name or dataset, rigs.get(name, rigs.get("*", [])))
+        else:
+            yield from videopose3d.read_reference(path)
+
+
+def _inside(path: str) -> str:
+    if Path(path).is_absolute() or ".." in Path(path).parts or "**" in path:
+        raise ValueError("must be relative to the raw folder, without `..` or `**`")
+    return path
+
+
+def _matches(raw: Path, path: str) -> dict[str, Path]:
+    """Give what a path with stars stands for, by what the stars stand for, joined by hyphens."""
+    if "*" not in path:
+        return {"": raw / path} if (raw / path).exists() else {}
+    pattern = re.compile("/".join(re.escape(part).replace(r"\*", "([^/]*)") for part in Path(path).parts))
+    found = {}
+    for match in sorted(raw.glob(path)):
+        stars = pattern.fullmatch(match.relative_to(raw).as_posix())
+        if stars:
+            found["-".join(stars.groups())] = match
+    return found
+
+
+def _existing(raw: Path, path: str) -> dict[str, Path]:
+    matches = _matches(raw, path)
+    if not matches:
+        raise InputError(f"{raw / path}: not there")
+    return matches
+
+
+def _many_files(kind: ViewFormat | ArchiveFormat) -> bool:
+    return isinstance(kind, ViewFormat) and kind.files is not None
+
+
+def _view_files(kind: ViewFormat | ArchiveFormat, raw: Path, path: str) -> Iterator[Path]:
+    for match in _matches(raw, path).values() or ([] if "*" in path else [raw / path]):
+        if isinstance(kind, ArchiveFormat):
+            yield match
+        else:
+            yield from sorted(match.glob(kind.pattern + (kind.files or "")))

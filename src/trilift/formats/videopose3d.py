@@ -1,12 +1,12 @@
-"""VideoPose3D's ``.npz`` layout of 2D detections and 3D poses, as published for Human3.6M.
+"""VideoPose3D's ``.npz`` layout of 2D detections and 3D poses, as published for Human3.6M and HumanEva.
 
-``positions_2d`` is a dict subject -> action -> list over cameras of (frame, keypoint, 2) pixels. Our extension: a
-third number per keypoint is the detector's confidence, and NaN is missing. Files without it are read too.
-``positions_3d`` is a dict subject -> action -> (frame, 32, 3) metres in world coordinates, of which 17 are used.
-A subject is a capture, an action a recording.
+``positions_2d`` is a dict subject -> action -> list over cameras of (frame, keypoint, 2) pixels; the number of
+keypoints tells the layout. Our extension: a third number per keypoint is the detector's confidence, and NaN is
+missing. Files without it are read too. ``positions_3d`` is a dict subject -> action -> (frame, keypoint, 3) metres in
+world coordinates, for Human3.6M 32, of which 17 are used. A subject is a capture, an action a recording.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,68 +15,82 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.formats import DetectedRecording, DetectedView, ReferenceRecording
+from trilift.formats.checks import check_not_infinite
+from trilift.formats.names import name_for_files
 from trilift.formats.npz import read_npz
-from trilift.skeletons import H36M17
+from trilift.skeletons import H36M17, HUMANEVA15, MPII16, Skeleton
 
 KEPT_OF_32 = np.setdiff1d(np.arange(32), [4, 5, 9, 10, 11, 16, *range(20, 25), *range(28, 32)])
 """The 17 of the 32 joints of Human3.6M's skeleton that the field uses, in the order of ``h36m17``."""
 
 
-def read_detections(path: Path) -> Iterator[DetectedRecording]:
-    """Read 2D detections, recording by recording.
+_LAYOUTS_2D = {len(skeleton): skeleton for skeleton in (H36M17, MPII16, HUMANEVA15)}
+_LAYOUTS_3D = {32: H36M17, len(H36M17): H36M17, len(HUMANEVA15): HUMANEVA15}
+
+
+def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
+    """Read 2D detections, recording by recording; `name` is not used, as the file names them.
 
     Raises
     ------
     InputError
-        If the file is no such file, or a recording has another number of keypoints than 17.
+        If the file is no such file, or a recording has a number of keypoints that no layout has.
     """
     (positions,) = read_npz(path, "positions_2d")
     for subject, action, views in _recordings(path, positions):
         where = f"{path}, {subject} '{action}'"
         if not isinstance(views, list | tuple) or not views:
             raise InputError(f"{where}: expected a list over cameras")
+        arrays = [
+            _numbers(view, _LAYOUTS_2D, (2, 3), f"{where}, camera {number}") for number, view in enumerate(views, 1)
+        ]
+        layouts = {array.shape[1] for array in arrays}
+        if len(layouts) > 1:
+            raise InputError(f"{where}: cameras with different numbers of keypoints, {layouts}")
         yield DetectedRecording(
             capture=subject,
             name=f"{subject} {action}",
             subject=subject,
             action=action,
-            skeleton=H36M17,
-            views=[_view(array, f"{where}, camera {number}") for number, array in enumerate(views, 1)],
+            skeleton=_LAYOUTS_2D[layouts.pop()],
+            views=[
+                DetectedView(None, array[:, None, :, :2], array[:, None, :, 2] if array.shape[2] == 3 else None)
+                for array in arrays
+            ],
         )
 
 
 def read_reference(path: Path) -> Iterator[ReferenceRecording]:
-    """Read 3D poses, recording by recording: 17 joints as they are, or the 17 that the field uses of 32."""
+    """Read 3D poses, recording by recording: joints as they are, or the 17 that the field uses of 32."""
     (positions,) = read_npz(path, "positions_3d")
     for subject, action, poses in _recordings(path, positions):
-        array = _numbers(poses, f"{path}, {subject} '{action}'")
-        if array.ndim != 3 or array.shape[1:] not in ((32, 3), (17, 3)):
-            raise InputError(f"{path}, {subject} '{action}': expected (frames, 32 or 17, 3), found {array.shape}")
+        array = _numbers(poses, _LAYOUTS_3D, (3,), f"{path}, {subject} '{action}'")
         kept = array[:, KEPT_OF_32] if array.shape[1] == 32 else array
-        yield ReferenceRecording(subject, f"{subject} {action}", H36M17, kept)
+        yield ReferenceRecording(subject, f"{subject} {action}", _LAYOUTS_3D[array.shape[1]], kept)
 
 
 def _recordings(path: Path, positions: object) -> Iterator[tuple[str, str, Any]]:
+    """Take recording by recording out of the container, so that each can leave the memory."""
     if not isinstance(positions, dict):
         raise InputError(f"{path}: expected a dict subject -> action, found {type(positions).__name__}")
-    for subject, actions in positions.items():
+    while positions:
+        key = next(iter(positions))
+        subject, actions = name_for_files(key, str(path)), positions.pop(key)
         if not isinstance(actions, dict):
             raise InputError(f"{path}, {subject}: expected a dict of actions, found {type(actions).__name__}")
-        for action, content in actions.items():
-            yield str(subject), str(action), content
+        while actions:
+            key = next(iter(actions))
+            yield subject, name_for_files(key, f"{path}, {subject}"), actions.pop(key)
 
 
-def _numbers(values: object, where: str) -> np.ndarray:
+def _numbers(values: object, layouts: Mapping[int, Skeleton], last: tuple[int, ...], where: str) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         raise InputError(f"{where}: expected an array of floating-point numbers")
+    if values.ndim != 3 or values.shape[1] not in layouts or values.shape[2] not in last:
+        joints, numbers = (" or ".join(map(str, allowed)) for allowed in (layouts, last))
+        raise InputError(f"{where}: expected (frames, {joints} joints, {numbers} numbers), found {values.shape}")
+    check_not_infinite(values, where)
     return values
-
-
-def _view(values: object, where: str) -> DetectedView:
-    array = _numbers(values, where)
-    if array.ndim != 3 or array.shape[1] != len(H36M17) or array.shape[2] not in (2, 3):
-        raise InputError(f"{where}: expected (frames, {len(H36M17)} joints, 2 or 3 numbers), found {array.shape}")
-    return DetectedView(None, array[..., :2], array[..., 2] if array.shape[2] == 3 else None)
 
 
 def write_detections(path: Path, positions: dict[str, dict[str, list[np.ndarray]]]) -> None:

@@ -1,0 +1,319 @@
+"""From what the formats read to captures: views matched with cameras, brought into time, one person chosen."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+
+from trilift.errors import InputError
+from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, registry
+from trilift.formats.registry import Source
+from trilift.geometry.cameras import Cameras
+from trilift.geometry.people import choose_subject
+from trilift.layout import Layout
+from trilift.skeletons import Skeleton
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AssembledRecording:
+    """One recording, its views of one length and with one person.
+
+    Attributes
+    ----------
+    keypoints
+        (frame, view, keypoint, 2), pixels; NaN is missing.
+    confidence
+        (frame, view, keypoint), 0 to 1; 0 where missing.
+    reference
+        (frame, joint, 3), or None.
+    cut
+        By how many frames the longest view was longer than the shortest.
+    crowded
+        (view,): share of frames in which several people are seen.
+    """
+
+    name: str
+    subject: str
+    action: str
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    reference: ReferenceRecording | None
+    cut: int
+    crowded: np.ndarray
+
+
+@dataclass(frozen=True)
+class AssembledCapture:
+    """All recordings made with one rig.
+
+    Attributes
+    ----------
+    lenses
+        The cameras' distortion by the calibration; that of `cameras` is 0 where detections are undistorted.
+    has_confidence
+        Whether the detector gave a confidence in all views.
+    """
+
+    name: str
+    cameras: list[Camera]
+    lenses: list[np.ndarray]
+    skeleton: Skeleton
+    recordings: list[AssembledRecording]
+    has_confidence: bool
+
+    @property
+    def names_of_views(self) -> list[str]:
+        return [camera.name for camera in self.cameras]
+
+    def to_tensors(self) -> Cameras:
+        return as_cameras(self.cameras)
+
+
+def as_cameras(cameras: list[Camera]) -> Cameras:
+    """Stack cameras."""
+    return Cameras.from_arrays(
+        {name: np.stack([getattr(camera, name) for camera in cameras]) for name in ("K", "distortion", "R", "t")}
+    )
+
+
+def assemble(layout: Layout, source: Source, max_length_difference: int) -> Iterator[AssembledCapture]:
+    """Read the raw files of a data set, capture by capture.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or files contradict each other.
+    """
+    if not layout.raw.exists():
+        raise InputError(f"{layout.raw}: not there; put or link the raw files of the data set there")
+    rigs = registry.read_cameras(source.cameras, layout.raw)
+    references = {
+        reference.name: reference
+        for reference in (
+            registry.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else ()
+        )
+    }
+    detected = registry.read_detections(source.detections, layout.raw, layout.dataset)
+    placed = ((_capture_of(recording, rigs, layout), recording) for recording in detected)
+    for capture, group in groupby(placed, key=lambda pair: pair[0]):
+        rig = rigs.get(capture, rigs.get("*", []))
+        yield _assemble(
+            capture, [recording for _, recording in group], rig, references, source, layout, max_length_difference
+        )
+    if references:
+        log.warning("references without detections, not used: %s", ", ".join(sorted(references)))
+
+
+def _capture_of(recording: DetectedRecording, rigs: dict[str, list[Camera]], layout: Layout) -> str:
+    """Name the capture: recordings made with the one rig that there is are of one capture."""
+    if recording.capture in rigs or "*" not in rigs:
+        if recording.capture not in rigs:
+            raise InputError(
+                f"{layout.dataset_file}: no cameras for '{recording.capture}' (there are cameras for: "
+                f"{', '.join(rigs)})"
+            )
+        return recording.capture
+    return layout.dataset
+
+
+def _assemble(
+    capture: str,
+    detected: list[DetectedRecording],
+    rig: list[Camera],
+    references: dict[str, ReferenceRecording],
+    source: Source,
+    layout: Layout,
+    max_length_difference: int,
+) -> AssembledCapture:
+    cameras: list[Camera] = []
+    recordings: list[AssembledRecording] = []
+    skeleton, has_confidence = detected[0].skeleton, True
+    first = detected[0].name
+    while detected:
+        recording = detected.pop(0)  # so that what was read is not kept beside what is made of it
+        pairs = _match_views(recording, rig, source, layout)
+        where = f"{layout.raw}, '{recording.name}'"
+        if cameras and [camera.name for camera, _ in pairs] != [camera.name for camera in cameras]:
+            raise InputError(f"{where}: has other views than '{first}' of the same capture")
+        if recording.skeleton != skeleton:
+            raise InputError(
+                f"{where}: has keypoints of {recording.skeleton.name}, but '{first}' of the same capture of "
+                f"{skeleton.name}"
+            )
+        cameras = [camera for camera, _ in pairs]
+        views = {camera.name: view for camera, view in pairs}
+        has_confidence &= all(view.confidence is not None for view in views.values())
+        reference = references.pop(recording.name, None)
+        recordings.append(_align(recording, views, cameras, reference, source, where, max_length_difference))
+    lenses = [camera.distortion for camera in cameras]
+    if source.detections.undistorted:
+        cameras = [replace(camera, distortion=np.zeros(5)) for camera in cameras]
+    for camera in cameras:
+        _check_camera(camera, f"{layout.raw}, cameras of '{capture}'")
+    return AssembledCapture(capture, cameras, lenses, skeleton, recordings, has_confidence)
+
+
+def _match_views(
+    recording: DetectedRecording, rig: list[Camera], source: Source, layout: Layout
+) -> list[tuple[Camera, DetectedView]]:
+    """Pair views with cameras, in the order of the cameras, without the excluded ones."""
+    where = f"{layout.raw}, '{recording.name}'"
+    names = ", ".join(camera.name for camera in rig)
+    for setting, named in (("exclude_cameras", source.exclude_cameras), ("offsets", source.offsets)):
+        unknown = set(named) - {camera.name for camera in rig}
+        if unknown:
+            raise InputError(
+                f"{layout.dataset_file}: {setting} names {', '.join(sorted(unknown))}, but the cameras are {names}"
+            )
+    if any(view.name is None for view in recording.views):
+        if len(recording.views) != len(rig):
+            raise InputError(
+                f"{where}: {len(recording.views)} views, but the calibration has {len(rig)} cameras ({names})"
+            )
+        pairs = list(zip(rig, recording.views, strict=True))
+    else:
+        pairs = _match_names(recording, rig, source, layout)
+    kept = [pair for pair in pairs if pair[0].name not in source.exclude_cameras]
+    if len(kept) < 2:
+        raise InputError(f"{where}: {len(kept)} views left, but triangulation needs at least 2")
+    return kept
+
+
+def _match_names(
+    recording: DetectedRecording, rig: list[Camera], source: Source, layout: Layout
+) -> list[tuple[Camera, DetectedView]]:
+    where = f"{layout.raw}, '{recording.name}'"
+    names = ", ".join(camera.name for camera in rig)
+    by_plain_name = {_plain(camera.name): camera for camera in rig}
+    if len(by_plain_name) < len(rig):
+        raise InputError(f"{where}: the names of the cameras ({names}) do not differ in letters and digits")
+    strangers = set(source.views) - {str(view.name) for view in recording.views}
+    if strangers:
+        raise InputError(
+            f"{layout.dataset_file}: ingest: views: names {', '.join(sorted(strangers))}, but the views are "
+            f"{', '.join(str(view.name) for view in recording.views)}"
+        )
+    pairs = []
+    for view in recording.views:
+        camera = by_plain_name.get(_plain(source.views.get(str(view.name), str(view.name))))
+        if camera is None:
+            raise InputError(
+                f"{where}: no camera for the view '{view.name}' (the calibration has {names}); state it in "
+                f"{layout.dataset_file} under ingest: views: {{{view.name}: <camera>}}"
+            )
+        pairs.append((camera, view))
+    twice = {camera.name for camera, _ in pairs if sum(c is camera for c, _ in pairs) > 1}
+    if twice:
+        raise InputError(f"{where}: two views for the camera {', '.join(sorted(twice))}")
+    seen = {camera.name for camera, _ in pairs} | set(source.exclude_cameras)
+    unseen = [camera.name for camera in rig if camera.name not in seen]
+    if unseen:
+        raise InputError(
+            f"{where}: no view for the camera {', '.join(unseen)} of the calibration; add its detections, or "
+            f"leave it out in {layout.dataset_file} (exclude_cameras, or cameras: names: lists those to use)"
+        )
+    return sorted(pairs, key=lambda pair: [camera.name for camera in rig].index(pair[0].name))
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _check_camera(camera: Camera, where: str) -> None:
+    for field in ("K", "distortion", "R", "t", "image_size"):
+        if not np.isfinite(getattr(camera, field)).all():
+            raise InputError(
+                f"{where}, camera {camera.name}: {field} holds NaN or infinity; calibrate it again or leave the "
+                "camera out (exclude_cameras)"
+            )
+
+
+def _align(
+    recording: DetectedRecording,
+    views: dict[str, DetectedView],
+    cameras: list[Camera],
+    reference: ReferenceRecording | None,
+    source: Source,
+    where: str,
+    max_length_difference: int,
+) -> AssembledRecording:
+    """Bring views to one clock and one length, and take one person."""
+    earliest = min(0, *(source.offsets.get(name, 0) for name in views))
+    starts = {name: source.offsets.get(name, 0) - earliest for name in views}
+    lengths = {name: len(view.keypoints) - starts[name] for name, view in views.items()}
+    if reference is not None:
+        lengths["reference"] = len(reference.keypoints) + earliest
+        reference = replace(reference, keypoints=reference.keypoints[-earliest:])
+    length = _common_length(lengths, max_length_difference, where)
+    people = max(view.keypoints.shape[1] for view in views.values())
+    shape = (length, len(views), people, len(recording.skeleton))
+    keypoints, confidence = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32)
+    for index, (name, view) in enumerate(views.items()):
+        frames = slice(starts[name], starts[name] + length)
+        found = view.keypoints[frames]
+        keypoints[:, index, : found.shape[1]] = found
+        confidence[:, index, : found.shape[1]] = 1 if view.confidence is None else view.confidence[frames]
+    if np.isinf(keypoints).any():
+        raise InputError(f"{where}: infinite coordinates; write NaN for missing keypoints")
+    highest = np.nanmax(confidence, initial=0)
+    if highest > 1.2:  # some detectors exceed 1 a little
+        raise InputError(f"{where}: confidences up to {highest:g}; they must lie between 0 and 1")
+    missing = np.isnan(keypoints).any(-1) | ~(confidence > 0)
+    keypoints[missing] = np.nan
+    confidence = np.where(missing, 0, confidence.clip(max=1)).astype(np.float32)
+    crowded = ((~missing).any(-1).sum(2) > 1).mean(0)
+    if people == 1:
+        keypoints, confidence = keypoints[:, :, 0], confidence[:, :, 0]
+    else:
+        keypoints, confidence = _take_subject(keypoints, confidence, cameras, list(views), source, where)
+    return AssembledRecording(
+        recording.name,
+        source.subjects.get(recording.name, recording.subject),
+        recording.action,
+        keypoints,
+        confidence,
+        reference,
+        max(lengths.values()) - length,
+        crowded,
+    )
+
+
+def _take_subject(
+    keypoints: np.ndarray, confidence: np.ndarray, cameras: list[Camera], names: list[str], source: Source, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if source.subject == "size":
+        high = np.where(np.isnan(keypoints), -np.inf, keypoints).max(-2)
+        low = np.where(np.isnan(keypoints), np.inf, keypoints).min(-2)
+        score = np.where(np.isfinite(high), high - low, 0).prod(-1)
+    else:
+        score = confidence.sum(-1)
+    choice = choose_subject(as_cameras(cameras), keypoints, score)
+    for view in choice.unmatched:
+        log.warning(
+            "%s: nobody in view %s lies where the other views see the subject; the most prominent one is taken",
+            where,
+            names[view],
+        )
+    index = choice.person.clip(0)[:, :, None, None]
+    nobody = choice.person < 0
+    confidence = np.take_along_axis(confidence, index, 2)[:, :, 0]
+    keypoints = np.take_along_axis(keypoints, index[..., None], 2)[:, :, 0]
+    confidence[nobody], keypoints[nobody] = 0, np.nan
+    return keypoints, confidence
+
+
+def _common_length(lengths: dict[str, int], max_difference: int, where: str) -> int:
+    shortest, longest = min(lengths.values()), max(lengths.values())
+    listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    if shortest <= 0:
+        raise InputError(f"{where}: no frames in one of its views ({listed})")
+    if longest - shortest > max_difference:
+        raise InputError(
+            f"{where}: the views differ by {longest - shortest} frames ({listed}); at most {max_difference} are cut "
+            "off (ingest.max_length_difference in params.yaml). Are these the same clip?"
+        )
+    return shortest

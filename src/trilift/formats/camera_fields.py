@@ -1,0 +1,163 @@
+"""What all readers of calibrations share: reading a text file, and the checks of what a camera must be."""
+
+import reprlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from trilift.errors import InputError
+from trilift.formats import Camera
+
+LARGEST_FILE = 256 << 10  # bytes, hundreds of cameras; parsers of TOML and YAML need minutes for some larger ones
+LARGEST_NUMBER = 1e9  # of any field: larger ones are damage, and their squares would overflow later
+LARGEST_IMAGE = 1e5  # px
+LONGEST_NAME = 100  # characters
+TOLERANCE = 1e-3  # files hold rounded rotations
+
+
+def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
+    """Read a file as UTF-8 text; a folder, a device and a huge file are refused."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, but a file is expected")
+        if not path.is_file():
+            raise InputError(f"{path}: not there")
+        if path.stat().st_size > largest:
+            raise InputError(f"{path}: larger than {largest >> 10} KiB, which no calibration of this format is")
+        return path.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as UTF-8 text ({error})") from None
+
+
+def files_of(folder: Path, *endings: str) -> list[Path]:
+    """List the files of a folder with one of the endings, sorted by name."""
+    try:
+        if folder.is_dir():
+            return sorted(file for file in folder.iterdir() if file.suffix in endings)
+    except OSError as error:
+        raise InputError(f"{folder}: not readable ({error})") from None
+    raise InputError(f"{folder}: no folder, but a folder with files {' or '.join(endings)} is expected")
+
+
+def camera_name(where: str, value: object) -> str:
+    """Check the name of a camera."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > LONGEST_NAME:
+        raise InputError(f"{where}: the name of a camera must be short text, found {_shown(value)}")
+    return value
+
+
+def numbers(where: str, mapping: Mapping[str, Any], key: str, *shapes: tuple[int, ...]) -> np.ndarray:
+    """Give an entry as finite numbers of one of the shapes; a single row or column counts as a vector."""
+    expected = " or ".join("x".join(map(str, shape)) or "1" for shape in shapes)
+    if key not in mapping:
+        raise InputError(f"{where}: lacks `{key}` (numbers: {expected})")
+    try:
+        array = np.array(mapping[key], np.float64)
+    except (ValueError, TypeError, OverflowError):
+        array = np.array(np.nan)
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.ravel()
+    if array.shape not in shapes or not np.isfinite(array).all():
+        raise InputError(
+            f"{where}: `{key}` must be {expected} finite numbers, found {_shown(mapping[key])}; "
+            "calibrate the camera again or correct the entry"
+        )
+    return array
+
+
+def rotation(where: str, mapping: Mapping[str, Any], key: str) -> np.ndarray:
+    """Give an entry, a Rodrigues vector or a matrix, as (3, 3)."""
+    array = numbers(where, mapping, key, (3,), (3, 3))
+    if array.shape == (3, 3):
+        return array
+    if np.abs(array).max() > LARGEST_NUMBER:
+        raise InputError(f"{where}: `{key}` must be a rotation vector in radians, found {array}")
+    return Rotation.from_rotvec(array).as_matrix()
+
+
+def distortion(where: str, mapping: Mapping[str, Any], key: str) -> np.ndarray:
+    """Give an entry as k1 k2 p1 p2 k3; longer models only where they do not go beyond these."""
+    coefficients = numbers(where, mapping, key, (4,), (5,), (8,), (12,), (14,))
+    if coefficients[5:].any():
+        raise InputError(
+            f"{where}: `{key}`: rational or thin-prism model with {len(coefficients)} coefficients is not supported; "
+            "undistort the detections first or calibrate with 5"
+        )
+    return np.pad(coefficients, (0, 5))[:5]
+
+
+def check_camera(camera: Camera, where: str) -> Camera:
+    """Check every field and give the camera with what files round made exact: K's lower part, skew and R.
+
+    Raises
+    ------
+    InputError
+        If a field is not finite or not what its name says.
+    """
+    _check_size(where, "distortion", camera.distortion)
+    _check_size(where, "t", camera.t)
+    K, R = _intrinsics(camera.K, where), _nearest_rotation(camera.R, where)
+    return replace(camera, K=K, R=R, image_size=_image_size(camera.image_size, where))
+
+
+def check_rig(cameras: list[Camera], where: str, expected: str) -> list[Camera]:
+    """Refuse a calibration without cameras or with two of one name."""
+    if not cameras:
+        raise InputError(f"{where}: no camera found ({expected})")
+    names = Counter(camera.name for camera in cameras)
+    if twice := [name for name, number in names.items() if number > 1]:
+        raise InputError(f"{where}: two cameras are named {twice[0]}; rename one")
+    return cameras
+
+
+def _shown(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a huge integer"
+
+
+def _check_size(where: str, field: str, array: np.ndarray) -> None:
+    if not (np.abs(array) < LARGEST_NUMBER).all():
+        raise InputError(
+            f"{where}: {field} holds NaN, infinity or a number beyond {LARGEST_NUMBER:g}; calibrate the camera again"
+        )
+
+
+def _intrinsics(K: np.ndarray, where: str) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        K = K / K[2, 2]
+    if not np.allclose(K[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1], atol=1e-9):
+        raise InputError(f"{where}: K must be upper triangular: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
+    _check_size(where, "K", K)
+    (fx, skew, cx), (_, fy, cy), _ = K
+    if not (fx > 0 and fy > 0):
+        raise InputError(f"{where}: the focal lengths in K must be positive, found {fx:g} and {fy:g}")
+    if abs(skew) > TOLERANCE * fx:
+        raise InputError(f"{where}: K has a skew of {skew:g} px, which is not supported; calibrate without skew")
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def _nearest_rotation(R: np.ndarray, where: str) -> np.ndarray:
+    _check_size(where, "R", R)
+    if np.abs(R @ R.T - np.eye(3)).max() > TOLERANCE:
+        raise InputError(f"{where}: R is no rotation matrix (R times its transpose must be the identity)")
+    if np.linalg.det(R) < 0:
+        raise InputError(f"{where}: R is a reflection (determinant -1); export it with right-handed axes")
+    u, _, vt = np.linalg.svd(R)
+    return u @ vt
+
+
+def _image_size(size: np.ndarray, where: str) -> np.ndarray:
+    whole = (size == np.round(size)) & (size >= 0) & (size < LARGEST_IMAGE)
+    if not whole.all() or (size == 0).sum() == 1:
+        raise InputError(
+            f"{where}: the image's width and height must be whole numbers of pixels below {LARGEST_IMAGE:g}, "
+            f"found {size[0]:g} and {size[1]:g}"
+        )
+    return size.astype(int)

@@ -1,0 +1,108 @@
+"""DeepLabCut's CSV: a file per view, header rows scorer, [individuals], bodyparts and coords, a row per frame."""
+
+import csv
+import re
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from trilift.errors import InputError
+from trilift.formats import DetectedView, view_of_people
+from trilift.formats.checks import check_length, check_not_infinite
+from trilift.formats.names import match_keypoints
+from trilift.skeletons import Skeleton
+
+_COORDS = ("x", "y", "likelihood")
+
+
+def first_frame(path: Path) -> int:
+    """Give 0: every file counts from the first frame of its video."""
+    return 0
+
+
+def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+    """Read the view of a file; its body parts are matched with the skeleton's keypoints by name.
+
+    Frames are told by the first column where it holds numbers, else by their order. Individuals are the people.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, no such file, or no body part is a keypoint of the skeleton.
+    """
+    if path.suffix in (".h5", ".hdf5"):
+        raise InputError(
+            f"{path}: DeepLabCut's HDF5 holds pickles, which can run code, and is not read; give its CSV "
+            "(analyze_videos with save_as_csv=True, or deeplabcut.analyze_videos_converth5_to_csv)"
+        )
+    header, index, values = _read_rows(path)
+    coords, parts = header["coords"], header["bodyparts"]
+    owners = header.get("individuals", [""] * len(coords))
+    columns = [column for column, coord in enumerate(coords) if coord in _COORDS]
+    keypoint = match_keypoints((parts[column] for column in columns), skeleton, str(path))
+    columns = [column for column in columns if parts[column] in keypoint]
+    individuals = list(dict.fromkeys(owners[column] for column in columns))
+    people = np.full((len(values), len(individuals), len(skeleton), 3), np.nan, np.float32)
+    filled = set()
+    for column in columns:
+        place = individuals.index(owners[column]), keypoint[parts[column]], _COORDS.index(coords[column])
+        if place in filled:
+            raise InputError(f"{path}, column {column + 1}: {parts[column]!a} has a column {coords[column]} already")
+        filled.add(place)
+        people[:, *place] = values[:, column]
+    has_likelihood = any(coord == 2 for _, _, coord in filled)
+    if not has_likelihood:
+        people[..., 2] = 1
+    people[np.isnan(people).any(-1)] = np.nan
+    numbers = _frame_numbers(path, index)
+    view = view_of_people(path.stem, {n - first: frame for n, frame in zip(numbers, people, strict=True)}, skeleton)
+    return view if has_likelihood else replace(view, confidence=None)
+
+
+def _read_rows(path: Path) -> tuple[dict[str, list[str]], list[str], np.ndarray]:
+    """Read the header rows by name, the first column, and the numbers; the first column of those is not used."""
+    header: dict[str, list[str]] = {}
+    index, values = [], []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            for row in islice(rows, 4):
+                header[row[0] if row else ""] = row
+                if "coords" in header:
+                    break
+            if not {"bodyparts", "coords"} <= set(header) or len({len(row) for row in header.values()}) > 1:
+                raise InputError(
+                    f"{path}: no CSV of DeepLabCut, whose header rows scorer, bodyparts and coords are as long as "
+                    "each other; export it again"
+                )
+            used = [column for column, coord in enumerate(header["coords"]) if coord in _COORDS]
+            for row in filter(None, rows):
+                if len(row) != len(header["coords"]):
+                    raise ValueError(f"{len(row)} columns, expected {len(header['coords'])}")
+                numbers = np.full(len(row), np.nan)
+                numbers[used] = [float(row[column] or "nan") for column in used]
+                values.append(numbers)
+                index.append(row[0])
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}, row {len(header) + len(index) + 1}: {error!s:.200}; export it again") from None
+    if not values:
+        raise InputError(f"{path}: holds no frames; export it again")
+    array = np.array(values)
+    check_not_infinite(array, str(path))
+    return header, index, array
+
+
+def _frame_numbers(path: Path, index: list[str]) -> list[int]:
+    counted = [bool(re.fullmatch("[0-9]{1,15}", entry)) for entry in index]
+    if not any(counted):
+        return list(range(len(index)))
+    if not all(counted) or len(set(map(int, index))) < len(index):
+        row = counted.index(False) if not all(counted) else 0
+        raise InputError(f"{path}: expected a different frame number in each row, found {index[row]!a:.60}")
+    numbers = [int(entry) for entry in index]
+    check_length(max(numbers) + 1, len(numbers), str(path))
+    return numbers

@@ -1,0 +1,74 @@
+"""Caliscope's long CSV of MediaPipe's landmarks: a row per frame, camera and landmark, of one recording."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trilift.errors import InputError
+from trilift.formats import DetectedRecording, DetectedView
+from trilift.formats.checks import check_not_infinite
+from trilift.skeletons import MEDIAPIPE33
+
+_COLUMNS = {
+    "sync_index": np.int64,
+    "port": np.int64,
+    "point_id": np.int64,
+    "img_loc_x": np.float64,
+    "img_loc_y": np.float64,
+}
+
+
+def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
+    """Read the one recording of a file: the 33 points of the body, other landmarks are left out.
+
+    Frames are told by ``sync_index``, from the smallest on.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or lacks a column.
+    """
+    rows = _read_rows(path)
+    start, ports = int(rows["sync_index"].min()), np.unique(rows["port"])
+    length = int(rows["sync_index"].max()) - start + 1
+    entries = len(rows[["sync_index", "port"]].drop_duplicates())
+    if length * len(ports) > 10 * entries + 1000:
+        raise InputError(
+            f"{path}: rows for {entries} images, but sync_index counts {length} frames of {len(ports)} cameras; "
+            "check these columns"
+        )
+    body = rows[rows["point_id"].between(0, len(MEDIAPIPE33) - 1)]
+    points = body[["img_loc_x", "img_loc_y"]].to_numpy(np.float64, copy=True)
+    check_not_infinite(points, str(path))
+    points[np.isnan(points).any(1)] = np.nan
+    keypoints = np.full((len(ports), length, 1, len(MEDIAPIPE33), 2), np.nan, np.float32)
+    frames = body["sync_index"].to_numpy() - start
+    keypoints[np.searchsorted(ports, body["port"]), frames, 0, body["point_id"].to_numpy()] = points
+    yield DetectedRecording(
+        capture=name,
+        name=name,
+        subject="1",
+        action=name,
+        skeleton=MEDIAPIPE33,
+        views=[DetectedView(f"cam_{port}", view, None) for port, view in zip(ports, keypoints, strict=True)],
+    )
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    try:
+        with np.errstate(invalid="ignore"):  # what is no whole number ends in a ValueError
+            rows = pd.read_csv(path, usecols=list(_COLUMNS), dtype=_COLUMNS, encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there") from None
+    except (OSError, ValueError, OverflowError, TypeError) as error:
+        raise InputError(
+            f"{path}: no CSV of Caliscope with the columns {', '.join(_COLUMNS)} ({error!s:.200}); export it again"
+        ) from None
+    if rows.empty:
+        raise InputError(f"{path}: holds no rows; export it again")
+    twice = rows.duplicated(["sync_index", "port", "point_id"])
+    if twice.any():
+        raise InputError(f"{path}, row {int(twice.argmax()) + 2}: the same sync_index, port and point_id once more")
+    return rows

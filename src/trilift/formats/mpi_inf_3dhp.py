@@ -1,0 +1,80 @@
+"""MPI-INF-3DHP's ``annot.mat`` of one sequence: 2D and 3D ground truth of every camera, in MATLAB's format 5.
+
+``annot2`` holds a cell per camera with (frame, 56) pixels, ``annot3`` one with (frame, 84) millimetres in the frame
+of that camera.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from trilift.errors import InputError
+from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
+from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.skeletons import MPI_INF_3DHP28
+
+
+def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
+    """Read the 2D annotations of the one recording of a file; the views are called ``0``, ``1`` and so on.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or no such file.
+    """
+    views = [
+        DetectedView(str(camera), keypoints[:, None], None)
+        for camera, keypoints in enumerate(_read_cells(path, "annot2", 2))
+    ]
+    yield DetectedRecording(capture=name, name=name, subject="1", action=name, skeleton=MPI_INF_3DHP28, views=views)
+
+
+def read_reference(path: Path, name: str, cameras: list[Camera]) -> Iterator[ReferenceRecording]:
+    """Read the 3D annotations, and turn them into the world frame of `cameras`.
+
+    All cameras have the same poses: those of the first camera that the file knows are taken.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or no such file, or no camera is called by its number, as in the file.
+    """
+    poses = {str(number): poses for number, poses in enumerate(_read_cells(path, "annot3", 3))}
+    camera = next((camera for camera in cameras if camera.name in poses), None)
+    if camera is None:
+        known = ", ".join(camera.name for camera in cameras)
+        raise InputError(f"{path}: holds the cameras {', '.join(poses)}, but the calibration none of them ({known})")
+    world = (poses[camera.name] / 1000 - camera.t) @ camera.R
+    yield ReferenceRecording(name, name, MPI_INF_3DHP28, world.astype(np.float32))
+
+
+def _read_cells(path: Path, variable: str, space: int) -> list[np.ndarray]:
+    """Read the cells of a variable, one per camera, as (frame, keypoint, space)."""
+    try:
+        sizes = {entry: shape for entry, shape, _ in scipy.io.whosmat(str(path), appendmat=False)}
+        if variable not in sizes:
+            raise InputError(f"{path}: has no `{variable}`; expected annot.mat of MPI-INF-3DHP (training set)")
+        if np.prod(sizes[variable], dtype=float) > MOST_EXPANSION * path.stat().st_size:
+            raise InputError(f"{path}: damaged, `{variable}` states the size {sizes[variable]}; download it again")
+        content = scipy.io.loadmat(str(path), appendmat=False, variable_names=[variable])[variable]
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there") from None
+    except InputError:
+        raise
+    except Exception as error:  # scipy fails in many ways
+        raise InputError(
+            f"{path}: no readable .mat file of MATLAB's format 5 ({type(error).__name__}: {error!s:.200}); "
+            "download it again"
+        ) from None
+    cells = list(content.ravel()) if isinstance(content, np.ndarray) and content.dtype == object else []
+    width = space * len(MPI_INF_3DHP28)
+    for camera, cell in enumerate(cells):
+        where = f"{path}, {variable} of camera {camera}"
+        if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "fiu" or cell.shape != (len(cells[0]), width):
+            raise InputError(f"{where}: expected (frames, {width}) numbers, the same frames for every camera")
+        check_not_infinite(cell, where)
+    if not cells or not cells[0].size:
+        raise InputError(f"{path}: `{variable}` must hold a cell with annotations for every camera")
+    return [cell.astype(np.float32).reshape(-1, len(MPI_INF_3DHP28), space) for cell in cells]

@@ -1,0 +1,68 @@
+"""MPI-INF-3DHP's ``camera.calibration``, a text file of Skeletool; millimetres."""
+
+import reprlib
+from pathlib import Path
+
+import numpy as np
+
+from trilift.errors import InputError
+from trilift.formats import Camera
+from trilift.formats.camera_fields import camera_name, check_camera, check_rig, numbers, read_text
+
+HEADER = "Skeletool Camera Calibration File"
+ENTRIES = {"name", "sensor", "size", "animated", "intrinsic", "extrinsic", "radial"}
+FISHEYE = {"polynomial", "polynomialC2W", "polynomialW2C", "imageCircleRadius", "affine"}
+
+
+def read_cameras(path: Path) -> list[Camera]:
+    """Read all cameras of a file; they are called by their number.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, a camera lacks an entry, moves, or has a lens with distortion.
+    """
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    if not lines or not " ".join(lines[0]).startswith(HEADER):
+        raise InputError(f"{path}: must begin with '{HEADER}'")
+    sections: list[dict[str, list[str]]] = []
+    for key, *values in lines[1:]:
+        if key == "name":
+            sections.append({})
+        if not sections:
+            raise InputError(f"{path}: {reprlib.repr(key)} comes before the `name` of a camera")
+        if key in sections[-1]:
+            raise InputError(
+                f"{path}: {reprlib.repr(key)} is there twice for one camera; cameras that move are not supported"
+            )
+        sections[-1][key] = values
+    return check_rig([_camera(f"{path}", section) for section in sections], f"{path}", "`name` begins one")
+
+
+def _camera(where: str, section: dict[str, list[str]]) -> Camera:
+    name = camera_name(where, " ".join(section["name"]))
+    where = f"{where}, camera {name}"
+    if FISHEYE & set(section):
+        raise InputError(f"{where}: fisheye lenses are not supported; undistort the detections first")
+    if unknown := sorted(set(section) - ENTRIES):
+        raise InputError(f"{where}: unknown entry {reprlib.repr(unknown[0])}; known are {', '.join(sorted(ENTRIES))}")
+    if numbers(where, section, "animated", (1,)).any():
+        raise InputError(f"{where}: cameras that move (`animated`) are not supported")
+    if numbers(where, section, "radial", (1,)).any():
+        raise InputError(f"{where}: `radial` distortion is not supported; undistort the detections first and write 0")
+    intrinsic = numbers(where, section, "intrinsic", (16,)).reshape(4, 4)
+    extrinsic = numbers(where, section, "extrinsic", (16,)).reshape(4, 4)
+    ends = np.stack([intrinsic[3], extrinsic[3]])
+    if (ends != [0, 0, 0, 1]).any() or intrinsic[:3, 3].any():
+        raise InputError(
+            f"{where}: `intrinsic` and `extrinsic` must be 4x4 matrices, row by row, that end with 0 0 0 1"
+        )
+    camera = Camera(
+        name=name,
+        K=intrinsic[:3, :3],
+        distortion=np.zeros(5),
+        R=extrinsic[:3, :3],
+        t=extrinsic[:3, 3] / 1000,  # mm to m
+        image_size=numbers(where, section, "size", (2,)),
+    )
+    return check_camera(camera, where)

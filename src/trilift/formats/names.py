@@ -1,0 +1,57 @@
+"""Names in outside files: body parts, captures and recordings."""
+
+import logging
+import re
+from collections.abc import Iterable
+
+from trilift.errors import InputError
+from trilift.skeletons import Skeleton
+
+log = logging.getLogger(__name__)
+
+
+def match_keypoints(found: Iterable[str], skeleton: Skeleton, where: str) -> dict[str, int]:
+    """Find the keypoints of a skeleton among a file's names: only letters and digits count, without their case.
+
+    Names that the skeleton lacks are left out, with a warning.
+
+    Raises
+    ------
+    InputError
+        If no name matches, or two match the same keypoint.
+    """
+    keypoints = {_plain(keypoint): index for index, keypoint in enumerate(skeleton.keypoints)}
+    found = list(dict.fromkeys(found))
+    matched: dict[str, int] = {}
+    for name in found:
+        index = keypoints.get(_plain(name))
+        if index is None:
+            continue
+        if index in matched.values():
+            raise InputError(f"{where}: two body parts are called {skeleton.keypoints[index]}; rename one")
+        matched[name] = index
+    if not matched:
+        raise InputError(
+            f"{where}: no body part is a keypoint of {skeleton.name}; found {_listed(found)}; expected names like "
+            f"{', '.join(skeleton.keypoints)}"
+        )
+    ignored = [name for name in found if name not in matched]
+    if ignored:
+        log.warning("%s: body parts that %s lacks, not used: %s", where, skeleton.name, _listed(ignored))
+    return matched
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ascii(list(names))[1:-1][:500]
+
+
+def name_for_files(name: object, where: str) -> str:
+    """Give the name of a capture or recording as our files can hold it, where ``/`` would part groups."""
+    text = str(name).replace("/", "-")
+    if not text.isprintable() or not text.strip(". "):
+        raise InputError(f"{where}: {text!a:.60} cannot be the name of a capture or recording; rename it")
+    return text

@@ -1,0 +1,100 @@
+"""SLEAP's analysis HDF5: a file per view with ``tracks``, ``point_scores`` and ``node_names``."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from trilift.errors import InputError
+from trilift.formats import DetectedView, view_of_people
+from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.names import match_keypoints
+from trilift.skeletons import Skeleton
+
+_MOST_BYTES = 4 * 2**30
+
+_Axes = tuple[tuple[int, ...], tuple[int, ...]]
+
+_ORDERS: tuple[_Axes, ...] = (((0, 1, 2, 3), (0, 1, 2)), ((1, 3, 2, 0), (1, 2, 0)))
+"""Where track, xy, node and frame are in `tracks`, and track, node and frame in `point_scores`: in SLEAP's files and
+in those that sleap-io writes with the preset ``standard``."""
+
+
+def first_frame(path: Path) -> int:
+    """Give 0: every file counts from the first frame of its video."""
+    return 0
+
+
+def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+    """Read the view of a file; its nodes are matched with the skeleton's keypoints by name, tracks are the people.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, no such file, or no node is a keypoint of the skeleton.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            nodes, tracks, scores = _load(file, path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there") from None
+    except InputError:
+        raise
+    except Exception as error:  # h5py fails in many ways
+        raise InputError(
+            f"{path}: no readable analysis HDF5 of SLEAP ({type(error).__name__}: {error!s:.200}); export it again "
+            "(sleap-convert --format analysis)"
+        ) from None
+    check_not_infinite(tracks, str(path))
+    check_not_infinite(scores, str(path))
+    scores[np.isnan(scores) & ~np.isnan(tracks).any(1)] = 1  # SLEAP gives no score to what a human has set.
+    people = np.full((tracks.shape[3], len(tracks), len(skeleton), 3), np.nan, np.float32)
+    for node, keypoint in match_keypoints(nodes, skeleton, str(path)).items():
+        index = nodes.index(node)
+        people[:, :, keypoint, :2] = tracks[:, :, index].transpose(2, 0, 1)
+        people[:, :, keypoint, 2] = scores[:, index].T
+    people[np.isnan(people).any(-1)] = np.nan
+    return view_of_people(path.stem, dict(enumerate(people[first:])), skeleton)
+
+
+def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Read the names of the nodes, tracks (track, 2, node, frame) and scores (track, node, frame)."""
+    names, tracks, scores = (_dataset(file, path, name) for name in ("node_names", "tracks", "point_scores"))
+    # HDF5 can read damaged strings of variable length forever.
+    if names.dtype.kind != "S" or tracks.dtype.kind != "f" or scores.dtype.kind != "f":
+        raise InputError(
+            f"{path}: expected `tracks` and `point_scores` as floating-point numbers and `node_names` as strings of "
+            "fixed length; export the file again with SLEAP"
+        )
+    axes = _find_axes(tracks.shape, scores.shape, names.shape)
+    if axes is None:
+        raise InputError(
+            f"{path}: `tracks` {tracks.shape}, `point_scores` {scores.shape} and `node_names` {names.shape} do not "
+            "fit each other; export the file again"
+        )
+    size = tracks.nbytes + scores.nbytes
+    if size > min(_MOST_BYTES, MOST_EXPANSION * path.stat().st_size):
+        raise InputError(f"{path}: states {size / 2**30:.1f} GiB of tracks; export shorter clips or single tracks")
+    with np.errstate(over="ignore"):  # what does not fit is then infinite, and refused
+        arrays = tracks[:].astype(np.float32), scores[:].astype(np.float32)
+    return [name.decode() for name in names[:]], arrays[0].transpose(axes[0]), arrays[1].transpose(axes[1])
+
+
+def _find_axes(tracks: tuple[int, ...], scores: tuple[int, ...], names: tuple[int, ...]) -> _Axes | None:
+    """Tell from the shapes which of the orders of axes a file has."""
+    if len(tracks) == 4 and len(scores) == 3 and 0 not in tracks:
+        for axes in _ORDERS:
+            people, space, nodes, frames = (tracks[axis] for axis in axes[0])
+            if space == 2 and names == (nodes,) and [scores[axis] for axis in axes[1]] == [people, nodes, frames]:
+                return axes
+    return None
+
+
+def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
+    """Give a data set that lies in this file, and nowhere else."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{path}: has no data set `{name}` of its own; export the analysis HDF5 again")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise InputError(f"{path}: `{name}` is no data set, or lies in another file; export the file again")
+    return dataset

@@ -1,0 +1,91 @@
+"""The flow's own file of captures, as another project made it: detections and cameras."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from trilift import captures, skeletons
+from trilift.captures import Recording
+from trilift.errors import InputError
+from trilift.formats import Camera, DetectedRecording, DetectedView
+from trilift.formats.checks import MOST_EXPANSION
+from trilift.formats.names import name_for_files
+
+
+def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
+    """Read the detections, recording by recording; `name` is not used, as the file names them.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or no such file.
+    """
+    with _opened(path) as opened:
+        for group, capture in opened.items():
+            skeleton = skeletons.get(capture.attrs["skeleton"])
+            if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != 2:
+                raise InputError(
+                    f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
+                )
+            for recording in captures.recordings(capture):
+                keypoints, confidence = _load(path, capture, recording)
+                yield DetectedRecording(
+                    capture=name_for_files(group, str(path)),
+                    name=name_for_files(recording.name, f"{path}, capture {group}"),
+                    subject=recording.subject,
+                    action=recording.action,
+                    skeleton=skeleton,
+                    views=[
+                        DetectedView(str(view), keypoints[:, [number]], confidence[:, [number]])
+                        for number, view in enumerate(capture["view"].values)
+                    ],
+                )
+
+
+def read_cameras(path: Path) -> dict[str, list[Camera]]:
+    """Read the cameras of every capture.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or no such file.
+    """
+    fields = ("K", "distortion", "R", "t", "image_size")
+    with _opened(path) as opened:
+        rigs = {}
+        for group, capture in opened.items():
+            values = [capture[field].values for field in fields]
+            shapes = [array.shape[1:] for array in values]
+            if shapes != [(3, 3), (5,), (3, 3), (3,), (2,)]:
+                raise InputError(
+                    f"{path}, capture {group}: damaged, its cameras have the shapes {shapes}; make it again"
+                )
+            rigs[name_for_files(group, str(path))] = [
+                Camera(str(view), *camera) for view, *camera in zip(capture["view"].values, *values, strict=True)
+            ]
+    return rigs
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
+    try:
+        with captures.read(path, "captures") as opened:
+            for group, capture in opened.items():
+                if capture.nbytes > MOST_EXPANSION * path.stat().st_size:
+                    raise InputError(
+                        f"{path}, capture {group}: damaged, states {capture.nbytes} bytes; make it again"
+                    )
+            yield opened
+    except InputError:
+        raise
+    except Exception as error:  # the libraries below fail in many ways
+        raise InputError(f"{path}: damaged ({type(error).__name__}: {error!s:.200}); copy or make it again") from None
+
+
+def _load(path: Path, capture: xr.Dataset, recording: Recording) -> tuple[np.ndarray, ...]:
+    if not 0 <= recording.first_frame <= recording.first_frame + recording.length <= capture.sizes["frame"]:
+        raise InputError(f"{path}, recording {recording.name}: damaged, lies outside its capture; make it again")
+    return captures.load_frames(capture, recording.frames, "keypoints_2d", "confidence")

@@ -1,0 +1,107 @@
+"""Starting a data set: look at a folder of recordings and write a data set file for it."""
+
+import logging
+import re
+from pathlib import Path
+
+from trilift.errors import InputError
+from trilift.files import replacing
+from trilift.formats import recognition
+from trilift.formats.recognition import Found
+from trilift.formats.registry import Source
+from trilift.layout import Layout
+from trilift.params import parse, read_yaml
+
+log = logging.getLogger(__name__)
+
+_FILE = """\
+# Written by `trilift new`. Lines that are commented out are what else can be said.
+ingest:
+  detections:
+    format: {detections.format}
+    path: {detections.path}
+{skeleton}    detector: {detector} # what made them, for tables and figures
+    # undistorted: true # if the coordinates are of undistorted images
+  cameras:
+    format: {cameras.format}
+{cameras_path}    # unit: mm # of lengths, where the file is not in metres
+    # image_size: [1920, 1080] # width and height, where the file does not hold them
+  # views: {{name_of_a_view: name_of_its_camera}} # where the names do not tell
+  # exclude_cameras: [name]
+  # offsets: {{name_of_a_camera: 3}} # by how many frames it is late
+  # subject: size # of several people follow the largest; by default the one with the most confident detections
+  # subjects: {{name_of_a_recording: person}} # where there are several people
+  fps: {fps}{fps_note}
+split:
+  by: time # the end of every recording is for testing; or by: recording, or by: subject, and their names under test:
+  test_share: 0.3
+"""
+
+
+def run(folder: Path, name: str | None, project: Path) -> None:
+    """Recognise what is in a folder, link it to the raw data and write the data set's file.
+
+    Raises
+    ------
+    InputError
+        If the folder holds nothing that is known, or the data set exists.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no folder")
+    name = name or re.sub(r"[^A-Za-z0-9_-]+", "_", folder.resolve().name).strip("_-")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise InputError(f"'{name}': a name has letters, digits, _ and -, and begins with a letter or digit (--name)")
+    layout = Layout(name, project)
+    if not layout.params.exists():
+        raise InputError(f"{layout.params}: not there; run in the project's folder, or name it with --project")
+    if layout.dataset_file.exists():
+        raise InputError(f"{layout.dataset_file}: there already; remove it, or take another name (--name)")
+    raw = layout.raw
+    if (raw.exists() or raw.is_symlink()) and raw.resolve() != folder.resolve():
+        raise InputError(f"{raw}: there already, and not this folder; remove it, or take another name (--name)")
+    found = recognition.look_at(folder)
+    for line in found.described:
+        log.info("%s", line)
+    text = _text(found, folder)
+    with replacing(layout.dataset_file) as temporary:
+        temporary.write_text(text, "utf-8")
+        parse(Source, read_yaml(temporary)["ingest"], str(layout.dataset_file))
+    if not raw.exists():
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        raw.symlink_to(folder.resolve(), target_is_directory=True)
+    log.info(
+        "Wrote %s and linked %s. Look through the file, then:\n"
+        "  trilift check %s\n  snakemake --cores all results/%s/main/metrics.json",
+        layout.dataset_file,
+        raw,
+        name,
+        name,
+    )
+
+
+def _text(found: Found, folder: Path) -> str:
+    detections, cameras = found.detections, found.cameras
+    if detections is None:
+        raise InputError(
+            f"{folder}: no detections of a known format in it. There must be 2D keypoints of every camera, for "
+            "example a folder of OpenPose's JSON files per camera; docs/recordings.md lists the formats"
+        )
+    if cameras is None:
+        raise InputError(
+            f"{folder}: holds detections ({detections.format}), but no calibration of a known format; "
+            "docs/recordings.md lists them"
+        )
+    skeleton = ""
+    if detections.skeleton:
+        skeleton = (
+            f"    skeleton: {detections.skeleton} # layout of the keypoints, told from their number and place\n"
+        )
+    return _FILE.format(
+        detections=detections,
+        skeleton=skeleton,
+        detector=detections.detector,
+        cameras=cameras,
+        cameras_path=f"    path: {cameras.path}\n" if cameras.path else "",
+        fps=f"{found.fps:g}" if found.fps else 30,
+        fps_note="" if found.fps else " # A GUESS: frames per second of the videos",
+    )

@@ -1,0 +1,147 @@
+"""Writes cameras in the formats of the field, each in the layout that its own programs use."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from synthetic import write_pose2sim
+from trilift.formats import (
+    Camera,
+    humaneva_cameras,
+    mpi_inf_3dhp_cameras,
+    opencv_yaml,
+    panoptic,
+    toml_cameras,
+)
+
+
+def write_caliscope(path: Path, cameras: list[Camera]) -> None:
+    lines = ["CreationDate = 2023-05-06T11:12:27.631355", "fps_recording = 24", ""]
+    for port, camera in enumerate(cameras):
+        lines += [
+            f"[{camera.name}]",
+            f"port = {port}",
+            f"size = {camera.image_size.tolist()}",
+            "rotation_count = 0",
+            "error = 0.19",
+            f"matrix = {camera.K.tolist()}",
+            f"distortions = {camera.distortion.tolist()}",
+            f"translation = {camera.t.tolist()}",
+            f"rotation = {camera.R.tolist()}",
+            "ignore = false",
+            "",
+        ]
+    path.write_text("\n".join(lines) + '\n[charuco]\ncolumns = 4\nunits = "inch"\n')
+
+
+def write_file_storage(path: Path, entries: dict) -> None:
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for key, value in entries.items():
+        storage.write(key, value)
+    storage.release()
+    # OpenCV up to 4 begins its files with this.
+    path.write_text(path.read_text().replace("%YAML 1.2", "%YAML:1.0", 1))
+
+
+def write_easymocap(folder: Path, cameras: list[Camera]) -> None:
+    folder.mkdir(exist_ok=True)
+    names = {"names": [camera.name for camera in cameras]}
+    lenses, poses = dict(names), dict(names)
+    for camera in cameras:
+        width, height = camera.image_size.tolist()
+        lenses |= {f"K_{camera.name}": camera.K, f"dist_{camera.name}": camera.distortion[None]}
+        lenses |= {f"H_{camera.name}": height, f"W_{camera.name}": width}
+        poses |= {f"R_{camera.name}": cv2.Rodrigues(camera.R)[0], f"Rot_{camera.name}": camera.R}
+        poses |= {f"T_{camera.name}": camera.t[:, None]}
+    write_file_storage(folder / "intri.yml", lenses)
+    write_file_storage(folder / "extri.yml", poses)
+
+
+def write_opencv_files(folder: Path, cameras: list[Camera]) -> None:
+    folder.mkdir(exist_ok=True)
+    for camera in cameras:
+        width, height = camera.image_size.tolist()
+        entries = {
+            "calibration_time": "Sun 12 Oct 2025 11:12:27",
+            "image_width": width,
+            "image_height": height,
+            "fisheye_model": 0,
+            "camera_matrix": camera.K,
+            "distortion_coefficients": camera.distortion[:, None],
+            "avg_reprojection_error": 0.25,
+            "R": camera.R,
+            "T": camera.t[:, None],
+        }
+        write_file_storage(folder / f"{camera.name}.yml", entries)
+
+
+def write_panoptic(path: Path, cameras: list[Camera]) -> None:
+    entries = [
+        {
+            "name": camera.name,
+            "type": "hd",
+            "resolution": camera.image_size.tolist(),
+            "panel": 0,
+            "node": node,
+            "K": camera.K.tolist(),
+            "distCoef": camera.distortion.tolist(),
+            "R": camera.R.tolist(),
+            "t": (camera.t[:, None] * 100).tolist(),
+        }
+        for node, camera in enumerate(cameras)
+    ]
+    path.write_text(json.dumps({"calibDataSource": "synthetic", "cameras": entries}))
+
+
+def write_mpi_inf_3dhp(path: Path, cameras: list[Camera]) -> None:
+    lines = ["Skeletool Camera Calibration File V1.0"]
+    for camera in cameras:
+        intrinsic, extrinsic = np.eye(4), np.eye(4)
+        intrinsic[:3, :3], extrinsic[:3, :3], extrinsic[:3, 3] = camera.K, camera.R, camera.t * 1000
+        lines += [
+            f"name          {camera.name}",
+            "  sensor      10 10",
+            f"  size        {_spaced(camera.image_size)}",
+            "  animated    0",
+            f"  intrinsic   {_spaced(intrinsic)} ",
+            f"  extrinsic   {_spaced(extrinsic)} ",
+            "  radial      0",
+        ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_humaneva(folder: Path, cameras: list[Camera]) -> None:
+    folder.mkdir(exist_ok=True)
+    for camera in cameras:
+        (fx, _, cx), (_, fy, cy), _ = camera.K
+        groups = [[fx, fy], [cx, cy], [0], camera.distortion, *camera.R, camera.t * 1000]
+        (folder / f"{camera.name}.cal").write_text("\n".join(_spaced(np.array(group)) for group in groups) + "\n")
+
+
+def _spaced(numbers: np.ndarray) -> str:
+    return " ".join(repr(number) for number in numbers.ravel().tolist())
+
+
+@dataclass(frozen=True)
+class Format:
+    """A reader with a writer; ``distortion`` coefficients fit in a file."""
+
+    read: Callable[[Path], list[Camera]]
+    write: Callable[[Path, list[Camera]], None]
+    distortion: int = 5
+    has_size: bool = True
+
+
+FORMATS = {
+    "pose2sim": Format(toml_cameras.read_cameras, write_pose2sim, distortion=4),
+    "caliscope": Format(toml_cameras.read_cameras, write_caliscope),
+    "easymocap": Format(opencv_yaml.read_cameras, write_easymocap),
+    "opencv": Format(opencv_yaml.read_cameras, write_opencv_files),
+    "panoptic": Format(panoptic.read_cameras, write_panoptic),
+    "mpi_inf_3dhp": Format(mpi_inf_3dhp_cameras.read_cameras, write_mpi_inf_3dhp, distortion=0),
+    "humaneva": Format(humaneva_cameras.read_cameras, write_humaneva, has_size=False),
+}

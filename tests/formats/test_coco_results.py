@@ -1,0 +1,153 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trilift.errors import InputError
+from trilift.formats.coco_results import first_frame, read_view
+from trilift.skeletons import COCO17, HALPE26
+
+N = len(COCO17)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "cam01.json"
+
+
+def person(seed=0, score=0.8):
+    points = np.random.default_rng(seed).uniform(1, 1000, (N, 2))
+    return np.column_stack([points, np.full(N, score)]).astype(np.float32)
+
+
+def entry(image, keypoints):
+    return {"image_id": image, "category_id": 1, "keypoints": np.ravel(keypoints).tolist(), "score": 2.5}
+
+
+def write(path, *entries):
+    path.write_text(json.dumps(entries))
+
+
+def message(path, skeleton=COCO17):
+    with pytest.raises(InputError) as caught:
+        read_view(path, skeleton)
+    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def test_keypoints_and_scores_are_read_by_frame(path):
+    people = [person(seed, 0.1 * seed) for seed in range(1, 6)]
+    write(path, *(entry(number, keypoints) for number, keypoints in reversed(list(enumerate(people)))))
+    view = read_view(path, COCO17)
+    assert view.name == "cam01"
+    np.testing.assert_array_equal(view.keypoints, np.array(people)[:, None, :, :2])
+    np.testing.assert_array_equal(view.confidence, np.array(people)[:, None, :, 2])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["{}.jpg", "{}", "frame_{:06d}.jpg", "S1/cam2/{:04d}.png", "video.mp4_{}", "x.{:04d}", "im{}.jp2", "{}.jpeg"],
+)
+def test_the_last_number_of_an_image_is_its_frame(path, name):
+    write(path, entry(name.format(11), person(1)), entry(name.format(13), person(2)))
+    assert first_frame(path) == 11
+    view = read_view(path, COCO17, 11)
+    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, False]
+    np.testing.assert_array_equal(view.keypoints[2, 0], person(2)[:, :2])
+
+
+def test_frames_are_counted_from_the_one_asked_for(path):
+    write(path, entry(7, person()))
+    assert first_frame(path) == 7
+    assert len(read_view(path, COCO17).keypoints) == 8
+    assert np.isnan(read_view(path, COCO17, 5).keypoints).all((1, 2, 3)).tolist() == [True, True, False]
+
+
+def test_all_people_of_a_frame_are_kept(path):
+    write(path, entry(0, person(1)), entry(1, person(3)), entry(0, person(2)))
+    view = read_view(path, COCO17)
+    np.testing.assert_array_equal(view.keypoints[0], np.stack([person(1), person(2)])[..., :2])
+    np.testing.assert_array_equal(view.keypoints[1, 0], person(3)[:, :2])
+    assert np.isnan(view.keypoints[1, 1]).all()
+    assert (view.confidence[1, 1] == 0).all()
+
+
+def test_what_was_not_found_is_missing(path):
+    keypoints = person()
+    keypoints[2] = 0
+    keypoints[4, 1] = np.nan
+    write(path, entry(0, keypoints))
+    view = read_view(path, COCO17)
+    assert np.isnan(view.keypoints).all(-1)[0, 0].nonzero()[0].tolist() == [2, 4]
+    assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [2, 4]
+
+
+@given(st.dictionaries(st.integers(0, 500), st.integers(1, 3), min_size=1, max_size=5), st.integers(0, 10_000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_every_entry_comes_back_in_its_frame(path, counts, seed):
+    people = {number: [person(seed + number + 1000 * p) for p in range(n)] for number, n in counts.items()}
+    write(path, *(entry(number, keypoints) for number, found in people.items() for keypoints in found))
+    first = first_frame(path)
+    assert first == min(counts)
+    view = read_view(path, COCO17, first)
+    assert len(view.keypoints) == max(counts) - min(counts) + 1
+    for frame, found in enumerate(view.keypoints):
+        expected = people.get(frame + first, [])
+        np.testing.assert_array_equal(
+            found[: len(expected)], [keypoints[:, :2] for keypoints in expected] or found[:0]
+        )
+        assert np.isnan(found[len(expected) :]).all()
+
+
+def test_another_number_of_keypoints_is_refused(path):
+    write(path, entry(0, person()))
+    text = message(path, HALPE26)
+    assert "entry 1: 51 numbers in `keypoints`, expected x, y, score of the 26 keypoints of halpe26" in text
+
+
+def test_frame_numbers_far_beyond_the_number_of_entries_are_refused(path):
+    write(path, entry(10**9, person()))
+    assert "1 entries, but they count 1000000001 frames" in message(path)
+    assert len(read_view(path, COCO17, first_frame(path)).keypoints) == 1
+
+
+@pytest.mark.parametrize("image", [None, -1, 1.5, True, "", "frame.jpg", [1], "9" * 5000, "\ud800", "a\nb"])
+def test_an_image_without_a_number_is_refused(path, image):
+    write(path, entry(0, person()), entry(image, person()))
+    assert "entry 2: no frame number in `image_id`" in message(path)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, 1e300])
+def test_infinite_numbers_are_refused(path, number):
+    keypoints = person().astype(float)
+    keypoints[3, 1] = number
+    write(path, entry(0, keypoints))
+    assert "entry 1: holds an infinite number" in message(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "5", "[5]", "null", '{"images": [], "annotations": []}', '[{"image_id": 1}]', '[{"keypoints": []}]']
+    + [f'[{{"image_id": 1, "keypoints": {keypoints}}}]' for keypoints in ("5", "{}", '["a"]', "[[1], [1, 2]]")],
+)
+def test_another_structure_is_refused(path, content):
+    path.write_text(content)
+    message(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"\xff\xfe\xfd", b"[" * 100_000, b"[1" + b"0" * 5000])
+def test_a_file_that_is_no_json_is_refused(path, content):
+    path.write_bytes(content)
+    assert "not COCO keypoint results" in message(path)
+
+
+def test_an_empty_file_is_refused(path):
+    write(path)
+    assert "holds nobody in any frame" in message(path)
+
+
+def test_a_missing_file_is_named(path):
+    assert "not there" in message(path)

@@ -1,0 +1,144 @@
+import h5netcdf
+import h5py
+import numpy as np
+import pytest
+
+from synthetic import ring_of_cameras
+from trilift import captures
+from trilift.captures import SCHEMAS, Recording
+from trilift.errors import InputError
+from trilift.formats.trilift_nc import read_cameras, read_detections
+from trilift.skeletons import COCO17, H36M17
+
+RIG = ring_of_cameras(3)
+FIELDS = ("K", "distortion", "R", "t", "image_size")
+RECORDINGS = [Recording("S1 Walk", "S1", "Walk", 50.0, 0, 7), Recording("S1 Sit", "S1", "Sit", 50.0, 7, 5)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "captures.nc"
+
+
+def values(skeleton=COCO17, seed=0):
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0.1, 1, (12, len(RIG), len(skeleton))).astype(np.float32)
+    keypoints = rng.uniform(1, 1000, (*confidence.shape, 2)).astype(np.float32)
+    keypoints[3, 1], confidence[3, 1] = np.nan, 0
+    return keypoints, confidence
+
+
+def write(path, skeletons, recordings=RECORDINGS):
+    """A capture for each name and skeleton."""
+    with captures.create(path, "captures", dataset="tiny") as file:
+        for seed, (name, skeleton) in enumerate(skeletons.items()):
+            capture = file.add_capture(
+                name, recordings=recordings, skeleton=skeleton, views=[camera.name for camera in RIG], frames=12
+            )
+            keypoints, confidence = values(skeleton, seed)
+            capture.write("keypoints_2d", keypoints)
+            capture.write("confidence", confidence)
+            for field in FIELDS:
+                capture.write(field, np.stack([getattr(camera, field) for camera in RIG]))
+
+
+def message(path, read=lambda path: list(read_detections(path, "unused"))):
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_recordings_come_back(path):
+    write(path, {"S1": COCO17, "S2": H36M17})
+    found = list(read_detections(path, "unused"))
+    assert [(r.capture, r.name, r.subject, r.action) for r in found] == [
+        (capture, recording.name, recording.subject, recording.action)
+        for capture in ("S1", "S2")
+        for recording in RECORDINGS
+    ]
+    for number, recording in enumerate(found):
+        assert recording.skeleton is (COCO17, H36M17)[number // 2]
+        keypoints, confidence = values(recording.skeleton, number // 2)
+        frames = RECORDINGS[number % 2].frames
+        assert [view.name for view in recording.views] == [camera.name for camera in RIG]
+        for index, view in enumerate(recording.views):
+            np.testing.assert_array_equal(view.keypoints, keypoints[frames, index, None])
+            np.testing.assert_array_equal(view.confidence, confidence[frames, index, None])
+
+
+def test_cameras_come_back(path):
+    write(path, {"S1": COCO17, "S2": H36M17})
+    rigs = read_cameras(path)
+    assert list(rigs) == ["S1", "S2"]
+    for rig in rigs.values():
+        for camera, expected in zip(rig, RIG, strict=True):
+            assert camera.name == expected.name
+            for field in FIELDS:
+                np.testing.assert_array_equal(getattr(camera, field), getattr(expected, field))
+
+
+def test_names_hold_no_slash(path):
+    write(path, {"S1": COCO17}, [Recording("Walk/1", "S1", "Walk", 50.0, 0, 12)])
+    (recording,) = read_detections(path, "unused")
+    assert recording.name == "Walk-1"
+
+
+def test_another_kind_of_file_is_refused(path):
+    with captures.create(path, "references"):
+        pass
+    assert "holds references, expected captures" in message(path)
+    assert "holds references, expected captures" in message(path, read_cameras)
+
+
+def test_a_missing_file_is_named(path):
+    assert "not there" in message(path)
+
+
+@pytest.mark.parametrize(("first", "length"), [(8, 5), (-1, 3), (0, -1), (0, 2**62)])
+def test_a_recording_outside_its_capture_is_refused(path, first, length):
+    write(path, {"S1": COCO17})
+    with h5py.File(path, "a") as file:
+        file["S1/recording_first_frame"][1] = first
+        file["S1/recording_length"][1] = length
+    assert "recording S1 Sit: damaged, lies outside its capture" in message(path)
+
+
+def test_a_size_that_the_file_cannot_hold_is_refused(path):
+    sizes = {
+        "frame": 10**9,
+        "view": 2,
+        "keypoint": 17,
+        "space": 2,
+        "row": 3,
+        "column": 3,
+        "coefficient": 5,
+        "side": 2,
+    }
+    with h5netcdf.File(path, "w") as file:
+        file.attrs["kind"] = "captures"
+        group = file.create_group("S1")
+        group.dimensions = sizes
+        for name, about in SCHEMAS["captures"].items():
+            group.create_variable(name, about.dims, dtype=about.dtype)
+    for read in (lambda path: list(read_detections(path, "unused")), read_cameras):
+        assert "capture S1: damaged, states" in message(path, read)
+
+
+@pytest.mark.parametrize("name", ["recording_name", "recording_length"])
+def test_a_missing_table_is_refused(path, name):
+    write(path, {"S1": COCO17})
+    with h5py.File(path, "a") as file:
+        del file["S1"][name]
+    assert "damaged" in message(path)
+
+
+@pytest.mark.parametrize("skeleton", ["h36m18", "openpose25", None])
+def test_another_skeleton_is_refused(path, skeleton):
+    write(path, {"S1": COCO17})
+    with h5py.File(path, "a") as file:
+        del file["S1"].attrs["skeleton"]
+        if skeleton:
+            file["S1"].attrs["skeleton"] = skeleton
+    with pytest.raises(InputError):
+        list(read_detections(path, "unused"))
