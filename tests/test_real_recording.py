@@ -1,24 +1,21 @@
 """The demo recording of Pose2Sim, whose camera 3 is known to be off, and camera 1 a little."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from synthetic import make_project
+from real_data import DATA, ROOT, needs, project_of
 from trilift import captures
 from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras
 from trilift.skeletons import BODY25B
 
-ROOT = Path(__file__).parents[1]
-RECORDING = Path(os.environ.get("TRILIFT_REAL_DATA", ROOT.parent / "shared" / "data")) / "pose2sim_demo"
+RECORDING = DATA / "pose2sim_demo"
 
-pytestmark = pytest.mark.skipif(not RECORDING.exists(), reason=f"needs the recording {RECORDING} (TRILIFT_REAL_DATA)")
+pytestmark = needs("pose2sim_demo")
 
 DATA_SET = (ROOT / "workflow" / "datasets" / "pose2sim_demo.yaml").read_text()
 NOT_BODY = ("eye", "ear", "toe", "heel")
@@ -29,9 +26,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())["triangulate"]
 
 
 def ingested(folder, dataset):
-    project = make_project(folder, dataset)
-    project.layout.raw.rmdir()
-    project.layout.raw.symlink_to(RECORDING)
+    project = project_of("pose2sim_demo", folder, dataset)
     code, printed = project.run("ingest")
     assert code == 0, printed
     return project
@@ -46,7 +41,7 @@ def run(project, **changes):
         captures.read(project.layout.captures, "captures") as detections,
         captures.read(project.layout.pseudo_labels, "pseudo_labels") as labels,
     ):
-        return detections["balancing_trial"].load(), labels["balancing_trial"].load(), printed
+        return detections["tiny"].load(), labels["tiny"].load(), printed
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +134,7 @@ def spread_of_bones(labels):
 
 def test_bone_lengths_vary_less_over_time_than_with_the_plain_dlt(all_views, single_frames, plain):
     smoothed, robust, dlt = (spread_of_bones(labels) for labels in (all_views[1], single_frames, plain))
-    assert robust.mean() < 0.85 * dlt.mean()
+    assert robust.mean() < 0.9 * dlt.mean()
     assert smoothed.mean() < 0.2 * dlt.mean()
     assert (smoothed < dlt).all()
 
@@ -165,10 +160,10 @@ def test_without_camera_3_the_error_is_smaller(without_camera_3):
     assert np.nanmedian(labels["reprojection_error"].sel(keypoint=BODY)) <= 9
 
 
-def test_the_dummy_is_not_taken_but_in_the_frame_where_openpose_breaks_the_person_in_two(without_camera_3):
+def test_the_dummy_is_taken_in_no_frame_not_even_where_openpose_breaks_the_person_in_two(without_camera_3):
     _, labels, _ = without_camera_3
     per_frame = np.nanmedian(labels["reprojection_error"].sel(keypoint=BODY).values, axis=-1)
-    assert set(np.argwhere(per_frame > 60)[:, 0]) <= {37}
+    assert not (per_frame > 60).any()
     assert len(people(1, 37)) == 3
 
 

@@ -124,17 +124,17 @@ def test_the_captures_and_references_hold_what_the_archives_hold(npz):
         np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses())
 
 
-def test_recordings_of_a_subject_follow_each_other(npz):
+def test_recordings_follow_each_other_in_the_capture_of_their_rig(npz):
     actions = {"Walk": npz_views(), "Sit": npz_views(frames=5, seed=1)}
     write_detections(npz.layout.raw / "detections.npz", {"S1": actions, "S9": {"Walk": npz_views(seed=2)}})
-    content, _ = ingested(npz)
-    assert [(row.action, row.first_frame, row.length) for row in captures.recordings(content["S1"])] == [
-        ("Walk", 0, FRAMES),
-        ("Sit", FRAMES, 5),
+    ((_, capture),) = ingested(npz)[0].items()
+    assert [(row.subject, row.action, row.first_frame, row.length) for row in captures.recordings(capture)] == [
+        ("S1", "Walk", 0, FRAMES),
+        ("S1", "Sit", FRAMES, 5),
+        ("S9", "Walk", FRAMES + 5, FRAMES),
     ]
     sitting = np.stack(actions["Sit"], 1)[..., :2].astype(np.float32)
-    np.testing.assert_array_equal(content["S1"]["keypoints_2d"][FRAMES:], sitting)
-    assert content["S9"].sizes["frame"] == FRAMES
+    np.testing.assert_array_equal(capture["keypoints_2d"][FRAMES : FRAMES + 5], sitting)
 
 
 def test_recordings_without_a_reference_have_missing_reference_poses(npz):

@@ -272,10 +272,10 @@ def read_detections(source: Detections, raw: Path, dataset: str) -> Iterator[Det
         if isinstance(kind, ArchiveFormat):
             yield from kind.read_detections(path, name or dataset)
         else:
-            yield _read_views(kind, path, name or dataset, dataset, skeletons.get(str(source.skeleton)))
+            yield _read_views(kind, path, name or dataset, skeletons.get(str(source.skeleton)))
 
 
-def _read_views(kind: ViewFormat, folder: Path, name: str, capture: str, skeleton: Skeleton) -> DetectedRecording:
+def _read_views(kind: ViewFormat, folder: Path, name: str, skeleton: Skeleton) -> DetectedRecording:
     paths = sorted(folder.glob(kind.pattern))
     if not paths:
         wanted = "a folder per camera" if kind.files else f"a file {kind.pattern} per camera"
@@ -285,7 +285,7 @@ def _read_views(kind: ViewFormat, folder: Path, name: str, capture: str, skeleto
         log.warning("%s: the views start at different frame numbers, taken as the same clock: %s", folder, starts)
     first = min(starts.values())
     return DetectedRecording(
-        capture=capture,
+        capture=name,
         name=name,
         subject="1",
         action=name,
