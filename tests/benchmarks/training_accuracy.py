@@ -93,7 +93,7 @@ CASES = {
     "published-in-order": Case("defects", "DLT", PUBLISHED, "samples never shuffled"),
     "no-cameras": Case("choices", settings=with_augmentation(DEFAULT, virtual_cameras=0.0)),
     "no-flips": Case("choices", settings=with_augmentation(DEFAULT, flips=0.0)),
-    "no-averaging": Case("choices", settings=changed(DEFAULT, averaging=0.0)),
+    "averaging": Case("choices", settings=changed(DEFAULT, averaging=0.999)),
     "trust": Case("choices", settings=with_losses(DEFAULT, trust_labels=True)),
     "mpjpe": Case("choices", settings=with_losses(DEFAULT, norm="mpjpe")),
     "reprojection": Case("choices", settings=with_losses(DEFAULT, reprojection=1.0)),

@@ -20,7 +20,7 @@ TRAININGS = [
     f"{case}-s{seed}"
     for case in (
         "default oracle robust-labels dlt-labels published published-new-adam published-one-loss published-no-lens "
-        "published-in-order no-cameras no-flips no-averaging trust mpjpe reprojection encoder-decoder temporal"
+        "published-in-order no-cameras no-flips averaging trust mpjpe reprojection encoder-decoder temporal"
     ).split()
     for seed in range(3)
 ]

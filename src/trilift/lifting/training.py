@@ -66,7 +66,7 @@ class TrainingSettings(StrictModel):
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     largest_gradient: float = Field(1.0, ge=0)
-    averaging: float = Field(0.999, ge=0, lt=1)
+    averaging: float = Field(0.0, ge=0, lt=1)
     validation_share: float = Field(0.1, ge=0, lt=1)
     keep: Literal["best", "last"] = "best"
     patience: int = Field(0, ge=0)
