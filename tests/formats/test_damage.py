@@ -71,7 +71,7 @@ def sleap_file(path):
     with h5py.File(path, "w") as file:
         file.create_dataset("tracks", data=POINTS[None, ..., :2].transpose(0, 3, 2, 1), compression="gzip")
         file.create_dataset("point_scores", data=POINTS[None, ..., 2].transpose(0, 2, 1), compression="gzip")
-        file.create_dataset("node_names", data=[name.encode() for name in COCO17.keypoints])
+        file.create_dataset("node_names", data=np.array(COCO17.keypoints, "S"))
 
 
 def mpi_inf_3dhp_file(path):

@@ -125,6 +125,18 @@ def test_a_size_that_the_file_cannot_hold_is_refused(path):
         assert "capture S1: damaged, states" in message(path, read)
 
 
+def test_strings_that_hdf5_would_read_forever_are_refused(path):
+    write(path, {"S1": COCO17})
+    content = bytearray(path.read_bytes())
+    # Behind the last string of the collection lies its free space, object 0.
+    begin = content.rindex(b"right_ankle") + 16
+    while content[begin : begin + 2] != b"\0\0":
+        begin += 16 + -(-int.from_bytes(content[begin + 8 : begin + 16], "little") // 8) * 8
+    content[begin : begin + 16] = bytes(16)
+    path.write_bytes(content)
+    assert f"damaged at byte {begin}" in message(path)
+
+
 @pytest.mark.parametrize("name", ["recording_name", "recording_length"])
 def test_a_missing_table_is_refused(path, name):
     write(path, {"S1": COCO17})

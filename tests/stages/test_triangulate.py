@@ -116,6 +116,14 @@ def test_joints_of_the_training_skeleton_are_derived_in_3d(exact):
     np.testing.assert_allclose(joints[:, H36M17.index("right_wrist")], wrist, atol=1e-3)
 
 
+def test_it_is_recorded_where_the_joints_of_the_training_skeleton_come_from(exact):
+    labels, printed = triangulated(exact)
+    assert labels.attrs["joints_derived"] == "pelvis, spine, thorax"
+    assert labels.attrs["joints_absent"] == ""
+    assert len(labels.attrs["joints_exact"].split(", ")) == 14
+    assert "joints formed from others: pelvis, spine, thorax; absent: none" in printed
+
+
 def test_recordings_and_names_are_handed_on(exact):
     labels, _ = triangulated(exact)
     assert labels["view"].values.tolist() == ["cam1", "cam2", "cam3", "cam4"]

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
-from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.checks import check_not_infinite
+from trilift.formats.matlab import read_cells
 from trilift.skeletons import MPI_INF_3DHP28
 
 
@@ -52,27 +52,11 @@ def read_reference(path: Path, name: str, cameras: list[Camera]) -> Iterator[Ref
 
 def _read_cells(path: Path, variable: str, space: int) -> list[np.ndarray]:
     """Read the cells of a variable, one per camera, as (frame, keypoint, space)."""
-    try:
-        sizes = {entry: shape for entry, shape, _ in scipy.io.whosmat(str(path), appendmat=False)}
-        if variable not in sizes:
-            raise InputError(f"{path}: has no `{variable}`; expected annot.mat of MPI-INF-3DHP (training set)")
-        if np.prod(sizes[variable], dtype=float) > MOST_EXPANSION * path.stat().st_size:
-            raise InputError(f"{path}: damaged, `{variable}` states the size {sizes[variable]}; download it again")
-        content = scipy.io.loadmat(str(path), appendmat=False, variable_names=[variable])[variable]
-    except FileNotFoundError:
-        raise InputError(f"{path}: not there") from None
-    except InputError:
-        raise
-    except Exception as error:  # scipy fails in many ways
-        raise InputError(
-            f"{path}: no readable .mat file of MATLAB's format 5 ({type(error).__name__}: {error!s:.200}); "
-            "download it again"
-        ) from None
-    cells = list(content.ravel()) if isinstance(content, np.ndarray) and content.dtype == object else []
+    cells = read_cells(path, variable)
     width = space * len(MPI_INF_3DHP28)
     for camera, cell in enumerate(cells):
         where = f"{path}, {variable} of camera {camera}"
-        if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "fiu" or cell.shape != (len(cells[0]), width):
+        if cell.shape != (len(cells[0]), width):
             raise InputError(f"{where}: expected (frames, {width}) numbers, the same frames for every camera")
         check_not_infinite(cell, where)
     if not cells or not cells[0].size:

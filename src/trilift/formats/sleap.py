@@ -1,5 +1,6 @@
 """SLEAP's analysis HDF5: a file per view with ``tracks``, ``point_scores`` and ``node_names``."""
 
+import math
 from pathlib import Path
 
 import h5py
@@ -60,7 +61,7 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
 def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Read the names of the nodes, tracks (track, 2, node, frame) and scores (track, node, frame)."""
     names, tracks, scores = (_dataset(file, path, name) for name in ("node_names", "tracks", "point_scores"))
-    # HDF5 can read damaged strings of variable length forever.
+    # SLEAP and sleap-io write strings of fixed length. HDF5 believes the length of others, however damaged.
     if names.dtype.kind != "S" or tracks.dtype.kind != "f" or scores.dtype.kind != "f":
         raise InputError(
             f"{path}: expected `tracks` and `point_scores` as floating-point numbers and `node_names` as strings of "
@@ -72,12 +73,17 @@ def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarra
             f"{path}: `tracks` {tracks.shape}, `point_scores` {scores.shape} and `node_names` {names.shape} do not "
             "fit each other; export the file again"
         )
-    size = tracks.nbytes + scores.nbytes
+    size = sum(max(array.nbytes, _chunk_bytes(array)) for array in (tracks, scores, names))
     if size > min(_MOST_BYTES, MOST_EXPANSION * path.stat().st_size):
         raise InputError(f"{path}: states {size / 2**30:.1f} GiB of tracks; export shorter clips or single tracks")
     with np.errstate(over="ignore"):  # what does not fit is then infinite, and refused
         arrays = tracks[:].astype(np.float32), scores[:].astype(np.float32)
     return [name.decode() for name in names[:]], arrays[0].transpose(axes[0]), arrays[1].transpose(axes[1])
+
+
+def _chunk_bytes(array: h5py.Dataset) -> int:
+    """Tell the size of a chunk: it is read as a whole, whatever its part in the array."""
+    return math.prod(array.chunks or ()) * array.dtype.itemsize
 
 
 def _find_axes(tracks: tuple[int, ...], scores: tuple[int, ...], names: tuple[int, ...]) -> _Axes | None:

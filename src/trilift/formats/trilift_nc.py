@@ -12,6 +12,7 @@ from trilift.captures import Recording
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView
 from trilift.formats.checks import MOST_EXPANSION
+from trilift.formats.hdf5 import check_strings
 from trilift.formats.names import name_for_files
 
 
@@ -72,6 +73,8 @@ def read_cameras(path: Path) -> dict[str, list[Camera]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
     try:
+        if path.exists():
+            check_strings(path)
         with captures.read(path, "captures") as opened:
             for group, capture in opened.items():
                 if capture.nbytes > MOST_EXPANSION * path.stat().st_size:

@@ -25,6 +25,7 @@ from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.rig import CameraFinding, diagnose
 from trilift.layout import Layout
 from trilift.params import StrictModel, load
+from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,13 @@ def run(layout: Layout, device: torch.device) -> None:
         total = sum(capture.sizes["frame"] for capture in opened.values())
         with tqdm(total=total, unit="frame", unit_scale=True, desc="triangulate", disable=None) as progress:
             for name, capture in opened.items():
+                skeleton = skeletons.get(capture.attrs["skeleton"])
                 written = file.add_capture(
                     name,
                     recordings=captures.recordings(capture),
-                    skeleton=skeletons.get(capture.attrs["skeleton"]),
+                    skeleton=skeleton,
                     views=capture["view"].values.tolist(),
+                    attributes=_origin_of_joints(name, skeleton),
                 )
                 recap, rig = _triangulate_capture(name, capture, written, settings, device, progress)
                 recaps.append(recap)
@@ -113,6 +116,25 @@ def run(layout: Layout, device: torch.device) -> None:
     for name, table in (tables | {"rig": pd.concat(rigs)}).items():
         with replacing(layout.recap / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def _origin_of_joints(name: str, skeleton: Skeleton) -> dict[str, str]:
+    """Record which joints of the training skeleton the detector has, which follow from others, which are absent."""
+    mapping = skeletons.mapping(skeleton, skeletons.TRAINING_SKELETON)
+    origin = {
+        kind: ", ".join(
+            joint for joint, its in zip(mapping.target.keypoints, mapping.kind, strict=True) if its == kind
+        )
+        for kind in ("exact", "derived", "absent")
+    }
+    log.info(
+        "capture %s: of %s, joints formed from others: %s; absent: %s",
+        name,
+        skeleton.name,
+        origin["derived"] or "none",
+        origin["absent"] or "none",
+    )
+    return {f"joints_{kind}": joints for kind, joints in origin.items()}
 
 
 def _triangulate_capture(

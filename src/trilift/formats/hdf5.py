@@ -1,0 +1,28 @@
+"""A check of HDF5 files that the library itself does not make."""
+
+import struct
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+from trilift.errors import InputError
+
+_MARK = b"GCOL\x01\0\0\0"
+
+
+def check_strings(path: Path) -> None:
+    """Refuse a file whose strings of variable length the library would read forever.
+
+    These lie in collections: a header of 16 bytes with the size, then objects with a header of 16 bytes each.
+    Object 0 is the free space at the end, whose length includes its header. Damaged to length 0, it follows itself.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        begin = content.find(_MARK)
+        while 0 <= begin <= len(content) - 16:
+            (size,) = struct.unpack_from("<Q", content, begin + 8)
+            place, end = begin + 16, min(begin + size, len(content))
+            while place + 16 <= end:
+                index, _, _, length = struct.unpack_from("<HHIQ", content, place)
+                if index == 0 and length == 0:
+                    raise InputError(f"{path}: damaged at byte {place}; copy or make the file again")
+                place += length if index == 0 else 16 + length + -length % 8
+            begin = content.find(_MARK, max(end, begin + 16))
