@@ -201,29 +201,36 @@ PICKLED = [
     b"U\x011b",
 ]
 
+
+def _mixed(*parts: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """Draw from strategies by their weights, which `one_of` does not know."""
+    drawn = [strategy for weight, strategy in parts for _ in range(weight)]
+    return st.integers(0, len(drawn) - 1).flatmap(drawn.__getitem__)
+
+
 # Of more than 24 bits hypothesis would prefer the small ones.
 share = st.integers(0, 2**20 - 1).map(lambda n: n / 2**20)
 length = st.one_of(st.integers(1, 8), st.integers(1, 2000))
-anywhere = st.one_of(
-    st.tuples(st.just(_overwrite), share, st.binary(min_size=1, max_size=1)),
-    st.tuples(st.just(_overwrite), share, st.binary(min_size=1, max_size=8)),
+overwritten = st.tuples(st.just(_overwrite), share, st.binary(min_size=1, max_size=8))
+moved = st.one_of(
     st.tuples(st.just(_insert), share, st.binary(min_size=1, max_size=8)),
     st.tuples(st.just(_cut), share, length),
     st.tuples(st.just(_duplicate), share, length, share),
 )
 cut_off = st.tuples(st.just(_truncate), share)
 token = st.sampled_from(TOKENS)
-of_text = st.one_of(
-    anywhere,
-    st.tuples(st.just(_insert), share, token),
-    *[st.tuples(st.just(_replace_match), st.just(NUMBER), share, token)] * 4,
-    st.tuples(st.just(_replace_match), st.just(TEXT), share, token),
+of_text = _mixed(
+    (2, overwritten),
+    (2, moved),
+    (4, st.tuples(st.just(_replace_match), st.just(NUMBER), share, token)),
+    (1, st.tuples(st.just(_replace_match), st.just(TEXT), share, token)),
+    (1, st.tuples(st.just(_insert), share, token)),
 )
-of_binary = st.one_of(anywhere, *[st.tuples(st.just(_overwrite), share, st.sampled_from(WORDS))] * 2)
-of_pickle = st.one_of(
-    of_binary,
-    *[st.tuples(st.just(_at_opcode), share, st.sampled_from(OPCODES), st.integers(0, 1))] * 2,
-    st.tuples(st.just(_at_opcode), share, st.sampled_from(PICKLED), st.integers(0, 1)),
+of_binary = _mixed((3, overwritten), (1, moved), (4, st.tuples(st.just(_overwrite), share, st.sampled_from(WORDS))))
+of_pickle = _mixed(
+    (3, of_binary),
+    (3, st.tuples(st.just(_at_opcode), share, st.sampled_from(OPCODES), st.integers(0, 1))),
+    (2, st.tuples(st.just(_at_opcode), share, st.sampled_from(PICKLED), st.integers(0, 1))),
 )
 
 
@@ -237,13 +244,12 @@ def _mutators(suffix: str) -> st.SearchStrategy[Callable[[bytes], bytes]]:
     """Give functions that damage the content of a file with this ending."""
 
     def some(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Callable[[bytes], bytes]]:
-        several = st.lists(one, min_size=1, max_size=3)
-        mutations = st.one_of(several, several, several, st.lists(cut_off, min_size=1, max_size=1))
-        return mutations.map(lambda drawn: partial(_apply, mutations=drawn))
+        drawn = _mixed((9, st.lists(one, min_size=1, max_size=3)), (1, cut_off.map(lambda mutation: [mutation])))
+        return drawn.map(lambda mutations: partial(_apply, mutations=mutations))
 
     if suffix == ".npz":
         inside = some(of_pickle).map(lambda mutate: partial(_in_entries, mutate=mutate))
-        return st.one_of(inside, inside, some(of_binary))
+        return _mixed((3, inside), (1, some(of_binary)))
     return some(of_binary if suffix in BINARY else of_text)
 
 
