@@ -533,3 +533,23 @@ def test_rays_that_only_meet_behind_the_cameras_give_no_point(method):
     crossing, used = solve(method, cameras, -diverging, torch.full((1, 2, 1), 0.01))
     assert used == 2
     np.testing.assert_allclose(crossing[0, 0], [0.5, 0, 5], atol=1e-6)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_points_at_and_behind_a_camera_say_nothing(seen):
+    cameras, points, pixels, scale = noisy(4)
+    cameras, points = as_tensors(cameras), torch.as_tensor(points)
+    centres = -(cameras.R.mT @ cameras.t.unsqueeze(-1)).squeeze(-1)
+    expected = linearise(cameras, pixels, scale, points)
+    strayed = points.clone()
+    strayed[0, 0] = centres[1]
+    strayed[0, 1] = centres[1] - 0.5 * cameras.R[1, 2]  # half a metre behind
+    strayed[0, 2] = centres[1] + 1e-300
+    without = scale.clone()
+    without[0, 1, :3] = torch.inf
+    found = linearise(cameras, pixels, scale if seen else without, strayed)
+    right = linearise(cameras, pixels, without, strayed)
+    for values, others, rest in zip(found, right, expected, strict=True):
+        assert values.isfinite().all()
+        torch.testing.assert_close(values[0, :3], others[0, :3])
+        torch.testing.assert_close(values[1:], rest[1:])

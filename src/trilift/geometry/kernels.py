@@ -23,6 +23,8 @@ Array = NDArray[Any]
 
 CX, CY, FX, FY, K1, K2, P1, P2, K3, LARGEST, FOLD, INVERSE = range(12)
 
+_NEAR = 0.05  # metres: nearer to a camera, and behind it, projections say nothing
+
 # Not `nnan` and `ninf`: missing is NaN here, and what does not count has an infinite scale.
 _LIBERTIES = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
@@ -250,7 +252,7 @@ def linearise(px, py, information, lens, projection, degrees, points, normal, gr
     """Give J^T W J (6 rows: its upper triangle) and J^T W r (3 rows) of the reprojection errors with distortion."""
     size = px.shape[1]
     number = px.dtype.type
-    nu, zero, one, two = number(degrees), number(0), number(1), number(2)
+    nu, zero, one, two, near = number(degrees), number(0), number(1), number(2), number(_NEAR)
     normal[:, :size] = 0
     gradient[:, :size] = 0
     n0, n1, n2, n3, n4, n5 = normal[0], normal[1], normal[2], normal[3], normal[4], normal[5]
@@ -262,8 +264,11 @@ def linearise(px, py, information, lens, projection, degrees, points, normal, gr
         of_px, of_py, of_information = px[view], py[view], information[view]
         for i in range(size):
             u, v, depth = _project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
+            # A point that a camera does not see, or that strayed behind it, may have any projection: infinite ones too.
+            counts = of_information[i] > zero and depth > near
+            u, v, depth = u if counts else zero, v if counts else zero, depth if counts else one
+            w = of_information[i] if counts else zero
             x, y, dxdx, dxdy, dydy = _distort(u, v, coefficients, one)
-            w = of_information[i]
             error_x, error_y = x * fx + cx - of_px[i], y * fy + cy - of_py[i]
             value = error_x * error_x + error_y * error_y
             value = value * w if w > zero else zero
