@@ -26,14 +26,11 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -47,6 +44,7 @@ from trilift.skeletons import COCO17
 MOST_SECONDS = 5.0
 MOST_GROWTH = 256  # MiB; the intact files are some kB
 MOST_ADDRESSES = 16 << 30  # bytes; so that a reader out of hand does not take the machine with it
+Mutation = Callable[[Random, bytes], bytes]
 BINARY = {".h5", ".mat", ".nc", ".npz"}
 
 
@@ -109,57 +107,51 @@ TARGETS = {
 }
 
 
-# Mutations: a function of the content and what hypothesis draws for it. Places are shares of the length.
+# Mutations
 
 
-def _overwrite(content: bytes, where: float, piece: bytes) -> bytes:
-    start = int(where * len(content))
+def _overwrite(rng: Random, content: bytes, piece: bytes) -> bytes:
+    start = rng.randrange(len(content) + 1)
     return content[:start] + piece[: len(content) - start] + content[start + len(piece) :]
 
 
-def _insert(content: bytes, where: float, piece: bytes) -> bytes:
-    start = int(where * len(content))
+def _insert(rng: Random, content: bytes, piece: bytes) -> bytes:
+    start = rng.randrange(len(content) + 1)
     return content[:start] + piece + content[start:]
 
 
-def _cut(content: bytes, where: float, length: int) -> bytes:
-    start = int(where * len(content))
-    return content[:start] + content[start + length :]
+def _move(rng: Random, content: bytes) -> bytes:
+    """Cut a piece out, put it somewhere once more, or put something else there."""
+    start = rng.randrange(len(content) + 1)
+    end = start + rng.choice([rng.randint(1, 8), rng.randint(1, 2000)])
+    how = rng.randrange(3)
+    if how == 0:
+        return content[:start] + content[end:]
+    return _insert(rng, content, content[start:end] if how == 1 else rng.randbytes(rng.randint(1, 8)))
 
 
-def _truncate(content: bytes, where: float) -> bytes:
-    return content[: int(where * len(content))]
-
-
-def _duplicate(content: bytes, where: float, length: int, to: float) -> bytes:
-    start = int(where * len(content))
-    return _insert(content, to, content[start : start + length])
-
-
-def _replace_match(content: bytes, pattern: bytes, where: float, token: bytes) -> bytes:
+def _replace_match(rng: Random, content: bytes, pattern: bytes) -> bytes:
     places = [match.span() for match in re.finditer(pattern, content)]
-    if not places:
-        return _insert(content, where, token)
-    begin, end = places[int(where * len(places))]
-    return content[:begin] + token + content[end:]
+    begin, end = rng.choice(places or [(0, 0)])
+    return content[:begin] + rng.choice(TOKENS) + content[end:]
 
 
-def _at_opcode(pickled: bytes, where: float, piece: bytes, removed: int) -> bytes:
-    """Put other opcodes before (`removed` = 0) or over (1) one of a pickle that follows the header of an array."""
+def _at_opcode(rng: Random, pickled: bytes, pieces: list[bytes]) -> bytes:
+    """Put other opcodes before or over one of a pickle that follows the header of an array."""
     start = 10 + int.from_bytes(pickled[8:10], "little")
     places = []
     with contextlib.suppress(Exception):  # ends where what an earlier mutation left is no pickle any more
         places += [start + place for _, _, place in pickletools.genops(pickled[start:])]
-    place = places[int(where * len(places))] if places else start
-    return pickled[:place] + piece + pickled[place + removed :]
+    place = rng.choice(places or [start])
+    return pickled[:place] + rng.choice(pieces) + pickled[place + rng.randrange(2) :]
 
 
-def _in_entries(archive: bytes, mutate: Callable[[bytes], bytes]) -> bytes:
-    """Mutate what is in the entries of a zip file, and pack it again with the right checksums."""
+def _in_entries(rng: Random, archive: bytes) -> bytes:
+    """Damage what is in the entries of a zip file, and pack it again with the right checksums."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(packed, "w") as new:
         for name in old.namelist():
-            new.writestr(name, mutate(old.read(name)))
+            new.writestr(name, _several(rng, old.read(name), OF_PICKLES))
     return packed.getvalue()
 
 
@@ -202,55 +194,39 @@ PICKLED = [
 ]
 
 
-def _mixed(*parts: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """Draw from strategies by their weights, which `one_of` does not know."""
-    drawn = [strategy for weight, strategy in parts for _ in range(weight)]
-    return st.integers(0, len(drawn) - 1).flatmap(drawn.__getitem__)
+# By weight.
+OF_TEXT: dict[Mutation, int] = {
+    lambda rng, content: _overwrite(rng, content, rng.randbytes(rng.randint(1, 8))): 2,
+    lambda rng, content: _insert(rng, content, rng.choice(TOKENS)): 1,
+    lambda rng, content: _replace_match(rng, content, NUMBER): 4,
+    lambda rng, content: _replace_match(rng, content, TEXT): 1,
+    _move: 2,
+}
+OF_BINARY: dict[Mutation, int] = {
+    lambda rng, content: _overwrite(rng, content, rng.randbytes(rng.randint(1, 8))): 3,
+    lambda rng, content: _overwrite(rng, content, rng.choice(WORDS)): 4,
+    _move: 1,
+}
+OF_PICKLES: dict[Mutation, int] = {
+    **OF_BINARY,
+    lambda rng, content: _at_opcode(rng, content, OPCODES): 8,
+    lambda rng, content: _at_opcode(rng, content, PICKLED): 4,
+}
 
 
-# Of more than 24 bits hypothesis would prefer the small ones.
-share = st.integers(0, 2**20 - 1).map(lambda n: n / 2**20)
-length = st.one_of(st.integers(1, 8), st.integers(1, 2000))
-overwritten = st.tuples(st.just(_overwrite), share, st.binary(min_size=1, max_size=8))
-moved = st.one_of(
-    st.tuples(st.just(_insert), share, st.binary(min_size=1, max_size=8)),
-    st.tuples(st.just(_cut), share, length),
-    st.tuples(st.just(_duplicate), share, length, share),
-)
-cut_off = st.tuples(st.just(_truncate), share)
-token = st.sampled_from(TOKENS)
-of_text = _mixed(
-    (2, overwritten),
-    (2, moved),
-    (4, st.tuples(st.just(_replace_match), st.just(NUMBER), share, token)),
-    (1, st.tuples(st.just(_replace_match), st.just(TEXT), share, token)),
-    (1, st.tuples(st.just(_insert), share, token)),
-)
-of_binary = _mixed((3, overwritten), (1, moved), (4, st.tuples(st.just(_overwrite), share, st.sampled_from(WORDS))))
-of_pickle = _mixed(
-    (3, of_binary),
-    (3, st.tuples(st.just(_at_opcode), share, st.sampled_from(OPCODES), st.integers(0, 1))),
-    (2, st.tuples(st.just(_at_opcode), share, st.sampled_from(PICKLED), st.integers(0, 1))),
-)
-
-
-def _apply(content: bytes, mutations: list[tuple[Any, ...]]) -> bytes:
-    for function, *drawn in mutations:
-        content = function(content, *drawn)
+def _several(rng: Random, content: bytes, mutations: dict[Mutation, int]) -> bytes:
+    if rng.random() < 0.1:
+        return content[: rng.randrange(len(content) + 1)]
+    for mutation in rng.choices(list(mutations), list(mutations.values()), k=rng.choice([1, 1, 2, 3])):
+        content = mutation(rng, content)
     return content
 
 
-def _mutators(suffix: str) -> st.SearchStrategy[Callable[[bytes], bytes]]:
-    """Give functions that damage the content of a file with this ending."""
-
-    def some(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Callable[[bytes], bytes]]:
-        drawn = _mixed((9, st.lists(one, min_size=1, max_size=3)), (1, cut_off.map(lambda mutation: [mutation])))
-        return drawn.map(lambda mutations: partial(_apply, mutations=mutations))
-
-    if suffix == ".npz":
-        inside = some(of_pickle).map(lambda mutate: partial(_in_entries, mutate=mutate))
-        return _mixed((3, inside), (1, some(of_binary)))
-    return some(of_binary if suffix in BINARY else of_text)
+def mutated(rng: Random, file: Path, content: bytes) -> bytes:
+    """Damage the content of a file as suits its kind."""
+    if file.suffix == ".npz" and rng.random() < 0.75:
+        return _in_entries(rng, content)
+    return _several(rng, content, OF_BINARY if file.suffix in BINARY else OF_TEXT)
 
 
 # Reading
@@ -273,7 +249,7 @@ class Outcome:
 
 
 def fuzz(
-    target: Target, inputs: int, start: int = 0, folder: Path | None = None, keep: Path | None = None, name: str = ""
+    target: Target, inputs: int, seed: int, folder: Path, keep: Path | None = None, name: str = "reader"
 ) -> Outcome:
     """Feed a reader.
 
@@ -281,17 +257,16 @@ def fuzz(
     ----------
     target
         The reader.
-    inputs
-        How many, from the seed `start`.
+    inputs, seed
+        How many, and which.
     folder
-        Where the present input lies, by default a temporary one; it stays there if the process ends.
+        An empty one, where the present input lies; it stays there if the process ends.
     keep
         Where the inputs of findings go, one for each kind.
     name
         Of the reader, for what is kept.
     """
     with contextlib.ExitStack() as stack:
-        folder = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         previous = signal.signal(signal.SIGALRM, _raise_hang)
         stack.callback(signal.signal, signal.SIGALRM, previous)
         target.write(folder)
@@ -300,10 +275,12 @@ def fuzz(
             _check(thing)
         outcome, before = Outcome(), _peak()
 
-        def one(which: Path, mutate: Callable[[bytes], bytes]) -> None:
+        for number in range(inputs):
+            rng = Random(f"{seed} {number}")
+            file = rng.choice(list(files))
             # A new file each time: HDF5 knows files by their inode, and may hold the one before open.
-            which.unlink()
-            which.write_bytes(mutate(files[which]))
+            file.unlink()
+            file.write_bytes(mutated(rng, file, files[file]))
             begin, peak = time.perf_counter(), _peak()
             problem = _read(target, folder, outcome)
             outcome.inputs += 1
@@ -313,20 +290,10 @@ def fuzz(
             if problem is not None:
                 kind, text = problem
                 if keep is not None and kind not in outcome.findings:
-                    shutil.copytree(folder, keep / f"{name or 'reader'} {len(outcome.findings)}", dirs_exist_ok=True)
+                    shutil.copytree(folder, keep / f"{name} {number}", dirs_exist_ok=True)
                 outcome.findings.setdefault(kind, []).append(text)
-            which.unlink()
-            which.write_bytes(files[which])
-
-        drawn = st.sampled_from(list(files)).flatmap(lambda f: st.tuples(st.just(f), _mutators(f.suffix)))
-        run = settings(
-            max_examples=inputs,
-            database=None,
-            phases=[Phase.generate],
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        seed(start)(run(given(drawn)(lambda pair: one(*pair))))()
+            file.unlink()
+            file.write_bytes(files[file])
         outcome.growth = _peak() - before
     return outcome
 
@@ -391,13 +358,13 @@ def _peak() -> float:
 # The command
 
 
-def _run_apart(name: str, inputs: int, start: int, keep: Path | None) -> Outcome:
+def _run_apart(name: str, inputs: int, seed: int, keep: Path | None) -> Outcome:
     """Fuzz in a process of its own, whose end by a crash is a finding."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        process = context.Process(target=_child, args=(sender, name, inputs, start, folder, keep))
+        process = context.Process(target=_child, args=(sender, name, inputs, seed, folder, keep))
         process.start()
         sender.close()
         try:
@@ -411,12 +378,12 @@ def _run_apart(name: str, inputs: int, start: int, keep: Path | None) -> Outcome
     return outcome
 
 
-def _child(sender: Connection, name: str, inputs: int, start: int, folder: Path, keep: Path | None) -> None:
+def _child(sender: Connection, name: str, inputs: int, seed: int, folder: Path, keep: Path | None) -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     sys.unraisablehook = lambda _: None  # h5netcdf complains when a file goes away that it could not open
     resource.setrlimit(resource.RLIMIT_AS, (MOST_ADDRESSES, MOST_ADDRESSES))
-    sender.send(fuzz(TARGETS[name], inputs, start, folder, keep, name))
+    sender.send(fuzz(TARGETS[name], inputs, seed, folder, keep, name))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.figures.style import new_figure
+from trilift.figures.style import LINES, new_figure
 
 _LABELS = {
     "mpjpe_mm": "MPJPE (mm)",
@@ -11,7 +11,7 @@ _LABELS = {
 
 
 def sweep_comparison(runs: pd.DataFrame, measure: str, note: str) -> Figure:
-    """Show every run of a sweep as a point, and the mean over the seeds of each choice of losses.
+    """Show every run of a sweep as a point, and mean and standard deviation over the seeds, the best losses first.
 
     Parameters
     ----------
@@ -22,14 +22,28 @@ def sweep_comparison(runs: pd.DataFrame, measure: str, note: str) -> Figure:
     note
         Where the data come from.
     """
-    names = list(dict.fromkeys(runs["losses"]))
-    figure = new_figure(6, 1.2 + 0.3 * len(names), note)
+    table = runs.groupby("losses", sort=False)[measure].agg(["mean", "std"]).sort_values("mean")
+    figure = new_figure(4.8, 1.5 + 0.32 * len(table), note)
     axes = figure.add_subplot()
-    for row, name in enumerate(names):
-        values = runs.loc[runs["losses"] == name, measure]
-        axes.plot(values, [row] * len(values), "o", color="#0072B2", alpha=0.6)
-        axes.plot([values.mean()], [row], "|", color="black", markersize=14)
-    axes.set(xlabel=f"{_LABELS[measure]}; a point per seed, a line at the mean")
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    rows = {name: row for row, name in enumerate(table.index)}
+    of_runs = runs["losses"].map(rows)
+    axes.plot(runs[measure], of_runs, "o", color=LINES[0], alpha=0.5, markeredgewidth=0, label="a seed")
+    axes.errorbar(
+        table["mean"],
+        range(len(table)),
+        xerr=table["std"].fillna(0),
+        fmt="|",
+        color="black",
+        markersize=12,
+        capsize=3,
+        linewidth=1,
+        label="mean and standard deviation",
+    )
+    for row, (mean, std) in enumerate(table.itertuples(index=False)):
+        text = f"{mean:.1f}" if pd.isna(std) else f"{mean:.1f} ± {std:.1f}"
+        axes.text(1.03, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.set_yticks(range(len(table)), [str(name) for name in table.index])
+    axes.set(xlabel=_LABELS[measure], title="Choices of losses", ylim=(len(table) - 0.4, -0.6))
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     return figure

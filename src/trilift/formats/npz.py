@@ -127,7 +127,15 @@ class _Unpickler(pickle._Unpickler):
         else:
             raise pickle.UnpicklingError(f"it sets the state of a {type(target).__name__}")
 
-    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+    def load_bytearray8(self) -> None:
+        # Python's would fill as many bytes with zeros as the pickle claims.
+        raise pickle.UnpicklingError("it holds a bytearray")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: load_build,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+    }
 
 
 def read_npz(path: Path, *names: str) -> list[Any]:
