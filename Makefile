@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test test-engines lint format bench
+.PHONY: help run test test-engines lint format bench fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,5 +46,8 @@ format: .venv/dev.installed ## Put the code into the project's style
 	ruff format .
 	snakefmt workflow
 
-bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume)
+bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest)
 	python tests/benchmarks/$(NAME).py
+
+fuzz: .venv/dev.installed ## Feed all readers with 20,000 mutated files
+	python tests/formats/fuzzing.py --inputs 20000

@@ -79,6 +79,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "root": Variable(
             ("frame", "view", "space"), "f4", "m", "where the root is, from this view alone, camera frame"
         ),
+        "pose_error": Variable(
+            ("frame", "view"), "f4", "mm or px", "mean error of the joints: from the reference, or in the other views"
+        ),
         "frame_of_capture": Variable(("frame",), "i4", "1", "index of the frame in the capture"),
     },
 }

@@ -1,13 +1,27 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from synthetic import project_with_opencv, ring_of_cameras
-from trilift.evaluation.metrics import aligned_joint_error, joint_error, other_views_error
+from trilift.evaluation.metrics import (
+    acceleration_error,
+    aligned_joint_error,
+    angle_seen_from,
+    area_under_curve,
+    bone_length_error,
+    correct,
+    correct_poses,
+    joint_error,
+    other_views_error,
+    scaled_joint_error,
+    velocity_error,
+)
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.skeletons import H36M17
@@ -135,3 +149,83 @@ def test_without_a_pose_or_a_root_there_is_no_error() -> None:
     points[2, ROOT] = torch.nan
     missing = other_views_error(poses, points[:, ROOT], CAMERAS, images).isnan().all(-1)
     assert missing.tolist() == [[False, True, False, False], [False] * 4, [True] * 4]
+
+
+# --- N-MPJPE, velocities, bones, thresholds ---
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=25)
+def test_the_scale_is_that_of_a_brute_force_search(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    reference = rng.normal(size=(17, 3))
+    predicted = reference * rng.uniform(0.3, 3) + 0.2 * rng.normal(size=(17, 3))
+    found = minimize_scalar(
+        lambda s: ((s * predicted - reference) ** 2).sum(), bracket=(0, 1), method="brent", options={"xtol": 1e-14}
+    )
+    expected = np.linalg.norm(found.x * predicted - reference, axis=1)
+    error = scaled_joint_error(torch.tensor(predicted), torch.tensor(reference))
+    # A minimum is known to the square root of the machine's precision only.
+    np.testing.assert_allclose(error.numpy(), expected, atol=1e-7)
+    exact = (predicted * reference).sum() / (predicted**2).sum()
+    np.testing.assert_allclose(error.numpy(), np.linalg.norm(exact * predicted - reference, axis=1), atol=1e-12)
+
+
+def test_missing_joints_have_no_part_in_the_scale() -> None:
+    reference = torch.randn(17, 3, dtype=torch.float64)
+    predicted = 2 * reference
+    predicted[3] = torch.nan
+    error = scaled_joint_error(predicted, reference)
+    assert error[3].isnan()
+    assert error[[0, 1, 2, 4]].abs().max() < 1e-12
+
+
+def test_velocities_and_accelerations_of_a_hand_worked_case() -> None:
+    time = torch.arange(5, dtype=torch.float64)
+    still = torch.zeros(5, 1, 3, dtype=torch.float64)
+    moving = still.clone()
+    moving[:, 0, 0] = 0.1 * time + 0.02 * time**2  # metres, per frame
+    assert velocity_error(moving, still)[:, 0].tolist() == pytest.approx([0.12, 0.16, 0.2, 0.24], abs=1e-12)
+    assert acceleration_error(moving, still, fps=50)[:, 0].tolist() == pytest.approx([0.04 * 2500] * 3, abs=1e-9)
+    assert velocity_error(moving + 7, moving).abs().max() < 1e-12
+
+
+def test_bone_length_errors_lie_at_the_end_of_the_bone() -> None:
+    reference = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 2, 1]], dtype=torch.float64)
+    predicted = torch.tensor([[0.0, 0, 0], [3, 0, 4], [3, 1, 4]], dtype=torch.float64)
+    error = bone_length_error(predicted, reference, ((0, 1), (1, 2)))
+    assert error[0].isnan()
+    assert error[1:].tolist() == pytest.approx([4, 1])
+
+
+def test_pck_and_auc_of_a_hand_worked_case() -> None:
+    error = torch.tensor([0.0, 0.150, 0.1500001, 0.002, torch.nan], dtype=torch.float64)
+    assert correct(error, 0.150)[:4].tolist() == [100, 100, 0, 100]
+    assert correct(error, 0.150)[4].isnan()
+    # Thresholds 0, 5, ..., 150 mm: 31 of them.
+    assert area_under_curve(error, 0.150, 30)[:4].tolist() == pytest.approx([100, 100 / 31, 0, 3000 / 31])
+
+
+@given(st.integers(0, 2**31))
+def test_the_area_is_the_mean_over_all_thresholds(seed: int) -> None:
+    error = torch.tensor(np.random.default_rng(seed).gamma(2, 0.04, 50))
+    shares = [float((error <= threshold).double().mean()) for threshold in np.arange(31) * 0.005]
+    assert float(area_under_curve(error, 0.150, 30).mean()) == pytest.approx(100 * np.mean(shares), abs=1e-9)
+
+
+def test_a_pose_is_correct_where_all_its_known_joints_are() -> None:
+    error = torch.tensor([[0.1, 0.14], [0.1, 0.16], [torch.nan, 0.1], [torch.nan, torch.nan]])
+    found = correct_poses(error, 0.150)
+    assert found[:3].tolist() == [100, 0, 100]
+    assert found[3].isnan()
+
+
+@pytest.mark.parametrize("turned", [0, 40, 90, 180, 250])
+def test_the_angle_is_that_by_which_a_person_turned_away_from_the_camera(turned: int) -> None:
+    pose = torch.zeros(17, 3, dtype=torch.float64)  # the camera's axes: x right, y down, z forward
+    pose[H36M17.index("thorax")] = torch.tensor([0, -0.5, 0.0])
+    pose[H36M17.index("left_hip")] = torch.tensor([0.1, 0, 0.0])  # facing the camera, the left is at its right
+    pose[H36M17.index("right_hip")] = torch.tensor([-0.1, 0, 0.0])
+    pose = pose @ torch.tensor(Rotation.from_euler("y", turned, degrees=True).as_matrix()).T
+    root = torch.tensor([0.0, 0, 4], dtype=torch.float64)
+    assert float(angle_seen_from(pose, root, H36M17)) == pytest.approx(min(turned, 360 - turned), abs=1e-6)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -12,19 +12,12 @@ from matplotlib.figure import Figure
 from trilift.figures import style
 from trilift.figures.per_joint import error_per_joint
 from trilift.figures.poses import Example, predicted_poses
+from trilift.figures.sweep import sweep_comparison
 from trilift.figures.training import training_curve
 from trilift.skeletons import COCO17, H36M17
 
 NOTE = "data set demo (SIMULATED)"
 SERIES = ("", "mean_pose_", "pseudo_label_")
-
-
-@pytest.fixture(autouse=True)
-def _our_style() -> Iterator[None]:
-    with plt.rc_context():
-        style.use()
-        yield
-    plt.close("all")
 
 
 def make_history(**more: list[float]) -> pd.DataFrame:
@@ -37,11 +30,18 @@ def make_table(measure: str) -> pd.DataFrame:
     return pd.DataFrame(values, index=pd.Index(H36M17.keypoints, name="joint"))
 
 
-def make_example(seed: int = 0) -> Example:
+def make_runs(measure: str = "mpjpe_mm", seeds: int = 3) -> pd.DataFrame:
+    errors = {"input": 60.0, "consistency": 50.0, "all": 70.0}
+    rows = [(name, seed, error + seed) for name, error in errors.items() for seed in range(seeds)]
+    return pd.DataFrame(rows, columns=["losses", "seed", measure])
+
+
+def make_example(seed: int = 0, rank: str = "") -> Example:
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform(200, 800, (17, 2))
     keypoints[3] = np.nan
-    return Example(f"pose {seed}", keypoints, COCO17, rng.normal(size=(17, 3)), rng.normal(size=(17, 3)), H36M17)
+    predicted, compared = rng.normal(size=(2, 17, 3))
+    return Example(f"pose {seed}", keypoints, COCO17, predicted, compared, H36M17, rank)
 
 
 def colours_of(axes: Axes) -> list[str]:
@@ -54,6 +54,9 @@ FIGURES = {
     "error per joint": lambda: error_per_joint(make_table("mpjpe_mm"), NOTE),
     "error per joint without reference": lambda: error_per_joint(make_table("other_views_reprojection_px"), NOTE),
     "poses": lambda: predicted_poses([make_example(0), make_example(1)], "reference", NOTE),
+    "training with other seeds": lambda: training_curve(make_history(), NOTE, [make_history()]),
+    "sweep": lambda: sweep_comparison(make_runs(), "mpjpe_mm", NOTE),
+    "ranked poses": lambda: predicted_poses([make_example(0, "best"), make_example(1, "worst")], "reference", NOTE),
     "one pose": lambda: predicted_poses([make_example()], "pseudo-label", NOTE),
 }
 
@@ -75,9 +78,12 @@ def test_a_figure_says_where_its_data_come_from(figure: Figure) -> None:
 
 def test_axes_have_labels_with_units(figure: Figure) -> None:
     for axes in figure.axes:
-        assert axes.get_ylabel().endswith(("(mm)", "(m)", "(px)"))
+        of_losses = [label.get_text() for label in axes.get_yticklabels()][:1] == ["consistency"]
+        assert of_losses or axes.get_ylabel().endswith(("(mm)", "(m)", "(px)"))
         of_joints = [label.get_text() for label in axes.get_xticklabels()][-1] == "right wrist"
-        assert of_joints or axes.get_xlabel() == "optimiser step" or axes.get_xlabel().endswith(("(m)", "(px)"))
+        assert (
+            of_joints or axes.get_xlabel() == "optimiser step" or axes.get_xlabel().endswith(("(mm)", "(m)", "(px)"))
+        )
 
 
 def test_the_training_curve_shows_losses_in_millimetres() -> None:
@@ -88,6 +94,53 @@ def test_the_training_curve_shows_losses_in_millimetres() -> None:
     assert shown == {"input triangulation": [150, 40], "reprojection (px)": [9, 5]}
     assert list(validation.lines[0].get_ydata()) == [90, 50]
     assert validation.lines[1].get_xdata()[0] == 20
+
+
+def bands_of(axes: Axes) -> list[np.ndarray]:
+    """Corners of the bands, in the order of x and then of y."""
+    return [np.unique(band.get_paths()[0].vertices, axis=0) for band in axes.collections]
+
+
+def test_other_seeds_are_bands_behind_the_lines() -> None:
+    history = make_history(validation_mpjpe_mm=[90, 50])
+    other = make_history(validation_mpjpe_mm=[80, 70])
+    other["input_triangulation_m"] = [0.25, 0.03]
+    training, validation = training_curve(history, NOTE, [other, history]).axes
+    np.testing.assert_allclose(*bands_of(training), [[10, 150], [10, 250], [20, 30], [20, 40]])
+    np.testing.assert_allclose(*bands_of(validation), [[10, 80], [10, 90], [20, 50], [20, 70]])
+    assert validation.lines[1].get_xdata()[0] == 20
+    for axes in (training, validation):
+        legend = axes.get_legend()
+        assert legend is not None
+        assert legend.get_texts()[-1].get_text() == "range of 3 seeds"
+        assert axes.collections[0].get_zorder() < axes.lines[0].get_zorder()
+
+
+def test_seeds_that_stopped_early_are_in_the_range_as_far_as_they_go() -> None:
+    other = make_history().iloc[:1].assign(input_triangulation_m=0.25)
+    (axes,) = training_curve(make_history(), NOTE, [other]).axes
+    np.testing.assert_allclose(*bands_of(axes), [[10, 150], [10, 250], [20, 40]])
+
+
+def test_validation_without_a_number_has_no_lowest() -> None:
+    _, validation = training_curve(make_history(validation_mpjpe_mm=[np.nan, np.nan]), NOTE).axes
+    assert len(validation.lines) == 1
+
+
+def test_choices_of_losses_are_sorted_with_every_seed_and_their_mean() -> None:
+    (axes,) = sweep_comparison(make_runs(), "mpjpe_mm", NOTE).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["consistency", "input", "all"]
+    points = sorted(zip(axes.lines[0].get_ydata(), axes.lines[0].get_xdata(), strict=True))
+    assert points == [(row, 50.0 + 10 * row + seed) for row in range(3) for seed in range(3)]
+    assert list(axes.lines[1].get_xdata()) == [51, 61, 71]
+    assert [text.get_text() for text in axes.texts] == ["51.0 ± 1.0", "61.0 ± 1.0", "71.0 ± 1.0"]
+    bottom, top = axes.get_ylim()
+    assert bottom > top
+
+
+def test_one_seed_has_no_deviation() -> None:
+    (axes,) = sweep_comparison(make_runs(seeds=1), "mpjpe_mm", NOTE).axes
+    assert [text.get_text() for text in axes.texts] == ["50.0", "60.0", "70.0"]
 
 
 def test_errors_against_a_reference_leave_the_root_out() -> None:
@@ -149,6 +202,32 @@ def test_poses_stand_upright() -> None:
 def test_every_example_has_its_row_and_title() -> None:
     axes = predicted_poses([make_example(i) for i in range(3)], "reference", NOTE).axes
     assert [row.get_title() for row in axes[::3]] == ["pose 0", "pose 1", "pose 2"]
+
+
+def test_ranks_are_written_beside_their_rows() -> None:
+    ranks = ["best, 45 mm", "median, 80 mm", "worst, 312 mm"]
+    figure = predicted_poses([make_example(i, rank) for i, rank in enumerate(ranks)], "reference", NOTE)
+    assert [row.texts[0].get_text() for row in figure.axes[::3]] == ranks
+    figure.draw_without_rendering()
+    for row in figure.axes[::3]:
+        text, label = row.texts[0].get_window_extent(), row.yaxis.label.get_window_extent()
+        assert 0 <= text.x0 < text.x1 <= label.x0
+
+
+def test_the_detections_fill_a_square() -> None:
+    example = make_example()
+    seen = predicted_poses([example], "reference", NOTE).axes[0]
+    (left, right), (bottom, top) = seen.get_xlim(), seen.get_ylim()
+    assert right - left == pytest.approx(bottom - top)
+    known = example.keypoints[np.isfinite(example.keypoints).all(-1)]
+    assert (known > [left, top]).all()
+    assert (known < [right, bottom]).all()
+    assert right - left == pytest.approx(1.1 * np.ptp(known, axis=0).max())
+
+
+def test_a_pose_without_detections_can_be_shown() -> None:
+    example = replace(make_example(), keypoints=np.full((17, 2), np.nan))
+    predicted_poses([example], "reference", NOTE).draw_without_rendering()
 
 
 @pytest.mark.parametrize(

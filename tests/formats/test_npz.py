@@ -27,12 +27,17 @@ def path(tmp_path):
     return tmp_path / "data.npz"
 
 
-def write_pickle(path, pickled):
-    """An archive whose entry `data` is an object array that holds this pickle."""
+def write_pickles(path, **pickles):
+    """An archive whose entries are object arrays that hold these pickles."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|O", "fortran_order": False, "shape": ()})
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("data.npy", header.getvalue() + pickled)
+        for name, pickled in pickles.items():
+            archive.writestr(f"{name}.npy", header.getvalue() + pickled)
+
+
+def write_pickle(path, pickled):
+    write_pickles(path, data=pickled)
 
 
 def read_pickle(path, pickled):
@@ -57,6 +62,20 @@ class Calls:
         return self.call
 
 
+class Sets:
+    """Pickles as a plain list whose state is set by a function of one's choice."""
+
+    def __init__(self, arguments, function):
+        self.arguments, self.function = arguments, function
+
+    def __reduce_ex__(self, protocol):
+        return list, (self.arguments,), -1, None, None, self.function
+
+
+class Plain:
+    pass
+
+
 def attacks(marker):
     command = f"touch {marker}"
     system = Calls(os.system, command)
@@ -66,18 +85,35 @@ def attacks(marker):
         "os.system, old opcode": f"(S'{command}'\nios\nsystem\n.".encode(),
         "nt.system": f"cnt\nsystem\n(S'{command}'\ntR.".encode(),
         "eval": pickle.dumps(Calls(eval, f"open({str(marker)!r}, 'w')")),
+        "exec": pickle.dumps(Calls(exec, f"open({str(marker)!r}, 'w')")),
+        "importlib": (
+            f"cimportlib\nimport_module\n(S'os'\ntRp0\n0cbuiltins\ngetattr\n(g0\nS'system'\ntR(S'{command}'\ntR."
+        ).encode(),
         "builtins.getattr": b"cbuiltins\ngetattr\n(cnumpy\nndarray\nS'__class__'\ntR.",
         "subprocess.Popen": pickle.dumps(Calls(subprocess.Popen, ["touch", str(marker)])),
         "in a dict": pickle.dumps({"S1": {"Walk": [system]}}),
         "as an argument": pickle.dumps(Calls(dict, [("a", system)])),
+        "as an argument of what is admitted": f"c_codecs\nencode\n(cos\nsystem\n(S'{command}'\ntRtR.".encode(),
+        "as a setter of states": pickle.dumps(Sets(["touch", str(marker)], subprocess.call)),
+        "copyreg._reconstructor": pickle.dumps(Plain(), 0),
+        "copyreg.add_extension": (
+            f"ccopyreg\nadd_extension\n(S'posix'\nS'system'\nI1\ntR\x82\x01(S'{command}'\ntR.".encode("latin1")
+        ),
+        "in an array in a dict in an array": pickle.dumps(
+            np.array({"a": np.array([[system]], dtype=object)}, dtype=object)
+        ),
         "in an array": pickle.dumps(np.array([{"a": system}], dtype=object)),
         "in protocol 0": pickle.dumps(system, 0),
         "in protocol 5": pickle.dumps(system, 5),
         "dotted name": b"\x80\x04\x8c\x05numpy\x8c\x10dtype.__reduce__\x93.",
         "numpy.load": f"cnumpy\nload\n(S'{marker}'\ntR.".encode(),
+        "numpy.testing": (
+            "cnumpy.testing._private.utils\nrunstring\n" + f"(S\"open({str(marker)!r}, 'w')\"\n}}tR."
+        ).encode(),
         "another class": b"cnumpy.core.multiarray\n_reconstruct\n(ccollections\nOrderedDict\n(I0\ntS'b'\ntR.",
         "a data type as class": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\n(I0\ntS'b'\ntR.",
         "a huge array": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1000000000000\ntS'b'\ntR.",
+        "a huge bytearray": b"\x80\x05\x96" + (2**40).to_bytes(8, "little"),
         "another encoding": b"c_codecs\nencode\n(S'abc'\nS'rot13'\ntR.",
         "attributes of a function": b"c_codecs\nencode\n(N}S'__defaults__'\n(S'utf8'\ntstb.",
         "a persistent object": b"S'x'\nQ.",
@@ -90,6 +126,20 @@ def test_a_pickle_that_calls_something_is_refused_and_does_not_run(path, tmp_pat
     write_pickle(path, attacks(marker)[attack])
     assert "entry 'data': refused" in message(path, "data")
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("entry", ["positions_2d", "metadata"])
+def test_a_pickle_that_calls_something_is_refused_in_any_entry(path, tmp_path, entry):
+    marker = tmp_path / "ran"
+    harmless = pickle.dumps(POSES)
+    write_pickles(path, **{"positions_2d": harmless, "metadata": harmless, entry: attacks(marker)["posix.system"]})
+    assert f"entry '{entry}': refused" in message(path, "positions_2d", "metadata")
+    assert not marker.exists()
+
+
+def test_what_a_pickle_names_is_shown_on_one_line(path):
+    write_pickle(path, b"\x80\x04\x8c\x03o\ns\x8c\x02\x00s\x93.")
+    assert "it names o\\ns.\\x00s." in message(path, "data")
 
 
 def array(dtype, shape, data):

@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import cv2
@@ -127,7 +128,8 @@ BOMB = "a: &a [1, 1]\n" + "".join(
     ("content", "expected"),
     [
         (BOMB, "anchors and aliases are not allowed"),
-        ("a: " + "[" * 50_000, "no valid YAML"),
+        ("a: " + "[" * 50_000, "more than 10 levels"),
+        ("a: " + "[" * 9 + "]" * 9, "lacks `names`"),
         ("a: " * 50_000, "no valid YAML"),
         ("- 1", "keys with values are expected"),
         ("", "keys with values are expected"),
@@ -140,14 +142,25 @@ BOMB = "a: &a [1, 1]\n" + "".join(
         ("m: !!opencv-matrix\n  rows: 99999999999999999999\n  cols: 1\n  data: [1]", "as many data"),
         ("m: !!opencv-matrix\n  rows: 3\n  cols: 3", "as many data"),
         ("m: !!opencv-matrix [1]", "no valid YAML"),
+        ("m: !!opencv-\ufeffmatrix [1]", "expected ' ', but found '\\ufeff'"),
     ],
 )
 def test_damaged_yaml_is_refused(easymocap, content, expected):
     (easymocap / "intri.yml").write_text(content)
-    assert expected in message(easymocap)
+    text = message(easymocap)
+    assert expected in text
+    assert text.isprintable()
 
 
 def test_a_matrix_of_several_channels_is_refused(tmp_path):
     write_opencv_files(tmp_path, ring_of_cameras(1))
     edit(tmp_path / "cam1.yml", "cols: 1", "cols: 2")
     assert "as many data" in message(tmp_path)
+
+
+def test_what_a_matrix_holds_instead_of_numbers_is_shown_on_one_line(easymocap):
+    file = easymocap / "extri.yml"
+    file.write_text(re.sub(r"(T_cam1:.*?data: \[)[^,]+", r"\1 []", file.read_text(), count=1, flags=re.DOTALL))
+    text = message(easymocap)
+    assert "`T_cam1` must be 3 finite numbers, found [[[]], " in text
+    assert text.isprintable()

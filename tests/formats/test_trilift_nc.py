@@ -75,7 +75,7 @@ def test_cameras_come_back(path):
         for camera, expected in zip(rig, RIG, strict=True):
             assert camera.name == expected.name
             for field in FIELDS:
-                np.testing.assert_array_equal(getattr(camera, field), getattr(expected, field))
+                np.testing.assert_allclose(getattr(camera, field), getattr(expected, field), rtol=0, atol=1e-15)
 
 
 def test_names_hold_no_slash(path):
@@ -135,6 +135,45 @@ def test_strings_that_hdf5_would_read_forever_are_refused(path):
     content[begin : begin + 16] = bytes(16)
     path.write_bytes(content)
     assert f"damaged at byte {begin}" in message(path)
+
+
+def test_strings_longer_than_the_file_are_refused_before_memory_is_spent(path):
+    write(path, {"S1": COCO17})
+    with h5py.File(path) as file:
+        begin = file["S1/keypoint"].id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[begin : begin + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    for read in (lambda path: list(read_detections(path, "unused")), read_cameras):
+        assert "`S1/keypoint` holds strings longer than the file" in message(path, read)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("K", np.nan, "K must be upper triangular"),
+        ("distortion", np.inf, "distortion holds NaN, infinity"),
+        ("R", np.nan, "R holds NaN, infinity"),
+        ("R", 1.0, "R is no rotation matrix"),
+        ("t", np.nan, "t holds NaN, infinity"),
+        ("image_size", -1, "width and height must be whole numbers"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused(path, field, value, expected):
+    write(path, {"S1": COCO17})
+    with h5py.File(path, "a") as file:
+        file["S1"][field][1] = value
+    text = message(path, read_cameras)
+    assert "capture S1, camera cam2: " in text
+    assert expected in text
+
+
+@pytest.mark.parametrize("name", ["keypoints_2d", "confidence"])
+def test_infinite_detections_are_refused(path, name):
+    write(path, {"S1": COCO17})
+    with h5py.File(path, "a") as file:
+        file["S1"][name][8] = np.inf
+    assert "recording S1 Sit: holds an infinite number" in message(path)
 
 
 @pytest.mark.parametrize("name", ["recording_name", "recording_length"])

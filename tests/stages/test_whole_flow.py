@@ -17,10 +17,8 @@ from scipy.spatial.transform import Rotation
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift import captures
 from trilift.cli import main
-from trilift.layout import Layout
 from trilift.lifting.lifter import Lifter
 from trilift.skeletons import H36M17
-from trilift.stages import plot
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 WITH_DEVICE = {"triangulate", "train", "evaluate"}
@@ -193,29 +191,42 @@ def test_a_temporal_lifter_sees_beyond_the_blocks_that_it_is_evaluated_in(
     assert np.isfinite(found[0]).any()
 
 
+FIGURES = [
+    "error_by_condition",
+    "error_distribution",
+    "error_per_action",
+    "error_per_joint",
+    "error_per_view",
+    "poses",
+    "pseudo_labels",
+    "training",
+]
+
+
 def test_there_are_figures_with_something_in_them(finished: Path) -> None:
-    figures = sorted((finished / "results/demo/main/figures").glob("*"))
-    assert [file.name for file in figures] == [
-        "error_per_joint.png",
-        "poses.png",
-        "pseudo_labels.png",
-        "training.png",
-    ]
-    for file in figures:
-        assert plt.imread(file).std() > 0.01
+    folder = finished / "results/demo/main/figures"
+    names = [f"{name}.{ending}" for name in FIGURES for ending in ("pdf", "png")]
+    assert sorted(file.name for file in folder.iterdir()) == ["animation.gif", *names]
+    for name in FIGURES:
+        assert plt.imread(folder / f"{name}.png").std() > 0.01
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_viewer_and_the_table_say_that_the_demo_is_simulated(finished: Path) -> None:
+    results = finished / "results/demo/main"
+    assert "SIMULATED data" in (results / "viewer.html").read_text("utf-8")
+    for name in ("table.md", "table.tex"):
+        assert "SIMULATED" in (results / name).read_text("utf-8")
 
 
 def test_all_poses_of_a_figure_are_compared_with_the_same_thing(project: Path) -> None:
-    assert plot._examples(Layout("demo", project), 4)[1] == "reference"
+    assert run(project, "plot", "demo") == 0
+    page = project / "results/demo/main/viewer.html"
+    assert '"comparedWith":"reference"' in page.read_text("utf-8").replace(": ", ":")
     with h5py.File(project / "data/references/demo.nc", "a") as file:
         del file["S9"]
-    examples, compared_with = plot._examples(Layout("demo", project), 4)
-    assert compared_with.startswith("pseudo-label")
-    with captures.read(project / "data/pseudo_labels/demo.nc", "pseudo_labels") as labels:
-        root = labels["S11"]["joints_3d"].values[:, 0]
-        lengths = np.linalg.norm(labels["S11"]["joints_3d"].values[:, 1] - root, axis=1)
-    of_other = next(example for example in examples if example.title.startswith("S11"))
-    assert np.abs(lengths - np.linalg.norm(of_other.compared[1])).min() < 1e-6
+    assert run(project, "plot", "demo") == 0
+    assert '"comparedWith":"pseudo-label"' in page.read_text("utf-8").replace(": ", ":")
 
 
 def test_training_again_gives_the_same_bytes(finished: Path, project: Path) -> None:
@@ -274,7 +285,7 @@ def test_without_a_reference_the_end_of_the_recording_is_predicted(without_refer
 
 
 def test_without_a_reference_there_are_figures(without_reference: Path) -> None:
-    assert len(list((without_reference / "results/mine/main/figures").glob("*.png"))) == 4
+    assert len(list((without_reference / "results/mine/main/figures").glob("*.png"))) == len(FIGURES)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -11,6 +11,12 @@ rule evaluate:
         per_recording="results/{dataset}/main/per_recording.csv",
         per_action="results/{dataset}/main/per_action.csv",
         per_joint="results/{dataset}/main/per_joint.csv",
+        per_view="results/{dataset}/main/per_view.csv",
+        by_confidence="results/{dataset}/main/by_confidence.csv",
+        by_angle="results/{dataset}/main/by_angle.csv",
+        distribution="results/{dataset}/main/distribution.csv",
+        markdown="results/{dataset}/main/table.md",
+        latex="results/{dataset}/main/table.tex",
         predictions="results/{dataset}/main/predictions.nc",
     log:
         "logs/{dataset}/evaluate.log",

@@ -1,3 +1,8 @@
+FIGURES = (
+    "pseudo_labels training error_per_joint error_per_action error_per_view error_distribution error_by_condition poses"
+).split()
+
+
 rule plot:
     input:
         captures=rules.ingest.output.captures,
@@ -9,10 +14,15 @@ rule plot:
         history=rules.train.output.history,
         metrics=rules.evaluate.output.metrics,
         per_joint=rules.evaluate.output.per_joint,
+        per_action=rules.evaluate.output.per_action,
+        per_view=rules.evaluate.output.per_view,
+        by_confidence=rules.evaluate.output.by_confidence,
+        by_angle=rules.evaluate.output.by_angle,
+        distribution=rules.evaluate.output.distribution,
         predictions=rules.evaluate.output.predictions,
         code=code("plot"),
     output:
-        quality=report(
+        pseudo_labels=report(
             "results/{dataset}/main/figures/pseudo_labels.png",
             caption="../report/pseudo_labels.rst",
             category="{dataset}",
@@ -27,10 +37,44 @@ rule plot:
             caption="../report/error_per_joint.rst",
             category="{dataset}",
         ),
+        error_per_action=report(
+            "results/{dataset}/main/figures/error_per_action.png",
+            caption="../report/error_per_action.rst",
+            category="{dataset}",
+        ),
+        error_per_view=report(
+            "results/{dataset}/main/figures/error_per_view.png",
+            caption="../report/error_per_view.rst",
+            category="{dataset}",
+        ),
+        error_distribution=report(
+            "results/{dataset}/main/figures/error_distribution.png",
+            caption="../report/error_distribution.rst",
+            category="{dataset}",
+        ),
+        error_by_condition=report(
+            "results/{dataset}/main/figures/error_by_condition.png",
+            caption="../report/error_by_condition.rst",
+            category="{dataset}",
+        ),
         poses=report(
             "results/{dataset}/main/figures/poses.png",
             caption="../report/poses.rst",
             category="{dataset}",
+        ),
+        animation=report(
+            "results/{dataset}/main/figures/animation.gif",
+            caption="../report/animation.rst",
+            category="{dataset}",
+        ),
+        viewer=report(
+            "results/{dataset}/main/viewer.html",
+            caption="../report/viewer.rst",
+            category="{dataset}",
+        ),
+        vector=expand(
+            "results/{{dataset}}/main/figures/{figure}.pdf",
+            figure=FIGURES,
         ),
     log:
         "logs/{dataset}/plot.log",

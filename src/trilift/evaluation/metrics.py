@@ -5,6 +5,7 @@ from torch import Tensor
 
 from trilift.geometry.alignment import align
 from trilift.geometry.cameras import Cameras, camera_to_world, project
+from trilift.skeletons import Skeleton
 
 
 def joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
@@ -53,3 +54,78 @@ def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, detected: 
     error = (projected - detected.double().unsqueeze(2)).norm(dim=-1)  # (F, into, from, J)
     itself = torch.eye(views, dtype=torch.bool, device=error.device)[:, :, None]
     return error.masked_fill(itself, torch.nan).nanmean(1)
+
+
+def scaled_joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
+    """Distance of each joint after the best scaling of the root-relative pose: (..., joint).
+
+    The mean over the joints is the N-MPJPE (Rhodin et al., CVPR 2018): the scale minimises the squared distances.
+    """
+    known = (predicted.isfinite() & reference.isfinite()).all(-1, keepdim=True)
+    p, r = torch.where(known, predicted, 0.0), torch.where(known, reference, 0.0)
+    scale = (p * r).sum((-1, -2)) / p.square().sum((-1, -2)).clamp(min=torch.finfo(p.dtype).tiny)
+    return joint_error(scale[..., None, None] * predicted, reference)
+
+
+def velocity_error(predicted: Tensor, reference: Tensor) -> Tensor:
+    """Distance of the joints' movements from one frame to the next, along the first axis: one frame fewer.
+
+    The mean over the joints of root-relative poses is the MPJVE (Pavllo et al., CVPR 2019), in metres per frame.
+    """
+    return joint_error(predicted.diff(dim=0), reference.diff(dim=0))
+
+
+def acceleration_error(predicted: Tensor, reference: Tensor, fps: float) -> Tensor:
+    """Distance of the joints' accelerations (second differences along the first axis): two frames fewer, m/s^2."""
+    return joint_error(predicted.diff(n=2, dim=0), reference.diff(n=2, dim=0)) * fps**2
+
+
+def bone_length_error(predicted: Tensor, reference: Tensor, bones: tuple[tuple[int, int], ...]) -> Tensor:
+    """Absolute difference of bone lengths, each at the place of the joint at its end: (..., joint), NaN elsewhere."""
+    parent, child = torch.tensor(bones, device=predicted.device).T
+
+    def lengths(poses: Tensor) -> Tensor:
+        return (poses[..., parent, :] - poses[..., child, :]).norm(dim=-1)
+
+    error = torch.full_like(predicted[..., 0], torch.nan)
+    error[..., child] = (lengths(predicted) - lengths(reference)).abs()
+    return error
+
+
+def correct(error: Tensor, threshold: float) -> Tensor:
+    """100 where a joint's error is at most a threshold, else 0; NaN where it is not known. The mean is the PCK."""
+    return torch.where(error.isfinite(), 100.0 * (error <= threshold), torch.nan)
+
+
+def area_under_curve(error: Tensor, largest: float, steps: int) -> Tensor:
+    """Share (percent) of thresholds 0, largest / steps, ..., largest that a joint's error keeps: its mean is the AUC.
+
+    With 150 mm and 30 steps that is the convention of MPI-INF-3DHP (Mehta et al., 3DV 2017).
+    """
+    kept = steps - (error / (largest / steps)).ceil().clamp(min=0) + 1
+    return torch.where(error.isfinite(), 100.0 * kept.clamp(min=0) / (steps + 1), torch.nan)
+
+
+def correct_poses(error: Tensor, threshold: float) -> Tensor:
+    """100 where all known joints (last axis) of a pose are within a threshold, else 0; NaN where none is known."""
+    known = error.isfinite()
+    every = torch.where(known, error <= threshold, True).all(-1)
+    return torch.where(known.any(-1), 100.0 * every, torch.nan)
+
+
+def angle_seen_from(poses: Tensor, root: Tensor, skeleton: Skeleton) -> Tensor:
+    """Angle between where a person faces and the camera, in degrees: 0 is seen from the front, 180 from behind.
+
+    Parameters
+    ----------
+    poses
+        (..., joint, 3) in the camera's frame, root at 0.
+    root
+        (..., 3): where the root is.
+    skeleton
+        Has hips and a thorax.
+    """
+    left, right, up = (poses[..., skeleton.index(name), :] for name in ("left_hip", "right_hip", "thorax"))
+    forward = torch.linalg.cross(left - right, up)
+    cosine = -(forward * root).sum(-1) / (forward.norm(dim=-1) * root.norm(dim=-1))
+    return cosine.clamp(-1, 1).acos().rad2deg()

@@ -7,106 +7,174 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from trilift.captures import Recording
+from trilift.evaluation.protocols import Protocol
 
-class ErrorTable:
-    """Sums and numbers of errors per recording and joint, so that memory does not grow with the frames.
+OF_POSE = "(pose)"
+"""Stands for a joint where a measure is of whole poses."""
+
+_AXES = ["capture", "recording", "action", "view", "joint", "measure"]
+
+
+class Errors:
+    """Sums and numbers of errors per recording, view and joint of a capture: memory does not grow with the frames.
 
     Parameters
     ----------
+    capture
+        Its name.
     recordings
-        Names of the rows.
-    joints
-        Names of the columns.
+        Of the capture.
+    views, joints
+        Names of the axes.
     """
 
-    def __init__(self, recordings: list[str], joints: Iterable[str]):
-        self.recordings, self.joints = recordings, list(joints)
+    def __init__(self, capture: str, recordings: Sequence[Recording], views: Sequence[str], joints: Iterable[str]):
+        self.capture, self.recordings, self.views = capture, list(recordings), list(views)
+        self.joints = [*joints, OF_POSE]
         self._sums: dict[str, np.ndarray] = {}
         self._numbers: dict[str, np.ndarray] = {}
 
-    def add(self, measure: str, recording: np.ndarray, errors: Tensor) -> None:
-        """Add errors (frame, view, joint) of frames that belong to `recording` (frame,), an index."""
-        shape = (len(self.recordings), len(self.joints))
+    def add(self, measure: str, recording: int, errors: Tensor) -> None:
+        """Add errors (frame, view, joint), or (frame, view) of whole poses, of frames of one recording."""
+        shape = (len(self.recordings), len(self.views), len(self.joints))
         sums = self._sums.setdefault(measure, np.zeros(shape))
         numbers = self._numbers.setdefault(measure, np.zeros(shape, np.int64))
         values = errors.double().cpu().numpy()
-        np.add.at(sums, recording, np.nansum(values, 1))
-        np.add.at(numbers, recording, np.isfinite(values).sum(1))
+        places = slice(0, -1) if values.ndim == 3 else -1
+        sums[recording, :, places] += np.nansum(values, 0)
+        numbers[recording, :, places] += np.isfinite(values).sum(0)
 
-    @classmethod
-    def join(cls, tables: "list[ErrorTable]") -> "ErrorTable":
-        """Put the recordings of several tables with the same joints below one another."""
-        joined = cls([name for table in tables for name in table.recordings], tables[0].joints)
-        for measure in dict.fromkeys(name for table in tables for name in table.measures):
-            shape = (-1, len(joined.joints))
-            joined._sums[measure] = np.concatenate(
-                [table._sums.get(measure, np.zeros((len(table.recordings), shape[1]))) for table in tables]
+    def table(self) -> pd.DataFrame:
+        """Give a row for each recording, view, joint and measure that has errors: their `sum` and `number`."""
+        parts = []
+        for measure, sums in self._sums.items():
+            numbers = self._numbers[measure]
+            recording, view, joint = np.nonzero(numbers)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "capture": self.capture,
+                        "recording": [self.recordings[index].name for index in recording],
+                        "action": [action_of_take(self.recordings[index].action) for index in recording],
+                        "view": np.array(self.views, object)[view],
+                        "joint": np.array(self.joints, object)[joint],
+                        "measure": measure,
+                        "sum": sums[recording, view, joint],
+                        "number": numbers[recording, view, joint],
+                    }
+                )
             )
-            joined._numbers[measure] = np.concatenate(
-                [
-                    table._numbers.get(measure, np.zeros((len(table.recordings), shape[1]), np.int64))
-                    for table in tables
-                ]
-            )
-        return joined
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_AXES, "sum", "number"])
 
-    @property
-    def measures(self) -> list[str]:
-        return list(self._sums)
 
-    def overall(self, leave_out: Iterable[int] = ()) -> dict[str, float]:
-        """Mean of every measure over all joints of all poses, without the joints of these indices."""
-        kept = self._kept(leave_out)
-        return {
-            name: _mean(self._sums[name][:, kept].sum(), self._numbers[name][:, kept].sum()) for name in self._sums
-        }
+def of_protocol(errors: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Keep the joints that a protocol counts."""
+    aligned = errors["measure"].str.contains("pa_mpjpe")
+    counts = (
+        errors["joint"].isin(protocol.joints) & ~aligned | errors["joint"].isin(protocol.aligned_joints) & aligned
+    )
+    return errors[counts | (errors["joint"] == OF_POSE)]
 
-    def per_recording(self, leave_out: Iterable[int] = ()) -> pd.DataFrame:
-        kept = self._kept(leave_out)
-        means = {
-            name: _divide(self._sums[name][:, kept].sum(1), self._numbers[name][:, kept].sum(1))
-            for name in self._sums
-        }
-        return pd.DataFrame(means, index=pd.Index(self.recordings, name="recording"))
 
-    def per_action(self, actions: Sequence[str], leave_out: Iterable[int] = ()) -> pd.DataFrame:
-        """Mean of every measure per action, and in a last row ``average`` the mean over the actions.
+def overall(errors: pd.DataFrame) -> dict[str, float]:
+    """Give the mean of every measure over all joints of all poses."""
+    total = errors.groupby("measure", sort=False)[["sum", "number"]].sum()
+    return {str(name): float(row["sum"] / row["number"]) for name, row in total.iterrows()}
 
-        The convention of the field for Human3.6M: the takes of an action are one action (`action_of_take`), an
-        action's mean is over the errors of all its poses, and in the average every action counts the same, however
-        many poses it has. So the average differs from `overall`, in which every pose counts the same.
 
-        Parameters
-        ----------
-        actions
-            The action of every recording, in the order of the recordings.
-        leave_out
-            Indices of joints that do not count.
+def means(errors: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Give the mean of every measure in each group.
 
-        Returns
-        -------
-        pandas.DataFrame
-            A row per action that has errors, in the order of the alphabet without regard to capitals, which is the
-            field's; a column per measure.
-        """
-        kept = self._kept(leave_out)
-        rows = pd.Index([action_of_take(action) for action in actions], name="action")
-        means = {}
-        for name in self._sums:
-            parts = {"sum": self._sums[name][:, kept].sum(1), "number": self._numbers[name][:, kept].sum(1)}
-            total = pd.DataFrame(parts, index=rows).groupby(level="action").sum()
-            means[name] = total["sum"] / total["number"].where(total["number"] > 0)
-        table = pd.DataFrame(means).dropna(how="all").sort_index(key=lambda names: names.str.casefold())
-        table.loc["average"] = table.mean()
-        return table
+    Parameters
+    ----------
+    errors
+        Of `Errors.table`.
+    by
+        Columns that make the groups.
 
-    def per_joint(self) -> pd.DataFrame:
-        means = {name: _divide(self._sums[name].sum(0), self._numbers[name].sum(0)) for name in self._sums}
-        return pd.DataFrame(means, index=pd.Index(self.joints, name="joint"))
+    Returns
+    -------
+    pandas.DataFrame
+        A row per group in the order in which they come, a column per measure.
+    """
+    total = errors.groupby([*by, "measure"], sort=False)[["sum", "number"]].sum()
+    table = (total["sum"] / total["number"]).unstack("measure")
+    order = pd.MultiIndex.from_frame(errors[[*by]].drop_duplicates())
+    table = table.reindex(order if len(by) > 1 else order.get_level_values(0))
+    return table[list(dict.fromkeys(errors["measure"]))].rename_axis(columns=None)
 
-    def _kept(self, leave_out: Iterable[int]) -> list[int]:
-        left_out = set(leave_out)
-        return [joint for joint in range(len(self.joints)) if joint not in left_out]
+
+def per_action(errors: pd.DataFrame) -> pd.DataFrame:
+    """Give the mean of every measure per action, and in a last row ``average`` the mean over the actions.
+
+    The convention of the field for Human3.6M: the takes of an action are one action (`action_of_take`), an action's
+    mean is over the errors of all its poses, and in the average every action counts the same, however many poses it
+    has. So the average differs from `overall`, in which every pose counts the same. Actions are in the order of the
+    alphabet without regard to capitals, which is the field's.
+    """
+    table = means(errors, "action").sort_index(key=lambda names: names.str.casefold())
+    table.loc["average"] = table.mean()
+    return table
+
+
+def confidence_interval(errors: pd.DataFrame, measure: str, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Give the 95 % interval of a mean by the bootstrap over recordings (percentiles); NaN of fewer than two.
+
+    Frames of a recording resemble each other, so that recordings are drawn, not frames. Recordings of one person
+    resemble each other too: where there are few people, the truth is less certain than this says.
+    """
+    of_measure = errors[errors["measure"] == measure]
+    parts = of_measure.groupby(["capture", "recording"], sort=False)[["sum", "number"]].sum().to_numpy(float)
+    if len(parts) < 2:
+        return float("nan"), float("nan")
+    drawn = parts[np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))].sum(1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    return float(low), float(high)
+
+
+class Bins:
+    """Means of errors within bins of something else, such as the detector's confidence."""
+
+    def __init__(self, edges: np.ndarray):
+        self.edges = np.asarray(edges, float)
+        self.sums = np.zeros(len(self.edges) - 1)
+        self.numbers = np.zeros(len(self.edges) - 1, np.int64)
+
+    def add(self, of: Tensor, errors: Tensor) -> None:
+        """Add errors and, in the same shape, what they are binned by; the last edge belongs to the last bin."""
+        values, error = of.double().cpu().numpy().ravel(), errors.double().cpu().numpy().ravel()
+        which = np.searchsorted(self.edges, values, side="right") - 1
+        which[values == self.edges[-1]] = len(self.numbers) - 1
+        kept = np.isfinite(error) & np.isfinite(values) & (which >= 0) & (which < len(self.numbers))
+        self.sums += np.bincount(which[kept], error[kept], len(self.sums))
+        self.numbers += np.bincount(which[kept], minlength=len(self.numbers))
+
+    def table(self, counted: str) -> pd.DataFrame:
+        """Give ``low, high, error`` and the number of errors, named `counted`, of the bins that have any."""
+        table = pd.DataFrame({"low": self.edges[:-1], "high": self.edges[1:]})
+        table["error"] = self.sums / np.maximum(self.numbers, 1)
+        table[counted] = self.numbers
+        return table[self.numbers > 0]
+
+
+class Distribution:
+    """How many errors are at most as large as each of some thresholds."""
+
+    def __init__(self, thresholds: np.ndarray):
+        self.thresholds = np.asarray(thresholds, float)
+        self._counts: dict[str, np.ndarray] = {}
+
+    def add(self, name: str, errors: Tensor) -> None:
+        values = errors.double().cpu().numpy()
+        values = values[np.isfinite(values)]
+        counts = self._counts.setdefault(name, np.zeros(len(self.thresholds) + 1, np.int64))
+        counts += np.bincount(np.searchsorted(self.thresholds, values), minlength=len(counts))
+
+    def table(self) -> pd.DataFrame:
+        """Give ``threshold`` and for every name the share of its errors that are at most as large."""
+        shares = {name: counts.cumsum()[:-1] / max(counts.sum(), 1) for name, counts in self._counts.items()}
+        return pd.DataFrame({"threshold": self.thresholds} | shares)
 
 
 def action_of_take(action: str) -> str:
@@ -118,11 +186,3 @@ def action_of_take(action: str) -> str:
     ['Directions', 'Directions', 'Sitting', 'Walk', '2']
     """
     return re.sub(r"(?<=[^\s\d])\s*\d+$", "", action)
-
-
-def _divide(sums: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
-
-
-def _mean(total: float, number: int) -> float:
-    return float(total / number) if number else float("nan")

@@ -25,6 +25,8 @@ class Example:
         (joint, 3), metres, camera frame, root at 0, in `skeleton_3d`.
     skeleton_3d
         Layout of the poses.
+    rank
+        Why it is shown, such as ``worst, 312 mm``; written beside the row.
     """
 
     title: str
@@ -33,6 +35,7 @@ class Example:
     predicted: np.ndarray
     compared: np.ndarray
     skeleton_3d: Skeleton
+    rank: str = ""
 
 
 def predicted_poses(examples: list[Example], compared_with: str, note: str) -> Figure:
@@ -47,15 +50,26 @@ def predicted_poses(examples: list[Example], compared_with: str, note: str) -> F
     note
         Where the data come from.
     """
-    figure = new_figure(7, 2.4 * len(examples) + 0.5, note)
+    figure = new_figure(7, 2.5 * len(examples) + 0.5, note)
     rows = figure.subplots(len(examples), 3, squeeze=False)
     for axes_of_row, example in zip(rows, examples, strict=True):
         _draw_2d(axes_of_row[0], example)
         _draw_3d(axes_of_row[1], example, horizontal=0)
         _draw_3d(axes_of_row[2], example, horizontal=2)
         axes_of_row[0].set_title(example.title, fontsize=8)
-        axes_of_row[1].set_title("as the camera sees it", fontsize=8)
-        axes_of_row[2].set_title("from the side (camera at the left)", fontsize=8)
+        axes_of_row[1].set_title("predicted, as the camera sees it", fontsize=8)
+        axes_of_row[2].set_title("predicted, from the side\n(camera at the left)", fontsize=8)
+        axes_of_row[0].annotate(
+            example.rank,
+            (0, 0.5),
+            xytext=(-44, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="center",
+            fontweight="bold",
+        )
     handles = [
         Line2D([], [], color=LEFT, label="left"),
         Line2D([], [], color=RIGHT, label="right"),
@@ -71,7 +85,12 @@ def _draw_2d(axes: Axes, example: Example) -> None:
     x, y = example.keypoints.T
     axes.scatter(x, y, s=6, c=[side_colour(name) for name in skeleton.keypoints], zorder=3)
     axes.set(aspect="equal", xlabel="x (px)", ylabel="y (px)")
-    axes.invert_yaxis()
+    known = example.keypoints[np.isfinite(example.keypoints).all(-1)]
+    if len(known):  # a square around the person, as large as the panels beside it
+        low, high = known.min(0), known.max(0)
+        half = 0.55 * max(*(high - low), 1.0)
+        x_middle, y_middle = (low + high) / 2
+        axes.set(xlim=(x_middle - half, x_middle + half), ylim=(y_middle + half, y_middle - half))
     axes.tick_params(labelsize=6)
 
 

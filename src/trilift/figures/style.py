@@ -1,5 +1,7 @@
 """How all figures look."""
 
+import textwrap
+
 import matplotlib
 import matplotlib.pyplot as plt
 from cycler import cycler
@@ -24,6 +26,7 @@ def use() -> None:
             "axes.axisbelow": True,
             "legend.frameon": False,
             "axes.prop_cycle": cycler(color=LINES),
+            "svg.hashsalt": "trilift",  # else names within the file change from run to run
         }
     )
 
@@ -31,7 +34,7 @@ def use() -> None:
 def new_figure(width: float, height: float, note: str) -> Figure:
     """Start a figure (inches) with a note on where its data come from at the bottom."""
     figure = plt.figure(figsize=(width, height), layout="constrained")
-    figure.supxlabel(note, fontsize=7, color="#555555")
+    figure.supxlabel(textwrap.fill(note, int(18 * width)), fontsize=7, color="#555555")
     return figure
 
 

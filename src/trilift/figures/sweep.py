@@ -27,7 +27,7 @@ def sweep_comparison(runs: pd.DataFrame, measure: str, note: str) -> Figure:
     axes = figure.add_subplot()
     rows = {name: row for row, name in enumerate(table.index)}
     of_runs = runs["losses"].map(rows)
-    axes.plot(runs[measure], of_runs, "o", color=LINES[0], alpha=0.5, markeredgewidth=0, label="a seed")
+    axes.plot(runs[measure], of_runs, "o", color=LINES[0], alpha=0.5, markeredgewidth=0, label="one seed")
     axes.errorbar(
         table["mean"],
         range(len(table)),
@@ -43,7 +43,7 @@ def sweep_comparison(runs: pd.DataFrame, measure: str, note: str) -> Figure:
         text = f"{mean:.1f}" if pd.isna(std) else f"{mean:.1f} ± {std:.1f}"
         axes.text(1.03, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.set_yticks(range(len(table)), [str(name) for name in table.index])
-    axes.set(xlabel=_LABELS[measure], title="Choices of losses", ylim=(len(table) - 0.4, -0.6))
+    axes.set(xlabel=_LABELS[measure], title="Choices of losses, the best first", ylim=(len(table) - 0.4, -0.6))
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     return figure

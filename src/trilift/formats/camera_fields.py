@@ -117,7 +117,7 @@ def check_rig(cameras: list[Camera], where: str, expected: str) -> list[Camera]:
 
 def _shown(value: object) -> str:
     try:
-        return reprlib.repr(value)
+        return reprlib.repr(value.tolist() if isinstance(value, np.ndarray) else value)
     except ValueError:  # Python refuses to print integers of thousands of digits
         return "a huge integer"
 

@@ -1,12 +1,16 @@
-"""A check of HDF5 files that the library itself does not make."""
+"""Checks of HDF5 files that the library itself does not make."""
 
 import struct
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from trilift.errors import InputError
 
 _MARK = b"GCOL\x01\0\0\0"
+_REFERENCE = np.dtype([("length", "<u4"), ("collection", "<u8"), ("index", "<u4")])
 
 
 def check_strings(path: Path) -> None:
@@ -26,3 +30,20 @@ def check_strings(path: Path) -> None:
                     raise InputError(f"{path}: damaged at byte {place}; copy or make the file again")
                 place += length if index == 0 else 16 + length + -length % 8
             begin = content.find(_MARK, max(end, begin + 16))
+
+
+def check_lengths(path: Path) -> None:
+    """Refuse a file with strings longer than itself: the library fills as much memory before it looks for them.
+
+    Those of attributes need no check, as checksums protect them.
+    """
+
+    def check(name: str, thing: object) -> None:
+        if isinstance(thing, h5py.Dataset) and thing.dtype == object and thing.id.get_offset() is not None:
+            references = np.frombuffer(content, _REFERENCE, thing.size, thing.id.get_offset())
+            if (references["length"] > len(content)).any():
+                raise InputError(f"{path}: damaged, `{name}` holds strings longer than the file; make it again")
+
+    content = np.memmap(path, mode="r")
+    with h5py.File(path, "r") as file:
+        file.visititems(check)

@@ -115,7 +115,7 @@ class _Unpickler(pickle._Unpickler):
         try:
             return _ADMITTED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
+            raise pickle.UnpicklingError(f"it names {ascii(f'{module}.{name}')[1:-1]:.100}") from None
 
     def load_build(self) -> None:
         state = self.stack.pop()

@@ -88,15 +88,25 @@ def _image_size(where: str, content: dict[str, Any], width: str, height: str) ->
     return np.array([numbers(where, content, key, ()) for key in (width, height)])
 
 
+MOST_DEPTH = 10  # of lists in lists; OpenCV needs 4, and the parser seconds for hundreds
+
+
 class _Loader(yaml.BaseLoader):
     """Leaves scalars as text, so that a camera called 010 keeps its name."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
         # A few nested aliases stand for billions of entries, and calibrations have none.
         if getattr(event, "anchor", None) is not None:
             raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
+        if self.depth == MOST_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"more than {MOST_DEPTH} levels", problem_mark=event.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep)
@@ -126,7 +136,8 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         content = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise InputError(f"{file}: no valid YAML of OpenCV ({' '.join(str(error).split())})") from None
+        text = "".join(filter(str.isprintable, " ".join(str(error).split())))
+        raise InputError(f"{file}: no valid YAML of OpenCV ({text})") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: no valid YAML of OpenCV (keys with values are expected)")
     return content

@@ -11,8 +11,9 @@ from trilift import captures, skeletons
 from trilift.captures import Recording
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView
-from trilift.formats.checks import MOST_EXPANSION
-from trilift.formats.hdf5 import check_strings
+from trilift.formats.camera_fields import camera_name, check_camera
+from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.hdf5 import check_lengths, check_strings
 from trilift.formats.names import name_for_files
 
 
@@ -64,8 +65,10 @@ def read_cameras(path: Path) -> dict[str, list[Camera]]:
                 raise InputError(
                     f"{path}, capture {group}: damaged, its cameras have the shapes {shapes}; make it again"
                 )
+            where = f"{path}, capture {group}"
             rigs[name_for_files(group, str(path))] = [
-                Camera(str(view), *camera) for view, *camera in zip(capture["view"].values, *values, strict=True)
+                check_camera(Camera(camera_name(where, str(view)), *camera), f"{where}, camera {view}")
+                for view, *camera in zip(capture["view"].values, *values, strict=True)
             ]
     return rigs
 
@@ -75,6 +78,7 @@ def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
     try:
         if path.exists():
             check_strings(path)
+            check_lengths(path)
         with captures.read(path, "captures") as opened:
             for group, capture in opened.items():
                 if capture.nbytes > MOST_EXPANSION * path.stat().st_size:
@@ -91,4 +95,7 @@ def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
 def _load(path: Path, capture: xr.Dataset, recording: Recording) -> tuple[np.ndarray, ...]:
     if not 0 <= recording.first_frame <= recording.first_frame + recording.length <= capture.sizes["frame"]:
         raise InputError(f"{path}, recording {recording.name}: damaged, lies outside its capture; make it again")
-    return captures.load_frames(capture, recording.frames, "keypoints_2d", "confidence")
+    loaded = captures.load_frames(capture, recording.frames, "keypoints_2d", "confidence")
+    for array in loaded:
+        check_not_infinite(array, f"{path}, recording {recording.name}")
+    return loaded

@@ -264,7 +264,7 @@ def linearise(px, py, information, lens, projection, degrees, points, normal, gr
         of_px, of_py, of_information = px[view], py[view], information[view]
         for i in range(size):
             u, v, depth = _project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
-            # A point that a camera does not see, or that strayed behind it, may have any projection: infinite ones too.
+            # A point that a camera does not see, or that strayed behind it, may have any projection, even infinite.
             counts = of_information[i] > zero and depth > near
             u, v, depth = u if counts else zero, v if counts else zero, depth if counts else one
             w = of_information[i] if counts else zero

@@ -1,7 +1,8 @@
-"""plot: tables and predictions -> figures."""
+"""plot: tables and predictions -> figures, an animation, and a page to look at poses from all sides."""
 
 import json
 import logging
+from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,10 +14,16 @@ from pydantic import Field
 from trilift import captures, skeletons
 from trilift.errors import InputError
 from trilift.figures import style
+from trilift.figures.animation import animate
+from trilift.figures.conditions import error_by_condition
+from trilift.figures.distribution import error_distribution
+from trilift.figures.per_action import error_per_action
 from trilift.figures.per_joint import error_per_joint
+from trilift.figures.per_view import error_per_view
 from trilift.figures.poses import Example, predicted_poses
 from trilift.figures.pseudo_labels import pseudo_label_quality
 from trilift.figures.training import training_curve
+from trilift.figures.viewer import Clip, viewer_page
 from trilift.files import replacing
 from trilift.layout import Layout
 from trilift.params import StrictModel, load
@@ -24,7 +31,8 @@ from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
 
-_NAMES = dict.fromkeys(("capture", "view", "keypoint", "subject", "parent", "child"), str)
+_NAMES = dict.fromkeys(("capture", "view", "keypoint", "subject", "parent", "child", "action", "joint"), str)
+_RANKS = {0.0: "best", 0.5: "median", 1.0: "worst"}
 
 
 class Settings(StrictModel):
@@ -33,10 +41,16 @@ class Settings(StrictModel):
     Attributes
     ----------
     examples
-        How many poses the figure of poses shows.
+        How many poses the figure of poses shows: from the best to the worst, at even ranks.
+    viewer_recordings
+        How many test recordings the viewer page holds, at even distances.
+    viewer_seconds
+        How much of each, from the beginning.
     """
 
-    examples: int = Field(4, gt=0, le=20)
+    examples: int = Field(3, gt=1, le=20)
+    viewer_recordings: int = Field(10, gt=0, le=100)
+    viewer_seconds: float = Field(16.0, gt=0, le=600)
 
 
 def run(layout: Layout) -> None:
@@ -45,8 +59,18 @@ def run(layout: Layout) -> None:
     style.use()
     try:
         facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
-        history = pd.read_csv(layout.results / "history.csv")
-        per_joint = pd.read_csv(layout.results / "per_joint.csv", index_col="joint")
+        tables = {
+            name: pd.read_csv(layout.results / f"{name}.csv", dtype=_NAMES)
+            for name in (
+                "history",
+                "per_joint",
+                "per_action",
+                "per_view",
+                "by_confidence",
+                "by_angle",
+                "distribution",
+            )
+        }
         views, keypoints, bones = (
             pd.read_csv(layout.recap / f"{name}.csv", dtype=_NAMES) for name in ("views", "keypoints", "bones")
         )
@@ -58,73 +82,142 @@ def run(layout: Layout) -> None:
     note += f" · detections: {facts['detections_from']}"
     if facts["seen_in_training"]:
         note += " · the person was seen in training"
+    unit = "mm" if "mpjpe_mm" in facts else "px"
+    per_action = tables["per_action"].set_index("action")
     _save(layout, "pseudo_labels", pseudo_label_quality(views, keypoints, bones, note))
-    _save(layout, "training", training_curve(history, note))
-    _save(layout, "error_per_joint", error_per_joint(per_joint, note))
-    examples, compared_with = _examples(layout, settings.examples)
-    _save(layout, "poses", predicted_poses(examples, compared_with, note))
-
-
-def _save(layout: Layout, name: str, figure: Figure) -> None:
-    path = layout.results / "figures" / f"{name}.png"
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
-    plt.close(figure)
-    log.info("%s", path)
-
-
-def _examples(layout: Layout, number: int) -> tuple[list[Example], str]:
-    """Take poses at even distances through all test frames, each from the next view."""
+    _save(layout, "training", training_curve(tables["history"], note))
+    _save(layout, "error_per_joint", error_per_joint(tables["per_joint"].set_index("joint"), note))
+    _save(layout, "error_per_action", error_per_action(per_action, note))
+    _save(layout, "error_per_view", error_per_view(tables["per_view"], note))
+    _save(layout, "error_distribution", error_distribution(tables["distribution"], note, unit))
+    _save(layout, "error_by_condition", error_by_condition(tables["by_confidence"], tables["by_angle"], note, unit))
     with (
         captures.read(layout.captures, "captures") as detections,
         captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
         captures.read(layout.references, "references") as references,
         captures.read(layout.results / "predictions.nc", "predictions") as predictions,
     ):
-        places = [
-            (name, frame) for name, capture in predictions.items() for frame in _even(capture.sizes["frame"], number)
-        ]
-        chosen = [places[i] for i in _even(len(places), number)]
-        # All examples are compared with the same thing.
+        # Everything is compared with the same thing.
         has_reference = all(name in references for name in predictions)
-        examples = []
-        for i, (name, frame) in enumerate(chosen):
-            view = i % predictions[name].sizes["view"]
-            reference = references[name] if has_reference else None
-            examples.append(_example(detections[name], labels[name], reference, predictions[name], frame, view))
-        return examples, "reference" if has_reference else "pseudo-label (triangulated from all views)"
+        compared_with = "reference" if has_reference else "pseudo-label"
+        shown = [
+            _Shown(detections[name], references[name] if has_reference else labels[name], capture)
+            for name, capture in predictions.items()
+        ]
+        _save(layout, "poses", predicted_poses(list(_examples(shown, settings.examples, unit)), compared_with, note))
+        clips = list(_clips(shown, settings))
+    _animate(clips[0], layout, compared_with, note)
+    with replacing(layout.results / "viewer.html") as temporary:
+        temporary.write_text(viewer_page(clips, compared_with, note, facts["simulated"]), "utf-8")
+    log.info("%s", layout.results / "viewer.html")
+
+
+def _save(layout: Layout, name: str, figure: Figure) -> None:
+    for ending, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+        path = layout.results / "figures" / f"{name}.{ending}"
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=ending, metadata=metadata)
+        log.info("%s", path)
+    plt.close(figure)
+
+
+class _Shown:
+    """The test frames of one capture: detections, predictions, and what they are compared with."""
+
+    def __init__(self, detections: xr.Dataset, compared: xr.Dataset, predictions: xr.Dataset):
+        self.detections, self.compared, self.predictions = detections, compared, predictions
+        self.R = detections["R"].values
+        self.views = detections["view"].values.tolist()
+        self.skeleton = skeletons.get(detections.attrs["skeleton"])
+        self.frame_of_capture = predictions["frame_of_capture"].values
+        self.error = predictions["pose_error"].values
+
+    def compare(self, frames: np.ndarray) -> np.ndarray:
+        """Give what predictions of these frames of the capture are compared with: (frame, joint, 3), root at 0."""
+        if "joints_3d" in self.compared:
+            world = self.compared["joints_3d"].isel(frame=frames).values
+        else:
+            mapping = skeletons.mapping(skeletons.get(self.compared.attrs["skeleton"]), TRAINING_SKELETON)
+            world = mapping.apply(self.compared["keypoints_3d"].isel(frame=frames).values)
+        return world - world[:, TRAINING_SKELETON.root_index, None]
 
 
 def _even(length: int, number: int) -> list[int]:
     return np.unique(((np.arange(number) + 0.5) * length / number).astype(int)).tolist()
 
 
-def _example(
-    detections: xr.Dataset,
-    labels: xr.Dataset,
-    reference: xr.Dataset | None,
-    predictions: xr.Dataset,
-    frame: int,
-    view: int,
-) -> Example:
-    in_capture = int(predictions["frame_of_capture"][frame])
-    if reference is None:
-        world = labels["joints_3d"][in_capture].values
-    else:
-        mapping = skeletons.mapping(skeletons.get(reference.attrs["skeleton"]), TRAINING_SKELETON)
-        world = mapping.apply(reference["keypoints_3d"][in_capture].values)
-    relative = world - world[TRAINING_SKELETON.root_index]
-    recording = next(
-        recording
-        for recording in captures.recordings(detections)
-        if recording.first_frame <= in_capture < recording.frames.stop
-    )
-    return Example(
-        title=f"{recording.name}, frame {in_capture - recording.first_frame}\n"
-        f"camera {detections['view'].values[view]}",
-        keypoints=detections["keypoints_2d"][in_capture, view].values,
-        skeleton_2d=skeletons.get(detections.attrs["skeleton"]),
-        predicted=predictions["joints_3d"][frame, view].values,
-        compared=relative @ detections["R"][view].values.T,
-        skeleton_3d=TRAINING_SKELETON,
-    )
+def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
+    """Take poses from the best to the worst at even ranks."""
+    errors = np.concatenate([one.error.ravel() for one in shown])
+    owner = np.repeat(np.arange(len(shown)), [one.error.size for one in shown])
+    place = np.concatenate([np.arange(one.error.size) for one in shown])
+    order = np.argsort(errors, kind="stable")[: np.isfinite(errors).sum()]
+    for share in np.linspace(0, 1, number) if len(order) else ():
+        index = order[round(share * (len(order) - 1))]
+        one = shown[owner[index]]
+        frame, view = divmod(int(place[index]), len(one.views))
+        in_capture = int(one.frame_of_capture[frame])
+        recording = next(
+            recording
+            for recording in captures.recordings(one.detections)
+            if recording.first_frame <= in_capture < recording.frames.stop
+        )
+        yield Example(
+            title=f"{recording.name}, frame {in_capture - recording.first_frame}\ncamera {one.views[view]}",
+            keypoints=one.detections["keypoints_2d"][in_capture, view].values,
+            skeleton_2d=one.skeleton,
+            predicted=one.predictions["joints_3d"][frame, view].values,
+            compared=one.compare(np.array([in_capture]))[0] @ one.R[view].T,
+            skeleton_3d=TRAINING_SKELETON,
+            rank=f"{_RANKS.get(share, f'{share:.0%} rank')}, {errors[index]:.0f} {unit}",
+        )
+
+
+def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
+    """Take the beginnings of test recordings at even distances."""
+    places = []
+    for one in shown:
+        for recording in captures.recordings(one.detections):
+            own = (one.frame_of_capture >= recording.first_frame) & (one.frame_of_capture < recording.frames.stop)
+            if own.any():
+                places.append((one, recording, np.flatnonzero(own)))
+    for index in _even(len(places), settings.viewer_recordings):
+        one, recording, frames = places[index]
+        frames = frames[: max(1, round(settings.viewer_seconds * recording.fps))]
+        frames = frames[:: max(1, round(recording.fps / 30))]  # as smooth as films are
+        in_capture = one.frame_of_capture[frames]
+        predicted = one.predictions["joints_3d"].isel(frame=frames).values
+        yield Clip(
+            title=recording.name,
+            subject=recording.subject,
+            action=recording.action,
+            fps=recording.fps / max(1, round(recording.fps / 30)),
+            views=one.views,
+            image_sizes=one.detections["image_size"].values,
+            keypoints_2d=one.detections["keypoints_2d"].isel(frame=in_capture).values,
+            predicted=np.einsum("vji,fvkj->fvki", one.R, predicted),
+            compared=one.compare(in_capture),
+            skeleton_2d=one.skeleton,
+            skeleton_3d=TRAINING_SKELETON,
+        )
+
+
+def _animate(clip: Clip, layout: Layout, compared_with: str, note: str) -> None:
+    """Animate a clip in the view of which most is predicted."""
+    view = int(np.isfinite(clip.predicted).all((-1, -2)).sum(0).argmax())
+    path = layout.results / "figures" / "animation.gif"
+    with replacing(path) as temporary:
+        animate(
+            clip.keypoints_2d[:, view],
+            clip.skeleton_2d,
+            clip.image_sizes[view],
+            clip.predicted[:, view],
+            clip.compared,
+            clip.skeleton_3d,
+            clip.fps,
+            f"{clip.title}, camera {clip.views[view]}",
+            note,
+            temporary,
+            compared_with,
+        )
+    log.info("%s", path)

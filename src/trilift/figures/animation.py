@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from trilift.figures.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
+from trilift.skeletons import Skeleton
+
+_FPS, _SECONDS = 12.5, 10  # a GIF counts in hundredths of a second: 12.5 fps are 8 of them
+_WIDTH, _HEIGHT, _DPI = 640, 320, 100
+_AROUND, _ABOVE = np.radians([-60, 15])  # where the poses are seen from
+_TO_PICTURE = np.array(
+    [
+        [-np.sin(_AROUND), np.cos(_AROUND), 0],
+        [-np.sin(_ABOVE) * np.cos(_AROUND), -np.sin(_ABOVE) * np.sin(_AROUND), np.cos(_ABOVE)],
+    ]
+)
+_CELL = 0.5  # metres
+
+
+def animate(
+    keypoints_2d: np.ndarray,
+    skeleton_2d: Skeleton,
+    image_size: np.ndarray,
+    predicted: np.ndarray,
+    compared: np.ndarray,
+    skeleton_3d: Skeleton,
+    fps: float,
+    title: str,
+    note: str,
+    path: Path,
+    compared_with: str = "for comparison",
+) -> None:
+    """Write the first seconds of a recording as a GIF: the detections of a view beside the predicted poses.
+
+    The same input gives the same bytes.
+
+    Parameters
+    ----------
+    keypoints_2d
+        (frame, keypoint, 2) pixels, in `skeleton_2d`; NaN where missing.
+    skeleton_2d
+        Layout of the detections.
+    image_size
+        Width and height in pixels.
+    predicted, compared
+        (frame, joint, 3), metres, world frame with z up, root at 0, in `skeleton_3d`; NaN where missing.
+    skeleton_3d
+        Layout of the poses.
+    fps
+        Frames per second of the arrays.
+    title, note
+        What is shown, and where the data come from.
+    path
+        File to write.
+    compared_with
+        What the grey skeleton is: ``reference`` or ``pseudo-label``.
+    """
+    frames, milliseconds = _chosen(len(keypoints_2d), fps)
+    figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, note)
+    figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=9)
+    image, space = figure.subplots(1, 2, width_ratios=[1.25, 1])
+    _set_image(image, image_size)
+    _set_space(space, np.concatenate([predicted[frames], compared[frames]]), compared_with)
+    moving = (
+        (_bones(image, skeleton_2d), keypoints_2d, skeleton_2d),
+        (_bones(space, skeleton_3d, REFERENCE), compared @ _TO_PICTURE.T, skeleton_3d),
+        (_bones(space, skeleton_3d), predicted @ _TO_PICTURE.T, skeleton_3d),
+    )
+    time = image.text(0.02, 0.97, "", transform=image.transAxes, va="top", fontsize=8, animated=True)
+    canvas.draw()  # all but what moves
+    figure.set_layout_engine("none")
+    still = canvas.copy_from_bbox(figure.bbox)
+    palette, pictures = _palette(), []
+    for frame in frames:
+        canvas.restore_region(still)
+        for bones, points, skeleton in moving:
+            bones.set_segments(points[frame][np.array(skeleton.bone_indices)])
+            figure.draw_artist(bones)
+        time.set_text(f"{frame / fps:.2f} s")
+        figure.draw_artist(time)
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+    plt.close(figure)
+    pictures[0].save(
+        path, format="GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, optimize=False
+    )
+
+
+def _chosen(length: int, fps: float) -> tuple[np.ndarray, int]:
+    """Choose the frames to show, and for how many milliseconds each."""
+    rate = min(fps, _FPS)
+    frames = (np.arange(int(_SECONDS * rate)) * (fps / rate)).astype(int)
+    return frames[frames < length], 10 * round(100 / rate)
+
+
+def _set_image(axes: Axes, image_size: np.ndarray) -> None:
+    axes.set(xlim=(0, image_size[0]), ylim=(image_size[1], 0), aspect="equal", xlabel="x (px)", ylabel="y (px)")
+    axes.set_title("detected in one view", fontsize=8)
+    axes.tick_params(labelsize=6)
+    axes.grid(visible=False)
+
+
+def _set_space(axes: Axes, poses: np.ndarray, compared_with: str) -> None:
+    """Draw a floor under the poses; the root stays where it is, so this is for scale and direction only."""
+    heights = poses[..., 2][np.isfinite(poses[..., 2])]
+    floor = np.percentile(heights, 1) if len(heights) else -1.0
+    ends = np.arange(-1, 1 + _CELL, _CELL)
+    along = [[(start, -1, floor), (start, 1, floor)] for start in ends]
+    lines = np.array(along + [[(y, x, z) for x, y, z in line] for line in along])
+    axes.add_collection(LineCollection(list(lines @ _TO_PICTURE.T), colors="#DDDDDD", linewidths=0.8))
+    centre = (_TO_PICTURE @ [0, 0, floor])[1]
+    axes.set(xlim=(-1.4, 1.4), ylim=(centre - 0.4, 1.2), aspect="equal")
+    axes.set_axis_off()
+    axes.set_title(f"predicted from it in 3D (grid: {_CELL} m)", fontsize=8)
+    handles = [
+        Line2D([], [], color=colour, label=label)
+        for colour, label in ((LEFT, "left"), (RIGHT, "right"), (REFERENCE, compared_with))
+    ]
+    axes.legend(handles=handles, loc="upper left", fontsize=7, handlelength=1, borderaxespad=0)
+
+
+def _bones(axes: Axes, skeleton: Skeleton, colour: str | None = None) -> LineCollection:
+    colours = [colour or side_colour(skeleton.keypoints[child]) for _, child in skeleton.bone_indices]
+    width = 1.8 if colour is None else 3.2
+    bones = LineCollection([], colors=colours, linewidths=width, capstyle="round", animated=True)
+    axes.add_collection(bones, autolim=False)
+    return bones
+
+
+def _palette() -> Image.Image:
+    """Make one palette for all pictures: greys, and the colours of the sides blended with white and with grey."""
+    levels = np.linspace(0, 1, 32)[:, None]  # finer, white would become the next grey
+    blends = [np.repeat(levels, 3, axis=1)]
+    for colour in (LEFT, RIGHT):
+        for other in ("white", REFERENCE):
+            blends.append(levels * to_rgb(colour) + (1 - levels) * to_rgb(other))
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.rint(255 * np.concatenate(blends)).astype(int).ravel().tolist())
+    return palette

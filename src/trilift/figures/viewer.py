@@ -1,0 +1,157 @@
+"""A page to look at predicted poses from all sides: one HTML file that needs nothing else, not even a network."""
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from trilift.figures.style import LEFT, MIDDLE, REFERENCE, RIGHT, side_colour
+from trilift.skeletons import Skeleton
+
+# Numbers travel as 16-bit integers of these units. Images too large for quarter pixels get a coarser unit.
+MISSING = -(2**15)
+LARGEST = 2**15 - 1
+METRES = 0.001
+MILLIMETRES = 0.1
+PIXELS = 0.25
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames of one recording to show.
+
+    Attributes
+    ----------
+    title
+        Name of the recording.
+    image_sizes
+        (view, 2), width and height in pixels.
+    keypoints_2d
+        (frame, view, keypoint, 2), pixels, in `skeleton_2d`; NaN is missing.
+    predicted
+        (frame, view, joint, 3), metres, along the world's axes (z up) with the root at 0, in `skeleton_3d`;
+        NaN is missing.
+    compared
+        (frame, joint, 3), the reference or the pseudo-label, as `predicted`.
+    """
+
+    title: str
+    subject: str
+    action: str
+    fps: float
+    views: list[str]
+    image_sizes: np.ndarray
+    keypoints_2d: np.ndarray
+    predicted: np.ndarray
+    compared: np.ndarray
+    skeleton_2d: Skeleton
+    skeleton_3d: Skeleton
+
+    def __post_init__(self) -> None:
+        frames, views = len(self.compared), len(self.views)
+        shapes = {
+            "image_sizes": (views, 2),
+            "keypoints_2d": (frames, views, len(self.skeleton_2d), 2),
+            "predicted": (frames, views, len(self.skeleton_3d), 3),
+            "compared": (frames, len(self.skeleton_3d), 3),
+        }
+        for name, shape in shapes.items():
+            if np.shape(getattr(self, name)) != shape or 0 in shape:
+                raise ValueError(f"{self.title}: {name} has shape {np.shape(getattr(self, name))}, expected {shape}")
+
+    def errors(self) -> np.ndarray:
+        """Mean distance (frame, view) in mm of the predicted from the compared joints, the root left out.
+
+        NaN where no joint can be compared.
+        """
+        distances = 1000 * np.linalg.norm(self.predicted - self.compared[:, None], axis=-1)
+        distances = np.delete(distances, self.skeleton_3d.root_index, axis=-1)
+        known = np.isfinite(distances)
+        number = known.sum(-1)
+        total = np.where(known, distances, 0).sum(-1)
+        return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: bool) -> str:
+    """Make the page.
+
+    Parameters
+    ----------
+    clips
+        The recordings to choose from, at least one. 400 frames of 4 views take about 0.5 MB.
+    compared_with
+        What the grey skeleton is: ``reference`` or ``pseudo-label``.
+    note
+        Where the data come from; the footer.
+    simulated
+        Whether to say on top that the data are simulated.
+    """
+    if not clips:
+        raise ValueError("no clips to show")
+    content = {
+        "missing": MISSING,
+        "comparedWith": compared_with,
+        "colours": {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "compared": REFERENCE},
+        "clips": [_packed(clip) for clip in clips],
+    }
+    values = {
+        "TITLE": "Predicted 3D poses" + (" (SIMULATED data)" if simulated else ""),
+        "BANNER": '<p class="banner" role="note">SIMULATED data</p>' if simulated else "",
+        "NOTE": escape(note),
+        "COMPARED": escape(compared_with),
+        "LEFT": LEFT,
+        "RIGHT": RIGHT,
+        "MIDDLE": MIDDLE,
+        "REFERENCE": REFERENCE,
+        "DATA": _script_safe_json(content),
+    }
+    template = resources.files("trilift.figures").joinpath("viewer.html").read_text("utf-8")
+    # All at once, so that a placeholder in a name stays what it is.
+    return re.sub(r"@@([A-Z]+)@@", lambda found: values[found[1]], template)
+
+
+def _packed(clip: Clip) -> dict[str, Any]:
+    # Detections may lie outside of the image.
+    pixels = max(PIXELS, 2 * float(np.max(clip.image_sizes)) / LARGEST)
+    return {
+        "title": clip.title,
+        "subject": clip.subject,
+        "action": clip.action,
+        "fps": float(clip.fps),
+        "frames": len(clip.compared),
+        "views": list(clip.views),
+        "imageSizes": np.asarray(clip.image_sizes, float).tolist(),
+        "skeleton2d": _packed_skeleton(clip.skeleton_2d),
+        "skeleton3d": _packed_skeleton(clip.skeleton_3d),
+        "keypoints2d": _packed_numbers(clip.keypoints_2d, pixels),
+        "predicted": _packed_numbers(clip.predicted, METRES),
+        "compared": _packed_numbers(clip.compared, METRES),
+        "errors": _packed_numbers(clip.errors(), MILLIMETRES),
+    }
+
+
+def _packed_skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    return {
+        "keypoints": skeleton.keypoints,
+        "colours": [side_colour(name) for name in skeleton.keypoints],
+        "bones": skeleton.bone_indices,
+    }
+
+
+def _packed_numbers(values: np.ndarray, unit: float) -> dict[str, Any]:
+    """Give the numbers as base64 of little-endian integers; what is too large gets the largest value."""
+    known = np.isfinite(values)
+    integers = np.clip(np.rint(np.where(known, values, 0) / unit), -LARGEST, LARGEST)
+    packed = np.where(known, integers, MISSING).astype("<i2")
+    return {"unit": unit, "base64": base64.b64encode(packed.tobytes()).decode("ascii")}
+
+
+def _script_safe_json(content: Any) -> str:
+    """Write JSON that cannot end the script element that holds it."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,14 @@
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import pytest
+
+from trilift.figures import style
+
+
+@pytest.fixture(autouse=True)
+def _our_style() -> Iterator[None]:
+    with plt.rc_context():
+        style.use()
+        yield
+    plt.close("all")

@@ -1,0 +1,294 @@
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trilift.figures.conditions import error_by_condition
+from trilift.figures.distribution import error_distribution
+from trilift.figures.per_action import error_per_action
+from trilift.figures.per_view import error_per_view
+
+NOTE = "data set demo (SIMULATED)"
+MM, PX = "mpjpe_mm", "other_views_reprojection_px"
+ERRORS = {"lifter": 28.0, "mean_pose": 75.0, "pseudo_label": 9.0}
+
+
+def make_errors(length: int, measure: str) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(length)
+    columns = (measure, f"mean_pose_{measure}", f"pseudo_label_{measure}")
+    found = {name: rng.uniform(low, low + 30, length) for name, low in zip(columns, (50, 150, 10), strict=True)}
+    return found | {"poses": 1000.0 * np.arange(1, length + 1)}
+
+
+def make_actions(length: int, measure: str = MM) -> pd.DataFrame:
+    index = pd.Index([f"Action{i}" for i in range(length)], name="action")
+    table = pd.DataFrame(make_errors(length, measure), index=index)
+    table.loc["average"] = table.mean()
+    table.loc["average", "poses"] = table["poses"].iloc[:-1].sum()
+    return table
+
+
+def make_views(captures: Sequence[str], views: int, measure: str = MM) -> pd.DataFrame:
+    pairs = [(capture, f"cam{view}") for capture in captures for view in range(views)]
+    return pd.DataFrame(pairs, columns=["capture", "view"]).assign(**make_errors(len(pairs), measure))
+
+
+def sample_errors(name: str) -> np.ndarray:
+    return np.random.default_rng(0).gamma(2, ERRORS[name], 5000)
+
+
+def make_shares(**replaced: float) -> pd.DataFrame:
+    thresholds = np.arange(0, 501, 5)
+    shares = {name: [(sample_errors(name) <= threshold).mean() for threshold in thresholds] for name in ERRORS}
+    return pd.DataFrame({"threshold": thresholds} | shares).assign(**replaced)
+
+
+def make_confidence() -> pd.DataFrame:
+    return pd.DataFrame({"low": [0, 0.5], "high": [0.5, 1.0], "error": [120.0, 60.0], "joints": [2_000, 1_500_000]})
+
+
+def make_angles() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"low": [0, 60, 120], "high": [60, 120, 180], "error": [50.0, np.nan, 70.0], "poses": [300, 0, 100]}
+    )
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "actions": lambda: error_per_action(make_actions(15), NOTE),
+    "actions without reference": lambda: error_per_action(make_actions(15, PX), NOTE),
+    "one action": lambda: error_per_action(make_actions(1), NOTE),
+    "no action": lambda: error_per_action(make_actions(0), NOTE),
+    "views": lambda: error_per_view(make_views(["S9", "S11"], 4), NOTE),
+    "one view": lambda: error_per_view(make_views(["S9"], 1, PX), NOTE),
+    "40 views": lambda: error_per_view(make_views(["S9"], 40), NOTE),
+    "40 views of captures": lambda: error_per_view(make_views(["S9", "S11"], 40, PX), NOTE),
+    "distribution": lambda: error_distribution(make_shares(), NOTE, "mm"),
+    "distribution without reference": lambda: error_distribution(make_shares(), NOTE, "px"),
+    "distribution of nothing": lambda: error_distribution(make_shares(**dict.fromkeys(ERRORS, np.nan)), NOTE, "px"),
+    "conditions": lambda: error_by_condition(make_confidence(), make_angles(), NOTE),
+    "no conditions": lambda: error_by_condition(make_confidence().iloc[:0], make_angles().iloc[:0], NOTE, "px"),
+}
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request: pytest.FixtureRequest) -> Figure:
+    return FIGURES[request.param]()
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata"), [("png", {}), ("pdf", {"CreationDate": None}), ("svg", {"Date": None})]
+)
+def test_a_figure_is_saved_without_its_date(figure: Figure, kind: str, metadata: dict[str, None]) -> None:
+    file = BytesIO()
+    figure.savefig(file, format=kind, metadata=metadata)
+    assert len(file.getvalue()) > 1000
+    assert b"Date" not in file.getvalue()
+    assert b"dc:date" not in file.getvalue()
+
+
+def test_nothing_reaches_over_the_edge(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    inside = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert inside.x0 > -0.02
+    assert inside.y0 > -0.02
+    assert inside.x1 < width + 0.02
+    assert inside.y1 < height + 0.02
+
+
+def test_a_figure_says_what_it_shows_in_which_unit_and_where_its_data_come_from(figure: Figure) -> None:
+    assert figure.get_supxlabel() == NOTE
+    for axes in figure.axes:
+        if not axes.get_ylabel().startswith("number of"):  # of the axes behind others
+            assert axes.get_title()
+            assert axes.get_xlabel().endswith(("(mm)", "(px)", "(no unit)", "(degrees)"))
+
+
+def test_a_long_note_is_not_cut_off() -> None:
+    note = "data set human36m (SIMULATED) · detections: a detector of a long name · the person was seen in training"
+    figure = error_per_action(make_actions(3), note)
+    assert figure.get_supxlabel().replace("\n", " ") == note
+    figure.draw_without_rendering()
+    assert figure.get_tightbbox().x0 > -0.02
+
+
+def names_of(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def assert_rows_show(axes: Axes, table: pd.DataFrame, measure: str) -> None:
+    """Bars, markers and counts are those of the table, in its order."""
+    bars = [bar.get_width() for bar in axes.patches]
+    np.testing.assert_allclose(bars, table[measure])
+    for line, prefix in zip(axes.lines, ("mean_pose_", "pseudo_label_"), strict=False):
+        np.testing.assert_allclose(line.get_xdata(), table[prefix + measure])
+        np.testing.assert_allclose(line.get_ydata(), axes.get_yticks())
+    heights = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
+    np.testing.assert_allclose(heights, axes.get_yticks())
+    assert [text.get_text() for text in axes.texts] == ["poses", *(f"{number:,.0f}" for number in table["poses"])]
+    np.testing.assert_allclose([text.xy[1] for text in axes.texts[1:]], axes.get_yticks())
+
+
+@pytest.mark.parametrize("measure", [MM, PX])
+def test_actions_are_sorted_and_the_average_comes_last_and_apart(measure: str) -> None:
+    table = make_actions(5, measure)
+    (axes,) = error_per_action(table, NOTE).axes
+    expected = table.loc[[*table[measure].iloc[:-1].sort_values().index, "average"]]
+    assert names_of(axes) == list(expected.index)
+    assert_rows_show(axes, expected, measure)
+    np.testing.assert_allclose(np.diff(axes.get_yticks()), [1, 1, 1, 1, 1.5])
+    assert ("agreement, not accuracy" in axes.get_title()) == (measure == PX)
+    assert axes.get_xlabel().endswith("(px)" if measure == PX else "(mm)")
+
+
+def test_an_action_without_errors_keeps_its_row() -> None:
+    table = make_actions(3)
+    table.iloc[0] = [np.nan, np.nan, np.nan, 0]
+    (axes,) = error_per_action(table, NOTE).axes
+    assert names_of(axes)[-2:] == ["Action0", "average"]
+    assert len(axes.patches) == 4
+    assert np.isnan(axes.patches[2].get_width())
+    assert axes.texts[3].get_text() == "0"
+
+
+def test_the_legend_of_rows_names_all_series() -> None:
+    (legend,) = error_per_action(make_actions(2), NOTE).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "lifter (one view)",
+        "mean training pose",
+        "pseudo-label (all views)",
+    ]
+
+
+@pytest.mark.parametrize("measure", [MM, PX])
+def test_views_of_few_captures_have_a_row_each(measure: str) -> None:
+    table = make_views(["S9", "S11"], 8, measure)
+    (axes,) = error_per_view(table, NOTE).axes
+    assert names_of(axes)[::8] == ["S9 cam0", "S11 cam0"]
+    assert_rows_show(axes, table, measure)
+    assert not axes.collections
+
+
+def test_views_of_one_capture_go_by_their_own_names() -> None:
+    table = make_views(["S9"], 17)
+    (axes,) = error_per_view(table, NOTE).axes
+    assert names_of(axes) == table["view"].tolist()
+    assert_rows_show(axes, table, MM)
+    assert not axes.collections
+
+
+def test_views_named_by_numbers_are_shown() -> None:
+    (axes,) = error_per_view(make_views(["S9"], 2).assign(view=[7, 3]), NOTE).axes
+    assert names_of(axes) == ["7", "3"]
+
+
+def test_views_of_many_captures_are_medians_with_their_range() -> None:
+    table = make_views([f"S{i}" for i in range(5)], 4)
+    table.loc[0, MM] = np.nan
+    (axes,) = error_per_view(table, NOTE).axes
+    errors = table[MM].to_numpy().reshape(5, 4)
+    expected = pd.DataFrame(
+        {name: np.nanmedian(table[name].to_numpy().reshape(5, 4), 0) for name in table.columns[2:]}
+    )
+    expected["poses"] = table["poses"].to_numpy().reshape(5, 4).sum(0)
+    assert names_of(axes) == [f"cam{i}" for i in range(4)]
+    assert_rows_show(axes, expected, MM)
+    ranges = [np.array(line)[:, 0] for line in axes.collections[0].get_segments()]
+    np.testing.assert_allclose(ranges, np.stack([np.nanmin(errors, 0), np.nanmax(errors, 0)], -1))
+    assert "medians of 5 captures" in axes.get_title()
+
+
+def legend_of(figure: Figure) -> list[str]:
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_the_curves_go_through_the_shares_and_the_densities_add_up_to_them() -> None:
+    table = make_shares()
+    shares, densities = error_distribution(table, NOTE, "mm").axes
+    for index, name in enumerate(ERRORS):
+        np.testing.assert_allclose(shares.lines[index].get_xdata(), table["threshold"])
+        np.testing.assert_allclose(shares.lines[index].get_ydata(), 100 * table[name])
+        density = np.asarray(densities.lines[index].get_ydata())
+        assert 5 * density.sum() == pytest.approx(100 * (table[name].iloc[-1] - table[name].iloc[0]))
+        highest = np.asarray(densities.lines[index].get_xdata())[density.argmax()]
+        assert highest == pytest.approx(ERRORS[name], abs=0.4 * ERRORS[name])  # the mode of this gamma distribution
+    assert shares.lines[3].get_xdata() == pytest.approx([150, 150])
+
+
+def test_the_legend_gives_pck_and_auc_of_the_errors_themselves() -> None:
+    for text, name in zip(legend_of(error_distribution(make_shares(), NOTE, "mm")), ERRORS, strict=True):
+        errors = sample_errors(name)
+        pck = 100 * np.mean(errors <= 150)
+        auc = 100 * np.mean([errors <= threshold for threshold in np.linspace(0, 150, 31)])
+        assert text.endswith(f"\nPCK@150 {pck:.1f} %, AUC 0-150 {auc:.1f} %")
+
+
+def test_in_pixels_the_legend_gives_medians_and_there_is_no_pck() -> None:
+    table = make_shares()
+    table["mean_pose"] *= 0.4
+    figure = error_distribution(table, NOTE, "px")
+    medians = [float(text.split()[-2]) for text in legend_of(figure)]
+    assert medians[0] == pytest.approx(np.median(sample_errors("lifter")), abs=1)
+    assert medians[2] == pytest.approx(np.median(sample_errors("pseudo_label")), abs=1)
+    assert legend_of(figure)[1].endswith("median above 500 px")
+    assert len(figure.axes[0].lines) == 3
+    assert "PCK" not in figure.axes[0].get_title()
+    assert "not accuracy" in figure.axes[1].get_title()
+
+
+def test_a_series_without_errors_is_left_out() -> None:
+    figure = error_distribution(make_shares(pseudo_label=np.nan), NOTE, "mm")
+    assert [text.split("\n")[0] for text in legend_of(figure)] == ["lifter (one view)", "mean training pose"]
+
+
+def test_the_axes_end_where_nearly_all_errors_are() -> None:
+    for axes in error_distribution(make_shares(), NOTE, "mm").axes:
+        assert axes.get_xlim()[1] == pytest.approx(np.quantile(sample_errors("mean_pose"), 0.95), abs=5)
+
+
+def test_conditions_are_points_before_bars_of_their_numbers() -> None:
+    confidence, angle, joints, poses = error_by_condition(make_confidence(), make_angles(), NOTE).axes
+    assert list(confidence.lines[0].get_xdata()) == [0.25, 0.75]
+    assert list(confidence.lines[0].get_ydata()) == [120, 60]
+    assert list(angle.lines[0].get_xdata()) == [30, 90, 150]
+    np.testing.assert_array_equal(angle.lines[0].get_ydata(), [50, np.nan, 70])
+    assert [bar.get_height() for bar in joints.patches] == [2_000, 1_500_000]
+    assert [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in poses.patches] == [
+        (0, 60, 300),
+        (60, 60, 0),
+        (120, 60, 100),
+    ]
+    assert joints.get_ylabel() == "number of joints (bars)"
+    assert poses.get_ylabel() == "number of poses (bars)"
+    assert confidence.get_zorder() > joints.get_zorder()
+    assert confidence.get_ylim()[0] == angle.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_a_condition_that_is_not_known_says_why(empty: int) -> None:
+    tables = [make_confidence(), make_angles()]
+    tables[empty] = tables[empty].iloc[:0]
+    axes = error_by_condition(*tables, NOTE).axes
+    (text,) = axes[empty].texts
+    assert text.get_text().startswith("not known:\n")
+    assert ("the detector gives no confidence" in text.get_text()) == (empty == 0)
+    assert not axes[1 - empty].texts
+    assert len(axes) == 3
+
+
+def test_conditions_without_a_reference_are_in_pixels() -> None:
+    axes = error_by_condition(make_confidence(), make_angles(), NOTE, "px").axes
+    assert axes[0].get_ylabel() == axes[1].get_ylabel() == "mean distance\nin the other views (px)"
+
+
+def test_a_condition_without_any_error_can_be_shown(tmp_path: Path) -> None:
+    figure = error_by_condition(make_confidence().assign(error=np.nan), make_angles(), NOTE)
+    figure.savefig(tmp_path / "figure.png")
+    assert plt.imread(tmp_path / "figure.png").std() > 0.01
