@@ -1,5 +1,7 @@
 """What is measured, and the lifter beside what it is compared with: the same in all figures of errors."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist

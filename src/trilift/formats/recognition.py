@@ -209,7 +209,10 @@ def _fps(name: str, path: Path) -> float | None:
         return None
     import pandas as pd
 
-    table = pd.read_csv(path, usecols=["sync_index", "port", "frame_time"])
+    try:
+        table = pd.read_csv(path, usecols=["sync_index", "port", "frame_time"], dtype=float)
+    except ValueError:  # the reader needs no times, and tells what else is wrong
+        return None
     table = table.drop_duplicates(["sync_index", "port"]).sort_values(["port", "sync_index"])
     steps = table["frame_time"].groupby(table["port"]).diff().dropna()
     return round(float(1 / steps.median()), 1) if len(steps) and steps.median() > 0 else None
