@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test test-engines lint format bench fuzz
+.PHONY: help run report test test-engines lint format bench fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -28,6 +28,10 @@ help: ## List the targets
 
 run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); 3 minutes after set-up
 	snakemake --cores all
+
+report: run ## One HTML page with all figures and tables of the demo, which opens offline
+	snakemake --report results/report.html
+	@echo "results/report.html"
 
 test: .venv/dev.installed ## Set up and run the tests
 	python -m pytest -n 2 --dist loadscope -m "not engines"

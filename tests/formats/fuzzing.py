@@ -38,7 +38,16 @@ if __name__ == "__main__":
 from formats import camera_writers, test_damage
 from synthetic import ring_of_cameras
 from trilift.errors import InputError
-from trilift.formats import Camera, DetectedView, ReferenceRecording, mpi_inf_3dhp, registry, trilift_nc, videopose3d
+from trilift.formats import (
+    Camera,
+    DetectedView,
+    ReferenceRecording,
+    mpi_inf_3dhp,
+    recognition,
+    registry,
+    trilift_nc,
+    videopose3d,
+)
 from trilift.skeletons import COCO17, H36M17
 
 MOST_SECONDS = 5.0  # of the processor: on a busy machine the clock says nothing
@@ -107,11 +116,32 @@ def _write_reference(folder: Path) -> None:
     videopose3d.write_reference(folder / "data.npz", {"S1": {"Walk": poses}})
 
 
-TARGETS = {
+READERS = {
     "videopose3d reference": Target(_write_reference, lambda folder: videopose3d.read_reference(folder / "data.npz")),
     **{name: _detections(name) for name in test_damage.FORMATS},
     **{f"{name} cameras": _cameras(fmt) for name, fmt in camera_writers.FORMATS.items()},
 }
+
+
+def _write_all(folder: Path) -> None:
+    """Write the inputs of all readers, each in a folder, with a second view where a file or folder is a view."""
+    for name, target in READERS.items():
+        (folder / name).mkdir()
+        target.write(folder / name)
+        kind = registry.DETECTIONS.get(name)
+        if isinstance(kind, registry.ViewFormat):
+            (view,) = (folder / name).iterdir()
+            copy = shutil.copytree if kind.files else shutil.copy
+            copy(view, view.with_name(f"2{view.name}"))
+
+
+def _recognise(folder: Path) -> list[object]:
+    for name in READERS:
+        recognition.look_at(folder / name)
+    return []
+
+
+TARGETS = {**READERS, "recognition": Target(_write_all, _recognise)}
 
 
 # Mutations

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trilift.errors import InputError
 from trilift.formats.mediapipe import read_detections
+from trilift.formats.recognition import look_at
 from trilift.skeletons import MEDIAPIPE33
 
 N = len(MEDIAPIPE33)
@@ -185,3 +186,13 @@ def test_the_real_recording_is_read_as_its_rows_say():
     for name, view in views.items():
         np.testing.assert_array_equal(view, expected[name])
         assert np.isfinite(view).mean() > 0.5
+
+
+@pytest.mark.parametrize("time", [None, "soon", "inf"])
+def test_a_file_without_usable_times_is_recognised_without_its_rate(path, time):
+    columns = [column for column in COLUMNS if time or column != "frame_time"]
+    rows = [dict(zip(COLUMNS, row(sync, 0, 0), strict=True)) | {"frame_time": time} for sync in range(3)]
+    write(path, [[entry[column] for column in columns] for entry in rows], columns)
+    found = look_at(path.parent)
+    assert found.detections.format == "mediapipe"
+    assert found.fps is None

@@ -7,6 +7,7 @@ from synthetic import ring_of_cameras
 from trilift import captures
 from trilift.captures import SCHEMAS, Recording
 from trilift.errors import InputError
+from trilift.formats.recognition import look_at
 from trilift.formats.trilift_nc import read_cameras, read_detections
 from trilift.skeletons import COCO17, H36M17
 
@@ -135,6 +136,7 @@ def test_strings_that_hdf5_would_read_forever_are_refused(path):
     content[begin : begin + 16] = bytes(16)
     path.write_bytes(content)
     assert f"damaged at byte {begin}" in message(path)
+    assert look_at(path.parent).detections is None
 
 
 def test_strings_longer_than_the_file_are_refused_before_memory_is_spent(path):

@@ -60,6 +60,11 @@ def source(dataset):
         raise WorkflowError(str(error)) from None
 
 
+def category(wildcards):
+    """The section of the report: the data set, and whether it is simulated."""
+    return f"{wildcards.dataset} (SIMULATED)" if source(wildcards.dataset).simulated else wildcards.dataset
+
+
 def raw_files(wildcards):
     """The files that ingest reads of data/raw."""
     return [str(path) for path in source(wildcards.dataset).files(Path("data/raw") / wildcards.dataset)]

@@ -25,52 +25,52 @@ rule plot:
         pseudo_labels=report(
             "results/{dataset}/main/figures/pseudo_labels.png",
             caption="../report/pseudo_labels.rst",
-            category="{dataset}",
+            category=category,
         ),
         training=report(
             "results/{dataset}/main/figures/training.png",
             caption="../report/training.rst",
-            category="{dataset}",
+            category=category,
         ),
         error_per_joint=report(
             "results/{dataset}/main/figures/error_per_joint.png",
             caption="../report/error_per_joint.rst",
-            category="{dataset}",
+            category=category,
         ),
         error_per_action=report(
             "results/{dataset}/main/figures/error_per_action.png",
             caption="../report/error_per_action.rst",
-            category="{dataset}",
+            category=category,
         ),
         error_per_view=report(
             "results/{dataset}/main/figures/error_per_view.png",
             caption="../report/error_per_view.rst",
-            category="{dataset}",
+            category=category,
         ),
         error_distribution=report(
             "results/{dataset}/main/figures/error_distribution.png",
             caption="../report/error_distribution.rst",
-            category="{dataset}",
+            category=category,
         ),
         error_by_condition=report(
             "results/{dataset}/main/figures/error_by_condition.png",
             caption="../report/error_by_condition.rst",
-            category="{dataset}",
+            category=category,
         ),
         poses=report(
             "results/{dataset}/main/figures/poses.png",
             caption="../report/poses.rst",
-            category="{dataset}",
+            category=category,
         ),
         animation=report(
             "results/{dataset}/main/figures/animation.gif",
             caption="../report/animation.rst",
-            category="{dataset}",
+            category=category,
         ),
         viewer=report(
             "results/{dataset}/main/viewer.html",
             caption="../report/viewer.rst",
-            category="{dataset}",
+            category=category,
         ),
         vector=expand(
             "results/{{dataset}}/main/figures/{figure}.pdf",

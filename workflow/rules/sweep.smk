@@ -36,6 +36,12 @@ rule evaluate_run:
         per_recording="results/{dataset}/{run}/per_recording.csv",
         per_action="results/{dataset}/{run}/per_action.csv",
         per_joint="results/{dataset}/{run}/per_joint.csv",
+        per_view="results/{dataset}/{run}/per_view.csv",
+        by_confidence="results/{dataset}/{run}/by_confidence.csv",
+        by_angle="results/{dataset}/{run}/by_angle.csv",
+        distribution="results/{dataset}/{run}/distribution.csv",
+        markdown="results/{dataset}/{run}/table.md",
+        latex="results/{dataset}/{run}/table.tex",
         predictions="results/{dataset}/{run}/predictions.nc",
     log:
         "logs/{dataset}/evaluate-{run}.log",

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from trilift.errors import InputError
+from trilift.formats.hdf5 import check_strings
 from trilift.formats.registry import CAMERAS, DETECTIONS, Calibration, Detections, ViewFormat
 from trilift.skeletons import SKELETONS, Skeleton
 
@@ -139,9 +140,10 @@ def _hdf5_with(*names: str, suffix: str, levels: int) -> Callable[[Path, PurePos
         import h5py
 
         try:
+            check_strings(folder / file)
             with h5py.File(folder / file) as content:
                 has_all = all(name in content or content.attrs.get("kind") == name for name in names)
-        except (OSError, ValueError, RuntimeError, KeyError):
+        except (OSError, ValueError, RuntimeError, KeyError, InputError):
             return None
         return (file.parents[0] if levels else file) if has_all else None
 
