@@ -242,7 +242,7 @@ def test_all_stages_run(finished: Project) -> None:
     assert found["seen_in_training"] is False
     assert 0 < found["pseudo_label_mpjpe_mm"] < 60 < found["mpjpe_mm"]
     figures = list((finished.layout.results / "figures").glob("*.png"))
-    assert len(figures) == 4
+    assert len(figures) == 8
     assert all(plt.imread(file).std() > 0.01 for file in figures)
 
 

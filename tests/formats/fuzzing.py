@@ -272,7 +272,7 @@ def mutated(rng: Random, file: Path, content: bytes) -> bytes:
 
 @dataclass
 class Outcome:
-    """What came of the inputs of one reader; findings by their kind: how many, and the last line of one."""
+    """What came of the inputs of one reader; findings: what went wrong, by its kind."""
 
     inputs: int = 0
     read: int = 0

@@ -93,8 +93,12 @@ def distort(points: Tensor, distortion: Tensor) -> Tensor:
     -----
     The model is OpenCV's (documentation of ``calib3d``, "Detailed Description").
     """
+    k1, k2, p1, p2, k3 = distortion[..., None, :].unbind(-1)
     x, y = points.unbind(-1)
-    return torch.stack(distort_with_slopes(x, y, distortion[..., None, :].unbind(-1))[:2], -1)
+    r2 = torch.addcmul(x * x, y, y)
+    # x radial + 2 p1 x y + p2 (r^2 + 2 x^2) is x (radial + 2 p1 y + 2 p2 x) + p2 r^2, and y likewise.
+    common = 1 + r2 * torch.addcmul(k1, r2, torch.addcmul(k2, r2, k3)) + 2 * (p1 * y + p2 * x)
+    return torch.stack([torch.addcmul(p2 * r2, x, common), torch.addcmul(p1 * r2, y, common)], -1)
 
 
 def distort_with_slopes(x: Tensor, y: Tensor, coefficients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

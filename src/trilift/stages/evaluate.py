@@ -225,7 +225,8 @@ class _CaptureEvaluation:
         detected = self._tensor(self.mapping.apply(pixels[core]))
         labelled_root = labels_world[:, self.lifter.skeleton.root_index]
         error = torch.full_like(predicted[..., 0], torch.nan)
-        for source, own in poses.items():
+        # Costly, and with a reference of use for the lifter only.
+        for source, own in poses.items() if self.reference is None else [("", predicted)]:
             of_source = other_views_error(own, labelled_root, self.cameras, detected)
             self._add(f"{source}other_views_reprojection_px", of_source)
             error = of_source if source == "" else error
