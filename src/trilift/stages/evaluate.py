@@ -235,7 +235,8 @@ class _CaptureEvaluation:
         if self.reference is not None:
             error = self._compare_with_reference(frames, poses, root)
         if self.has_confidence:
-            self.conditions.by_confidence.add(torch.where(scores[core] > 0, scores[core], torch.nan), error)
+            sure = self._without_root(torch.where(scores[core] > 0, scores[core], torch.nan))
+            self.conditions.by_confidence.add(sure, self._without_root(error))
         of_pose = self._without_root(error).nanmean(-1)
         angle = angle_seen_from(poses["pseudo_label_"].double(), root.double(), self.lifter.skeleton)
         self.conditions.by_angle.add(angle, of_pose)
@@ -320,6 +321,7 @@ def _write_results(
         ("per_view", ["capture", "view"]),
     ):
         tables[name]["poses"] = poses.groupby(by)["number"].sum()
+    tables["per_action"].loc["average", "poses"] = tables["per_action"]["poses"].sum()
     tables["per_joint"]["joints"] = errors[errors["measure"] == main].groupby("joint", sort=False)["number"].sum()
     for name, table in tables.items():
         _write(layout.results / f"{name}.csv", table.to_csv(float_format="%.4f"))
