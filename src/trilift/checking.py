@@ -92,7 +92,7 @@ def examine(capture: AssembledCapture) -> Findings:
             )
             problems.append(Problem(text, certain=False))
     elif verdict.mistake is None:
-        unit = conventions.wrong_unit(_legs(points, capture.skeleton))
+        unit = conventions.wrong_unit(_limbs(points, capture.skeleton))
         if unit is not None:
             problems.append(Problem(unit.advice, certain=True))
         problems += [Problem(text, certain=False) for text in _out_of_time(cameras, sample, scale, names)]
@@ -164,13 +164,15 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else float("nan")
 
 
-def _legs(points: Tensor, skeleton: Skeleton) -> Tensor:
+def _limbs(points: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
+    """Measure legs and arms of both sides in every frame."""
     joints = mapping(skeleton, H36M17).apply(points.numpy())
-    legs = []
-    for side in ("left", "right"):
-        hip, knee, ankle = (joints[:, H36M17.index(f"{side}_{part}")] for part in ("hip", "knee", "ankle"))
-        legs.append(np.linalg.norm(hip - knee, axis=-1) + np.linalg.norm(knee - ankle, axis=-1))
-    return torch.as_tensor(np.concatenate(legs))
+    lengths = {}
+    for limb, parts in (("legs", ("hip", "knee", "ankle")), ("arms", ("shoulder", "elbow", "wrist"))):
+        sides = [[joints[:, H36M17.index(f"{side}_{part}")] for part in parts] for side in ("left", "right")]
+        both = [np.linalg.norm(a - b, axis=-1) + np.linalg.norm(b - c, axis=-1) for a, b, c in sides]
+        lengths[limb] = torch.as_tensor(np.concatenate(both))
+    return lengths
 
 
 def _other_skeleton(pixels: np.ndarray, skeleton: Skeleton) -> Skeleton | None:

@@ -160,21 +160,31 @@ def test_a_capture_without_common_points_says_nothing():
     assert np.isnan(verdict.error_px)
 
 
+def unit_by(legs, arms=()):
+    return wrong_unit({"legs": torch.tensor(legs), "arms": torch.tensor(arms)})
+
+
 @pytest.mark.parametrize("length", [0.4, 0.8, 1.1])
 def test_legs_as_long_as_those_of_people_are_right(length):
-    assert wrong_unit(torch.tensor([length, torch.nan, length * 1.1])) is None
+    assert unit_by([length, torch.nan, length * 1.1, *[length] * 4]) is None
 
 
 @pytest.mark.parametrize(
     ("length", "unit"), [(820.0, "millimetres"), (82.0, "centimetres"), (31.0, "inches"), (2.7, "feet")]
 )
 def test_the_unit_is_told_from_legs(length, unit):
-    assert unit in wrong_unit(torch.tensor([length] * 5)).advice
+    assert unit in unit_by([length] * 5).advice
+
+
+def test_where_legs_are_hidden_arms_tell():
+    assert "arms are 540 m long" in unit_by([torch.nan] * 9, [540.0] * 9).advice
+    assert unit_by([torch.nan] * 9, [0.54] * 9) is None
+    assert unit_by([0.8] * 9, [540.0] * 9) is None
 
 
 def test_a_length_that_fits_no_unit_is_named_as_that():
-    assert "neither of the usual" in wrong_unit(torch.tensor([0.001])).advice
+    assert "neither of the usual" in unit_by([0.001] * 5).advice
 
 
-def test_without_legs_nothing_is_said_of_the_unit():
-    assert wrong_unit(torch.tensor([torch.nan])) is None
+def test_without_limbs_nothing_is_said_of_the_unit():
+    assert unit_by([torch.nan] * 9, [torch.nan] * 9) is None

@@ -22,7 +22,8 @@ _NAMED_BELOW = 0.87  # a mistake is named where mending it leaves at most this s
 _AND_CLEARLY_BETTER = 0.9  # and at most this share of the next best
 _CERTAIN_BELOW = 0.5
 _MOST_POINTS = 1000
-_LEGS_M = 0.35, 1.25  # hip to knee to ankle, from small children to the tallest
+_LIMBS_M = {"legs": (0.35, 1.25), "arms": (0.25, 0.85)}  # from small children to the tallest
+_FEWEST_LIMBS = 5
 _UNITS = {"millimetres": 1e-3, "centimetres": 1e-2, "decimetres": 0.1, "inches": 0.0254, "feet": 0.3048}
 
 
@@ -196,19 +197,28 @@ def _orders(views: int) -> Iterator[tuple[int, ...]]:
         yield tuple(order)
 
 
-def wrong_unit(legs: Tensor) -> Mistake | None:
-    """Tell from the length of legs (hip to knee to ankle, metres, NaN where not known) if the unit is wrong."""
-    known = legs[legs.isfinite()]
-    if len(known) == 0:
-        return None
-    length = float(known.median())
-    if _LEGS_M[0] <= length <= _LEGS_M[1]:
-        return None
-    fitting = [name for name, metres in _UNITS.items() if _LEGS_M[0] <= length * metres <= _LEGS_M[1]]
-    likely = (
-        f"its lengths are probably {fitting[0]}: state the unit in the data set's file (ingest: cameras: unit) or "
-        "convert the file"
-        if fitting
-        else "its unit is neither of the usual ones"
-    )
-    return Mistake("unit of length", f"legs are {length:.3g} m long by this calibration; {likely}")
+def wrong_unit(lengths: dict[str, Tensor]) -> Mistake | None:
+    """Tell from the length of limbs if the unit of length is wrong.
+
+    Parameters
+    ----------
+    lengths
+        Of ``legs`` (hip to knee to ankle) and ``arms`` (shoulder to elbow to wrist), metres, NaN where not known. The
+        first of which enough is known decides.
+    """
+    for limb, values in lengths.items():
+        known = values[values.isfinite()]
+        if len(known) < _FEWEST_LIMBS:
+            continue
+        length, (low, high) = float(known.median()), _LIMBS_M[limb]
+        if low <= length <= high:
+            return None
+        fitting = [name for name, metres in _UNITS.items() if low <= length * metres <= high]
+        likely = (
+            f"its lengths are probably {fitting[0]}: state the unit in the data set's file (ingest: cameras: unit) "
+            "or convert the file"
+            if fitting
+            else "its unit is neither of the usual ones"
+        )
+        return Mistake("unit of length", f"{limb} are {length:.3g} m long by this calibration; {likely}")
+    return None
