@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from real_data import ROOT
 from synthetic import (
     make_project,
     project_with_opencv,
@@ -89,6 +90,13 @@ def test_a_calibration_for_each_recording_makes_a_capture_of_each(tmp_path):
     first, second = assembled(project, detections={"path": "*/pose"}, cameras={"path": "*/calibration.toml"})
     assert [first.name, second.name] == ["jump", "walk"]
     assert [len(first.cameras), len(second.cameras)] == [3, 4]
+
+
+def test_files_that_are_yet_to_be_made_are_inputs_too(tmp_path):
+    """Else a workflow that makes them itself would find new inputs afterwards, and run again."""
+    section = read_yaml(ROOT / "workflow/datasets/demo.yaml")["ingest"]
+    files = parse(Source, section, "demo").files(tmp_path)
+    assert files == [tmp_path / "detections.npz", tmp_path / "reference.npz"]
 
 
 def test_a_path_that_nothing_matches_is_refused(openpose):

@@ -80,7 +80,8 @@ def test_the_demo_is_measured_against_its_reference_and_called_simulated(finishe
     assert found["simulated"] is True
     assert found["detections_from"] == "simulated detector"
     assert found["seen_in_training"] is False
-    for measure in ("mpjpe_mm", "pa_mpjpe_mm", "other_views_reprojection_px"):
+    assert 0 < found["other_views_reprojection_px"] < 2000
+    for measure in ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm"):
         for prefix in ("", "mean_pose_", "pseudo_label_"):
             assert 0 < found[prefix + measure] < 2000
 

@@ -249,7 +249,7 @@ class Source(StrictModel):
         found = [] if _many_files(kind) else list(_view_files(kind, raw, self.detections.path))
         parts = (self.cameras.path, self.reference.path if self.reference else None)
         for path in parts:
-            for match in _matches(raw, path).values() if path else ():
+            for match in _expected(raw, path) if path else ():
                 found += sorted(match.iterdir()) if match.is_dir() else [match]
         return found
 
@@ -363,12 +363,17 @@ def _existing(raw: Path, path: str) -> dict[str, Path]:
     return matches
 
 
+def _expected(raw: Path, path: str) -> list[Path]:
+    """Give the matches of a path; without stars the path itself, which another stage may yet have to make."""
+    return list(_matches(raw, path).values()) if "*" in path else [raw / path]
+
+
 def _many_files(kind: ViewFormat | ArchiveFormat) -> bool:
     return isinstance(kind, ViewFormat) and kind.files is not None
 
 
 def _view_files(kind: ViewFormat | ArchiveFormat, raw: Path, path: str) -> Iterator[Path]:
-    for match in _matches(raw, path).values() or ([] if "*" in path else [raw / path]):
+    for match in _expected(raw, path):
         if isinstance(kind, ArchiveFormat):
             yield match
         else:

@@ -117,6 +117,7 @@ def _save(layout: Layout, name: str, figure: Figure) -> None:
         path = layout.results / "figures" / f"{name}.{ending}"
         with replacing(path) as temporary:
             figure.savefig(temporary, format=ending, metadata=metadata)
+        figure.set_layout_engine("none")  # laid out once
         log.info("%s", path)
     plt.close(figure)
 
