@@ -83,7 +83,7 @@ def test_dvc_checkout_of_an_old_version_is_taken_over(project):
         ("ingest.max_length_difference", 11, "ingest"),
         ("triangulate.min_confidence", 0.1, "triangulate"),
         ("train.losses.multi_view_consistency", 0.5, "train"),
-        ("plot.examples", 3, "plot"),
+        ("plot.examples", 1, "plot"),
     ],
 )
 def test_a_changed_setting_reruns_its_stage_and_what_follows(project, key, value, stage):
@@ -121,7 +121,7 @@ def test_touching_files_reruns_nothing(project):
     ("file", "first", "changed"),
     [
         ("src/trilift/stages/plot.py", "plot", {"plot"}),
-        ("src/trilift/geometry/triangulation.py", "triangulate", {"triangulate"}),
+        ("src/trilift/geometry/labels.py", "triangulate", {"triangulate"}),
         ("src/trilift/lifting/losses.py", "train", {"train"}),
         ("src/trilift/skeletons.py", "simulate", ALL),
     ],

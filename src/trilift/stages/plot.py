@@ -48,7 +48,7 @@ class Settings(StrictModel):
         How much of each, from the beginning.
     """
 
-    examples: int = Field(3, gt=1, le=20)
+    examples: int = Field(3, gt=0, le=20)
     viewer_recordings: int = Field(10, gt=0, le=100)
     viewer_seconds: float = Field(16.0, gt=0, le=600)
 
@@ -153,7 +153,8 @@ def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
     owner = np.repeat(np.arange(len(shown)), [one.error.size for one in shown])
     place = np.concatenate([np.arange(one.error.size) for one in shown])
     order = np.argsort(errors, kind="stable")[: np.isfinite(errors).sum()]
-    for share in np.linspace(0, 1, number) if len(order) else ():
+    shares = np.linspace(0, 1, number) if number > 1 else [0.5]
+    for share in shares if len(order) else ():
         index = order[round(share * (len(order) - 1))]
         one = shown[owner[index]]
         frame, view = divmod(int(place[index]), len(one.views))
