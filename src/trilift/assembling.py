@@ -11,7 +11,7 @@ from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, registry
 from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.people import choose_subject
+from trilift.geometry.people import box_sides, choose_subject
 from trilift.layout import Layout
 from trilift.skeletons import Skeleton
 
@@ -285,12 +285,7 @@ def _align(
 def _take_subject(
     keypoints: np.ndarray, confidence: np.ndarray, cameras: list[Camera], names: list[str], source: Source, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    if source.subject == "size":
-        high = np.where(np.isnan(keypoints), -np.inf, keypoints).max(-2)
-        low = np.where(np.isnan(keypoints), np.inf, keypoints).min(-2)
-        score = np.where(np.isfinite(high), high - low, 0).prod(-1)
-    else:
-        score = confidence.sum(-1)
+    score = box_sides(keypoints).prod(-1) if source.subject == "size" else confidence.sum(-1)
     choice = choose_subject(as_cameras(cameras), keypoints, score)
     for view in choice.unmatched:
         log.warning(

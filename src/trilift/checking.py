@@ -16,7 +16,6 @@ from trilift.geometry.triangulation import triangulate_robust, triangulate_witho
 from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
-_TYPICAL_SHARE = 0.01  # of the focal length: the error of a detector, roughly
 _LARGE_SHARE = 0.05  # of the focal length: views that disagree by more say nothing about anything else
 _SHORTER_BY = 0.7  # another skeleton is named where its bones are shorter by this factor
 
@@ -81,7 +80,7 @@ def examine(capture: AssembledCapture) -> Findings:
             f"without this mistake ({verdict.mistake.name}): {verdict.mistake.advice}"
         )
         problems.append(Problem(text, verdict.certain))
-    scale = (_TYPICAL_SHARE * cameras.focal.mean(-1))[:, None].expand(sample.pixels.shape[:-1]).clone()
+    scale = conventions.typical_scale(cameras, sample.pixels).clone()
     scale[~sample.pixels.isfinite().all(-1)] = torch.inf
     points = triangulate_robust(cameras, sample.pixels, scale).points
     if verdict.error_px > _LARGE_SHARE * float(cameras.focal.mean()):

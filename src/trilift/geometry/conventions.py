@@ -59,6 +59,11 @@ class Verdict:
         return self.mistake is not None and self.error_mended_px <= _CERTAIN_BELOW * self.error_px
 
 
+def typical_scale(cameras: Cameras, pixels: Tensor) -> Tensor:
+    """Give, roughly, the error in pixels (frame, view, keypoint) of detections (frame, view, keypoint, 2)."""
+    return (_TYPICAL_SHARE * cameras.focal.mean(-1))[:, None].expand_as(pixels[..., 0])
+
+
 def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
     """Give for each view the median distance (pixels) of its detections from what the other views see there.
 
@@ -67,7 +72,7 @@ def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
     """
     pixels = pixels.unsqueeze(2)
     seen = pixels[..., 0, :].isfinite().all(-1)
-    scale = (_TYPICAL_SHARE * cameras.focal.mean(-1))[:, None].expand_as(pixels[..., 0])
+    scale = typical_scale(cameras, pixels)
     medians = []
     for view in range(len(cameras)):
         if len(cameras) == 2:

@@ -57,7 +57,7 @@ def choose_subject(cameras: Cameras, pixels: Array, score: Array) -> Choice:
     exists = np.isfinite(pixels).all(-1).any(-1)
     if not (exists.sum(2) > 1).any():
         return Choice(np.where(exists.any(2), exists.argmax(2), -1), [])
-    size = _sizes(pixels)
+    size = np.maximum(np.linalg.norm(box_sides(pixels), axis=-1), 1.0)  # diagonals, in pixels
     track = np.full((frames, views, people), -1)
     for view in range(views):
         own = _link(pixels[:, view], size[:, view], exists[:, view])
@@ -76,13 +76,11 @@ def choose_subject(cameras: Cameras, pixels: Array, score: Array) -> Choice:
     return Choice(np.where(chosen.any(2), chosen.argmax(2), -1), unmatched)
 
 
-def _sizes(pixels: Array) -> Array:
-    """Give the diagonal of the box around each detection, in pixels; 1 where there is none."""
-    # Without an error where all are missing: these are replaced.
+def box_sides(pixels: Array) -> Array:
+    """Give width and height (..., 2) of the box around keypoints (..., keypoint, 2); 0 where all are missing."""
     high = np.where(np.isnan(pixels), -np.inf, pixels).max(-2)
     low = np.where(np.isnan(pixels), np.inf, pixels).min(-2)
-    diagonal = np.linalg.norm(np.where(np.isfinite(high), high - low, 0), axis=-1)
-    return np.maximum(diagonal, 1.0)
+    return np.where(np.isfinite(high), high - low, 0)
 
 
 def _median_distance(distance: Array) -> Array:
