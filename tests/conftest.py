@@ -1,5 +1,7 @@
 import os
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -9,3 +11,11 @@ torch.set_num_threads(1)
 # No deadline, because how busy a machine is says nothing about the code.
 settings.register_profile("trilift", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("trilift")
+
+_LONG = ("workflow", "stages")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose modules take long: at the end, one worker would do them while the others wait."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: not item.path.is_relative_to(here) or item.path.relative_to(here).parts[0] not in _LONG)

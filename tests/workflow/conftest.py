@@ -14,7 +14,7 @@ TINY = {
     "datasets": ["demo"],
     "seed": 0,
     "simulate": {"seconds": 0.4, "detector": "off-the-shelf"},
-    "ingest": {"max_length_difference": 10},
+    "ingest": {"max_length_difference": 10, "check": "off"},
     "triangulate": {"method": "robust", "min_confidence": 0.0, "diagnose": False},
     "train": {
         "network": {"kind": "residual", "width": 8, "blocks": 1, "dropout": 0.1},
@@ -26,7 +26,7 @@ TINY = {
         "threads": 1,
     },
     "evaluate": {},
-    "plot": {"examples": 2},
+    "plot": {"examples": 1, "viewer_recordings": 1, "viewer_seconds": 0.2},
 }
 
 

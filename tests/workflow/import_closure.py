@@ -1,6 +1,11 @@
 import ast
 from pathlib import Path
 
+from trilift.formats import registry
+
+# Loaded when a file of their format is read.
+READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.values(), *registry.CAMERAS.values())]
+
 
 def project_imports(module: str, source: Path) -> set[Path]:
     """Files under `source` that importing `module` runs: itself, what it imports, and all their packages."""
@@ -21,6 +26,8 @@ def project_imports(module: str, source: Path) -> set[Path]:
         if file is None or file in found:
             continue
         found.add(file)
+        if name == registry.__name__:
+            waiting += READERS
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]

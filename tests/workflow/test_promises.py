@@ -65,7 +65,7 @@ def test_an_edit_between_dvc_pull_and_the_first_snakemake_is_seen(published, tmp
 
 @takes_long
 def test_dvc_checkout_of_an_old_version_is_taken_over(project):
-    project.set("plot.examples", 1)
+    project.set("plot.examples", 2)
     assert project.jobs() == {"plot"}
     project.snakemake()
     project.commit()
@@ -83,7 +83,7 @@ def test_dvc_checkout_of_an_old_version_is_taken_over(project):
         ("ingest.max_length_difference", 11, "ingest"),
         ("triangulate.min_confidence", 0.1, "triangulate"),
         ("train.losses.multi_view_consistency", 0.5, "train"),
-        ("plot.examples", 1, "plot"),
+        ("plot.examples", 2, "plot"),
     ],
 )
 def test_a_changed_setting_reruns_its_stage_and_what_follows(project, key, value, stage):
@@ -203,19 +203,21 @@ def edit_during(project, stage, what):
     rule.write_text(rule.read_text().replace('"python -m', f'"{edits[what]}; python -m'))
 
 
+@takes_long
 def test_what_was_made_while_settings_were_edited_is_made_again(project):
     edit_during(project, "plot", "edit_settings")
-    project.set("plot.examples", 1)
+    project.set("plot.examples", 2)
     assert "edited during the run" in project.snakemake()
     assert "plot" in project.changed()
     project.set("seed", 0)
     assert project.jobs() == {"plot"}
 
 
+@takes_long
 def test_a_run_does_not_commit_what_it_did_not_make(project):
     with (project.path / "results/demo/main/per_recording.csv").open("a") as file:
         file.write("damaged\n")
-    project.set("plot.examples", 1)
+    project.set("plot.examples", 2)
     project.snakemake()
     assert project.changed() == {"evaluate"}
 
@@ -246,10 +248,11 @@ def test_a_run_killed_before_its_commit_is_committed_by_the_next(finished, tmp_p
     assert project.hashes() == before
 
 
+@takes_long
 def test_without_dvc_and_git_snakemake_runs_alone_and_says_so(project):
     shutil.rmtree(project.path / ".git")
     shutil.rmtree(project.path / ".dvc")
-    project.set("plot.examples", 1)
+    project.set("plot.examples", 2)
     output = project.snakemake()
     assert output.count("[dvc] off") == 1
     assert project.jobs() == set()

@@ -37,13 +37,22 @@ class Errors:
 
     def add(self, measure: str, recording: int, errors: Tensor) -> None:
         """Add errors (frame, view, joint), or (frame, view) of whole poses, of frames of one recording."""
-        shape = (len(self.recordings), len(self.views), len(self.joints))
-        sums = self._sums.setdefault(measure, np.zeros(shape))
-        numbers = self._numbers.setdefault(measure, np.zeros(shape, np.int64))
+        sums, numbers = self._of(measure)
         values = errors.double().cpu().numpy()
         places = slice(0, -1) if values.ndim == 3 else -1
         sums[recording, :, places] += np.nansum(values, 0)
         numbers[recording, :, places] += np.isfinite(values).sum(0)
+
+    def merge(self, part: "Errors", recording: int) -> None:
+        """Add errors that were collected of one recording alone."""
+        for measure in part._sums:
+            for mine, others in zip(self._of(measure), part._of(measure), strict=True):
+                mine[recording] += others[0]
+
+    def _of(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
+        shape = (len(self.recordings), len(self.views), len(self.joints))
+        sums = self._sums.setdefault(measure, np.zeros(shape))
+        return sums, self._numbers.setdefault(measure, np.zeros(shape, np.int64))
 
     def table(self) -> pd.DataFrame:
         """Give a row for each recording, view, joint and measure that has errors: their `sum` and `number`."""
@@ -150,6 +159,10 @@ class Bins:
         self.sums += np.bincount(which[kept], error[kept], len(self.sums))
         self.numbers += np.bincount(which[kept], minlength=len(self.numbers))
 
+    def merge(self, other: "Bins") -> None:
+        self.sums += other.sums
+        self.numbers += other.numbers
+
     def table(self, counted: str) -> pd.DataFrame:
         """Give ``low, high, error`` and the number of errors, named `counted`, of the bins that have any."""
         table = pd.DataFrame({"low": self.edges[:-1], "high": self.edges[1:]})
@@ -168,8 +181,14 @@ class Distribution:
     def add(self, name: str, errors: Tensor) -> None:
         values = errors.double().cpu().numpy()
         values = values[np.isfinite(values)]
-        counts = self._counts.setdefault(name, np.zeros(len(self.thresholds) + 1, np.int64))
-        counts += np.bincount(np.searchsorted(self.thresholds, values), minlength=len(counts))
+        self._of(name)[:] += np.bincount(np.searchsorted(self.thresholds, values), minlength=len(self.thresholds) + 1)
+
+    def merge(self, other: "Distribution") -> None:
+        for name, counts in other._counts.items():
+            self._of(name)[:] += counts
+
+    def _of(self, name: str) -> np.ndarray:
+        return self._counts.setdefault(name, np.zeros(len(self.thresholds) + 1, np.int64))
 
     def table(self) -> pd.DataFrame:
         """Give ``threshold`` and for every name the share of its errors that are at most as large."""

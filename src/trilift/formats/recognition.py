@@ -231,7 +231,7 @@ def _find_cameras(folder: Path, files: list[PurePosixPath], found: Found) -> Non
         # One for all recordings, or one beside each.
         several = len(places) > 1 and len(places) == found.recordings
         try:
-            cameras = CAMERAS[name](folder / places[0])
+            cameras = CAMERAS[name].read_cameras(folder / places[0])
         except InputError as error:
             found.described.append(f"looks like a calibration in the format {name}, but: {error}")
             continue

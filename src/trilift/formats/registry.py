@@ -2,43 +2,25 @@
 
 A format is a module in `trilift.formats` with a reader, and one entry here. Detections come in two kinds: a *view*
 format has a file or folder for each view of each recording, and its module a ``read_view``; an *archive* format has
-all views in one file, and its module a ``read_detections``.
+all views in one file, and its module a ``read_detections``. Modules are loaded when a file is read: the rules of the
+workflow ask for paths only, and should not wait for libraries of arrays.
 """
 
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.formats import (
-    Camera,
-    DetectedRecording,
-    DetectedView,
-    ReferenceRecording,
-    coco_results,
-    deeplabcut,
-    human36m,
-    humaneva_cameras,
-    mediapipe,
-    mmpose,
-    mpi_inf_3dhp,
-    mpi_inf_3dhp_cameras,
-    opencv_yaml,
-    openpose,
-    panoptic,
-    sleap,
-    toml_cameras,
-    trilift_nc,
-    videopose3d,
-)
+from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
 from trilift.params import StrictModel
 from trilift.skeletons import Skeleton
 
@@ -46,52 +28,83 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ViewFormat:
+class _Format:
+    """A module of `trilift.formats`."""
+
+    module: str
+
+    def _function(self, name: str) -> Any:
+        return getattr(import_module(f"trilift.formats.{self.module}"), name)
+
+
+@dataclass(frozen=True)
+class ViewFormat(_Format):
     """One view of one recording in each file or folder.
 
     Attributes
     ----------
-    read_view
-        Reads a view; frames are counted from the given number on.
-    first_frame
-        Tells the number of the first frame that a view has.
+    module
+        Has ``read_view(path, skeleton, first)``, which counts frames from `first` on, and ``first_frame(path)``, the
+        number of the first frame that a view has.
     pattern
         Which entries of a recording's folder are views.
     files
         Which files of a view's folder are read; None where a view is a file.
     """
 
-    read_view: Callable[[Path, Skeleton, int], DetectedView]
-    first_frame: Callable[[Path], int]
     pattern: str
     files: str | None = None
 
+    def read_view(self, path: Path, skeleton: Skeleton, first: int) -> DetectedView:
+        return self._function("read_view")(path, skeleton, first)
+
+    def first_frame(self, path: Path) -> int:
+        return self._function("first_frame")(path)
+
 
 @dataclass(frozen=True)
-class ArchiveFormat:
-    """All views of one or more recordings in one file; a recording without a name of its own gets that given."""
+class ArchiveFormat(_Format):
+    """All views of one or more recordings in one file; a recording without a name of its own gets that given.
 
-    read_detections: Callable[[Path, str], Iterator[DetectedRecording]]
+    Attributes
+    ----------
+    module
+        Has ``read_detections(path, name)``.
+    ground_truth
+        Whether such files hold projected truth, no detections.
+    """
+
     ground_truth: bool = False
+
+    def read_detections(self, path: Path, name: str) -> Iterator[DetectedRecording]:
+        return self._function("read_detections")(path, name)
+
+
+@dataclass(frozen=True)
+class CameraFormat(_Format):
+    """A calibration; the module has ``read_cameras(path)``."""
+
+    def read_cameras(self, path: Path) -> list[Camera]:
+        return self._function("read_cameras")(path)
 
 
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
-    "coco": ViewFormat(coco_results.read_view, coco_results.first_frame, "*.json"),
-    "deeplabcut": ViewFormat(deeplabcut.read_view, deeplabcut.first_frame, "*.csv"),
-    "mediapipe": ArchiveFormat(mediapipe.read_detections),
-    "mmpose": ViewFormat(mmpose.read_view, mmpose.first_frame, "*.json"),
-    "mpi_inf_3dhp": ArchiveFormat(mpi_inf_3dhp.read_detections, ground_truth=True),
-    "openpose": ViewFormat(openpose.read_view, openpose.first_frame, "*/", files=openpose.PATTERN),
-    "sleap": ViewFormat(sleap.read_view, sleap.first_frame, "*.h5"),
-    "trilift": ArchiveFormat(trilift_nc.read_detections),
-    "videopose3d": ArchiveFormat(videopose3d.read_detections),
+    "coco": ViewFormat("coco_results", "*.json"),
+    "deeplabcut": ViewFormat("deeplabcut", "*.csv"),
+    "mediapipe": ArchiveFormat("mediapipe"),
+    "mmpose": ViewFormat("mmpose", "*.json"),
+    "mpi_inf_3dhp": ArchiveFormat("mpi_inf_3dhp", ground_truth=True),
+    "openpose": ViewFormat("openpose", "*/", files="*.json"),
+    "sleap": ViewFormat("sleap", "*.h5"),
+    "trilift": ArchiveFormat("trilift_nc"),
+    "videopose3d": ArchiveFormat("videopose3d"),
 }
-CAMERAS: dict[str, Callable[[Path], list[Camera]]] = {
-    "humaneva": humaneva_cameras.read_cameras,
-    "mpi_inf_3dhp": mpi_inf_3dhp_cameras.read_cameras,
-    "opencv": opencv_yaml.read_cameras,
-    "panoptic": panoptic.read_cameras,
-    "toml": toml_cameras.read_cameras,
+CAMERAS = {
+    "humaneva": CameraFormat("humaneva_cameras"),
+    "mpi_inf_3dhp": CameraFormat("mpi_inf_3dhp_cameras"),
+    "opencv": CameraFormat("opencv_yaml"),
+    "panoptic": CameraFormat("panoptic"),
+    "toml": CameraFormat("toml_cameras"),
 }
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
@@ -297,11 +310,15 @@ def _read_views(kind: ViewFormat, folder: Path, name: str, skeleton: Skeleton) -
 def read_cameras(source: Calibration, raw: Path) -> dict[str, list[Camera]]:
     """Read the cameras of every capture; the key ``*`` holds those of all others."""
     if source.format == "human36m":
+        from trilift.formats import human36m
+
         return human36m.read_cameras()
     path = str(source.path)
     if source.format == "trilift":
+        from trilift.formats import trilift_nc
+
         return trilift_nc.read_cameras(raw / path)
-    rigs = {name or "*": CAMERAS[source.format](match) for name, match in _existing(raw, path).items()}
+    rigs = {name or "*": CAMERAS[source.format].read_cameras(match) for name, match in _existing(raw, path).items()}
     return {name: _complete(rig, source, raw / path) for name, rig in rigs.items()}
 
 
@@ -330,6 +347,8 @@ def read_reference(
     source: Reference, raw: Path, rigs: dict[str, list[Camera]], dataset: str
 ) -> Iterator[ReferenceRecording]:
     """Read the reference poses of a data set."""
+    from trilift.formats import mpi_inf_3dhp, videopose3d
+
     for name, path in _existing(raw, source.path).items():
         if source.format == "mpi_inf_3dhp":
             yield from mpi_inf_3dhp.read_reference(path, name or dataset, rigs.get(name, rigs.get("*", [])))

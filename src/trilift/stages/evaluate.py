@@ -2,8 +2,13 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,26 +18,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trilift import captures, skeletons, splits
+from trilift.captures import Recording
 from trilift.errors import InputError
-from trilift.evaluation.metrics import (
-    acceleration_error,
-    aligned_joint_error,
-    angle_seen_from,
-    area_under_curve,
-    bone_length_error,
-    correct,
-    correct_poses,
-    joint_error,
-    other_views_error,
-    scaled_joint_error,
-    velocity_error,
-)
+from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
 from trilift.evaluation.paper import main_table, to_latex, to_markdown
 from trilift.evaluation.protocols import PROTOCOLS, Protocol
 from trilift.evaluation.tables import (
     OF_POSE,
-    Bins,
-    Distribution,
     Errors,
     confidence_interval,
     means,
@@ -42,7 +34,7 @@ from trilift.evaluation.tables import (
 )
 from trilift.files import replacing
 from trilift.formats import human36m
-from trilift.geometry.cameras import Cameras, world_to_camera
+from trilift.geometry.cameras import Cameras
 from trilift.layout import Layout
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.placement import place
@@ -53,10 +45,7 @@ from trilift.splits import Split
 
 log = logging.getLogger(__name__)
 
-THRESHOLD, THRESHOLDS = 0.150, 30
-"""Metres, and how many steps lead there: the PCK and AUC of MPI-INF-3DHP."""
-
-_POSES = "poses"  # counted like a measure
+_FRAMES_PER_PART = 256  # from every view
 
 
 class Settings(StrictModel):
@@ -81,7 +70,6 @@ def run(layout: Layout, device: torch.device) -> None:
     settings = load(layout.params, "evaluate", Settings)
     split = load_dataset(layout.dataset_file, "split", Split)
     lifter = Lifter.load(layout.results).to(device)
-    torch.set_num_threads(lifter.facts["settings"]["threads"])  # the last bits depend on it
     evaluations = []
     with (
         captures.read(layout.captures, "captures") as detections,
@@ -96,37 +84,58 @@ def run(layout: Layout, device: torch.device) -> None:
             name: splits.frames_to_test(capture, split, references.get(name)) for name, capture in detections.items()
         }
         total = sum(int(frames.sum()) for frames in chosen.values())
-        conditions = _Conditions(has_reference=bool(references))
         _check_joints(references, PROTOCOLS[settings.protocol], layout)
         if not total:
             raise InputError(f"{layout.dataset_file}, section split: leaves no frame for testing")
-        with tqdm(total=total, unit="frame", unit_scale=True, desc="evaluate", disable=None) as progress:
+        with (
+            tqdm(total=total, unit="frame", unit_scale=True, desc="evaluate", disable=None) as progress,
+            _threads(device) as pool,
+        ):
             for name, capture in detections.items():
                 if chosen[name].any():
+                    evaluation = _CaptureEvaluation(name, capture, labels[name], references.get(name), lifter, device)
                     written = file.add_capture(
                         name,
-                        recordings=captures.recordings(capture),
+                        recordings=evaluation.recordings,
                         skeleton=TRAINING_SKELETON,
-                        views=capture["view"].values.tolist(),
+                        views=evaluation.views,
                         frames=int(chosen[name].sum()),
                     )
-                    evaluation = _CaptureEvaluation(
-                        name, capture, labels[name], references.get(name), lifter, device, conditions
-                    )
-                    evaluation.run(chosen[name], written, progress)
+                    evaluation.run(chosen[name], written, pool, progress)
                     evaluations.append(evaluation)
         facts: dict[str, Any] = {
             "detections_from": next(iter(detections.values())).attrs["detections_from"],
             "simulated": next(iter(detections.values())).attrs["simulated"] == "yes",
             "seen_in_training": splits.seen_in_training(detections, split),
             "test_frames": total,
-            "test_poses": sum(evaluation.poses for evaluation in evaluations),
-            "test_poses_without_prediction": sum(
-                evaluation.poses - evaluation.predicted for evaluation in evaluations
+            "test_poses": sum(
+                len(evaluation.views) * int(chosen[evaluation.name].sum()) for evaluation in evaluations
             ),
         }
     errors = pd.concat([evaluation.errors.table() for evaluation in evaluations], ignore_index=True)
+    conditions = evaluations[0].conditions
+    for evaluation in evaluations[1:]:
+        conditions.merge(evaluation.conditions)
+    predicted = int(errors.loc[errors["measure"] == POSES, "number"].sum())
+    facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
     _write_results(layout, errors, conditions, settings, facts)
+
+
+@contextmanager
+def _threads(device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch would use, each working on parts of its own: no result depends on their number.
+
+    With all of them on every small operation, they mostly wait for each other.
+    """
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(
+            number if device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(number)
 
 
 def _check_joints(references: dict[str, xr.Dataset], protocol: Protocol, layout: Layout) -> None:
@@ -144,17 +153,34 @@ def _check_joints(references: dict[str, xr.Dataset], protocol: Protocol, layout:
             )
 
 
-class _Conditions:
-    """Errors of joints by how sure the detector was, by the side a person is seen from, and how they are spread."""
+@dataclass(frozen=True)
+class _Loaded:
+    """Some frames of a recording as they are in the files; `first` is the first one's index in the capture."""
 
-    def __init__(self, has_reference: bool):
-        self.by_confidence = Bins(np.linspace(0, 1, 11))
-        self.by_angle = Bins(np.arange(0, 181, 15))
-        self.distribution = Distribution(np.arange(0, 501, 5) if has_reference else np.arange(0, 100.5, 0.5))
+    first: int
+    pixels: np.ndarray
+    confidence: np.ndarray
+    labels: np.ndarray
+    reference: np.ndarray | None
+
+    def at(self, frames: slice) -> "_Loaded":
+        rows = slice(frames.start - self.first, frames.stop - self.first)
+        reference = None if self.reference is None else self.reference[rows]
+        return _Loaded(frames.start, self.pixels[rows], self.confidence[rows], self.labels[rows], reference)
+
+
+class _Part(NamedTuple):
+    """What came of some frames: joints (frame, view, joint, 3), root (frame, view, 3), pose_error (frame, view)."""
+
+    joints: Tensor
+    root: Tensor
+    pose_error: Tensor
+    errors: Errors
+    conditions: Conditions
 
 
 class _CaptureEvaluation:
-    """The evaluation of one capture, block by block."""
+    """The evaluation of one capture, block by block, the parts of a block side by side."""
 
     def __init__(
         self,
@@ -164,142 +190,99 @@ class _CaptureEvaluation:
         reference: xr.Dataset | None,
         lifter: Lifter,
         device: torch.device,
-        conditions: _Conditions,
     ):
-        self.capture, self.labels, self.reference = capture, labels, reference
-        self.lifter, self.device, self.conditions = lifter, device, conditions
-        self.cameras = Cameras.from_arrays(capture).to(device)
-        self.mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
+        self.name, self._capture, self._labels, self._reference = name, capture, labels, reference
+        self._lifter, self._device = lifter, device
+        self._cameras = Cameras.from_arrays(capture).to(device)
+        self._mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
+        self._measuring = Measuring(self._cameras, lifter.skeleton, lifter.mean_pose)
+        self._has_confidence = capture.attrs["confidence_source"] != "none"
+        self._around = lifter.network_settings.frames // 2
         self.recordings = captures.recordings(capture)
-        self.poses = self.predicted = self.recording = 0
-        self.before: Tensor | None = None
-        self.has_confidence = capture.attrs["confidence_source"] != "none"
-        self.errors = Errors(name, self.recordings, capture["view"].values.tolist(), lifter.skeleton.keypoints)
+        self.views = capture["view"].values.tolist()
+        self.errors = self._no_errors(self.recordings)
+        self.conditions = Conditions(reference is not None)
 
-    def run(self, chosen: np.ndarray, written: captures.CaptureWriter, progress: tqdm) -> None:
+    def run(
+        self, chosen: np.ndarray, written: captures.CaptureWriter, pool: ThreadPoolExecutor, progress: tqdm
+    ) -> None:
         done = 0
         for number, recording in enumerate(self.recordings):
             own = recording.first_frame + np.flatnonzero(chosen[recording.frames])  # follow each other
-            self.recording, self.before = number, None
             for block in captures.blocks(len(own)):
-                frames = slice(int(own[block.start]), int(own[block.stop - 1]) + 1)
-                predicted, root, error = self._evaluate_block(frames, slice(int(own[0]), int(own[-1]) + 1))
-                length = frames.stop - frames.start
-                written.write_block(
-                    slice(done, done + length),
-                    joints_3d=predicted.cpu().numpy(),
-                    root=root.cpu().numpy(),
-                    pose_error=error.cpu().numpy(),
-                    frame_of_capture=np.arange(frames.start, frames.stop),
-                )
-                done += length
-                progress.update(length)
+                tested = slice(int(own[0]), int(own[-1]) + 1)
+                frames = slice(tested.start + block.start, tested.start + block.stop)
+                evaluate = partial(self._evaluate, self._load(self._around_of(frames, tested)), tested, recording)
+                # Parts that stay in the processor's cache; a temporal lifter sees many frames around each.
+                parts = [
+                    slice(frames.start + part.start, frames.start + part.stop)
+                    for part in captures.blocks(block.stop - block.start, max(_FRAMES_PER_PART, 8 * self._around))
+                ]
+                for part, result in zip(parts, pool.map(evaluate, parts), strict=True):
+                    length = part.stop - part.start
+                    written.write_block(
+                        slice(done, done + length),
+                        joints_3d=result.joints.cpu().numpy(),
+                        root=result.root.cpu().numpy(),
+                        pose_error=result.pose_error.cpu().numpy(),
+                        frame_of_capture=np.arange(part.start, part.stop),
+                    )
+                    self.errors.merge(result.errors, number)
+                    self.conditions.merge(result.conditions)
+                    done += length
+                    progress.update(length)
 
-    def _evaluate_block(self, frames: slice, recorded: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Evaluate some frames; a temporal lifter sees more around them, as far as they are `recorded`.
+    def _no_errors(self, recordings: list[Recording]) -> Errors:
+        return Errors(self.name, recordings, self.views, self._lifter.skeleton.keypoints)
 
-        Returns the poses (frame, view, joint, 3) and where their roots are (frame, view, 3), in the views, and the
-        error of each pose (frame, view).
-        """
-        around = self.lifter.network_settings.frames // 2
-        seen = slice(max(recorded.start, frames.start - around), min(recorded.stop, frames.stop + around))
-        core = slice(frames.start - seen.start, frames.stop - seen.start)
-        pixels, confidence = captures.load_frames(self.capture, seen, "keypoints_2d", "confidence")
+    def _around_of(self, frames: slice, tested: slice) -> slice:
+        """Frames to which the movements into `frames` belong, and what a temporal lifter sees around these."""
+        first = frames.start - FRAMES_OF_MOVEMENT - self._around
+        return slice(max(tested.start, first), min(tested.stop, frames.stop + self._around))
+
+    def _load(self, frames: slice) -> _Loaded:
+        pixels, confidence = captures.load_frames(self._capture, frames, "keypoints_2d", "confidence")
+        (labels,) = captures.load_frames(self._labels, frames, "joints_3d")
+        reference = None
+        if self._reference is not None:
+            (reference,) = captures.load_frames(self._reference, frames, "keypoints_3d")
+            skeleton = skeletons.get(self._reference.attrs["skeleton"])
+            reference = skeletons.mapping(skeleton, self._lifter.skeleton).apply(reference)
+        return _Loaded(frames.start, pixels, confidence, labels, reference)
+
+    def _evaluate(self, loaded: _Loaded, tested: slice, recording: Recording, frames: slice) -> _Part:
+        seen = self._around_of(frames, tested)
+        lead = min(FRAMES_OF_MOVEMENT, frames.start - tested.start)
+        core = slice(frames.start - lead - seen.start, frames.stop - seen.start)
+        own = loaded.at(seen)
         points, scores = normalised_joints(
-            self._tensor(pixels).double(), self._tensor(confidence), self.cameras, self.mapping
+            self._tensor(own.pixels).double(), self._tensor(own.confidence), self._cameras, self._mapping
         )
-        predicted = self.lifter.predict(points, scores)[core]  # (F, V, J, 3)
-        root = place(predicted, points[core], scores[core])  # (F, V, 3)
-        self.poses += predicted.shape[:2].numel()
-        self.predicted += int(predicted[..., 0, 0].isfinite().sum())
-        (labels,) = captures.load_frames(self.labels, frames, "joints_3d")
-        labels_world = self._tensor(labels)
-        # Only on poses that the lifter could predict, as for the mean pose. Joints without a label stay out of
-        # the label's own mean, so that with few views it is one over easier joints.
-        known = predicted.isfinite()
-        poses = {
-            "": predicted,
-            "mean_pose_": torch.where(known, self.lifter.mean_pose, torch.nan),
-            "pseudo_label_": torch.where(known, self._root_relative_in_views(labels_world), torch.nan),
-        }
-        detected = self._tensor(self.mapping.apply(pixels[core]))
-        labelled_root = labels_world[:, self.lifter.skeleton.root_index]
-        error = torch.full_like(predicted[..., 0], torch.nan)
-        # Costly, and with a reference of use for the lifter only.
-        for source, own in poses.items() if self.reference is None else [("", predicted)]:
-            of_source = other_views_error(own, labelled_root, self.cameras, detected)
-            self._add(f"{source}other_views_reprojection_px", of_source)
-            error = of_source if source == "" else error
-            if self.reference is None:
-                self.conditions.distribution.add(_name(source), self._without_root(of_source))
-        if self.reference is not None:
-            error = self._compare_with_reference(frames, poses, root)
-        if self.has_confidence:
-            sure = self._without_root(torch.where(scores[core] > 0, scores[core], torch.nan))
-            self.conditions.by_confidence.add(sure, self._without_root(error))
-        of_pose = self._without_root(error).nanmean(-1)
-        angle = angle_seen_from(poses["pseudo_label_"].double(), root.double(), self.lifter.skeleton)
-        self.conditions.by_angle.add(angle, of_pose)
-        self._add(_POSES, torch.where(known.all(-1).any(-1), 1.0, torch.nan))
-        return predicted, root, of_pose
-
-    def _compare_with_reference(self, frames: slice, poses: dict[str, Tensor], root: Tensor) -> Tensor:
-        """Add all errors that need a reference; returns those of the lifter's joints, in millimetres."""
-        assert self.reference is not None
-        skeleton = self.lifter.skeleton
-        (reference,) = captures.load_frames(self.reference, frames, "keypoints_3d")
-        mapping = skeletons.mapping(skeletons.get(self.reference.attrs["skeleton"]), skeleton)
-        world = self._tensor(mapping.apply(reference))
-        truth = self._root_relative_in_views(world)
-        in_camera = world_to_camera(self.cameras, world.double())
-        errors = {source: joint_error(own, truth) for source, own in poses.items()}
-        for source, own in poses.items():
-            self._add(f"{source}mpjpe_mm", 1e3 * errors[source])
-            self._add(f"{source}pa_mpjpe_mm", 1e3 * aligned_joint_error(own, truth))
-            self._add(f"{source}n_mpjpe_mm", 1e3 * scaled_joint_error(own, truth))
-            self._add(f"{source}pck_150mm_percent", correct(errors[source], THRESHOLD))
-            self._add(f"{source}auc_150mm_percent", area_under_curve(errors[source], THRESHOLD, THRESHOLDS))
-            self.conditions.distribution.add(_name(source), 1e3 * self._without_root(errors[source]))
-        predicted = poses[""]
-        self._add("absolute_mpjpe_mm", 1e3 * joint_error(predicted + root.unsqueeze(-2), in_camera))
-        self._add("correct_poses_150mm_percent", correct_poses(errors[""], THRESHOLD))
-        self._add("bone_length_error_mm", 1e3 * bone_length_error(predicted, truth, skeleton.bone_indices))
-        # The two frames before a block belong to its first movements.
-        pair = torch.stack([predicted, truth])
-        whole = pair if self.before is None else torch.cat([self.before, pair], 1)
-        new = pair.shape[1]
-        self._add("mpjve_mm_per_frame", 1e3 * velocity_error(whole[0], whole[1])[-new:])
-        fps = self.recordings[self.recording].fps
-        self._add("acceleration_error_m_per_s2", acceleration_error(whole[0], whole[1], fps)[-new:])
-        self.before = whole[:, -2:]
-        return 1e3 * errors[""]
-
-    def _add(self, measure: str, errors: Tensor) -> None:
-        self.errors.add(measure, self.recording, errors)
-
-    def _without_root(self, errors: Tensor) -> Tensor:
-        """Leave out the root's error, which is 0."""
-        root = self.lifter.skeleton.root_index
-        return torch.cat([errors[..., :root], errors[..., root + 1 :]], -1)
+        predicted = self._lifter.predict(points, scores)[core]
+        root = place(predicted, points[core], scores[core])
+        errors, conditions = self._no_errors([recording]), Conditions(self._reference is not None)
+        measured = Frames(
+            predicted,
+            root,
+            scores[core] if self._has_confidence else None,
+            self._tensor(self._mapping.apply(own.pixels[core])),
+            self._tensor(own.labels[core]),
+            None if own.reference is None else self._tensor(own.reference[core]),
+            lead,
+            recording.fps,
+        )
+        pose_error = self._measuring.measure(measured, errors, conditions)
+        return _Part(predicted[lead:], root[lead:], pose_error, errors, conditions)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, device=self.device)
-
-    def _root_relative_in_views(self, world: Tensor) -> Tensor:
-        """Turn world poses (frame, joint, 3) into every view's frame, root at 0: (frame, view, joint, 3)."""
-        relative = world - world[:, self.lifter.skeleton.root_index, None]
-        return relative.unsqueeze(1) @ self.cameras.R.to(world.dtype).mT
-
-
-def _name(source: str) -> str:
-    return source.removesuffix("_") or "lifter"
+        return torch.as_tensor(values, device=self._device)
 
 
 def _write_results(
-    layout: Layout, errors: pd.DataFrame, conditions: _Conditions, settings: Settings, facts: dict[str, Any]
+    layout: Layout, errors: pd.DataFrame, conditions: Conditions, settings: Settings, facts: dict[str, Any]
 ) -> None:
     protocol = PROTOCOLS[settings.protocol]
-    poses, errors = errors[errors["measure"] == _POSES], errors[errors["measure"] != _POSES]
+    poses, errors = errors[errors["measure"] == POSES], errors[errors["measure"] != POSES]
     counted = of_protocol(errors, protocol)
     metrics = overall(counted)
     has_reference = "mpjpe_mm" in metrics
