@@ -61,7 +61,7 @@ def scaled_joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
 
     The mean over the joints is the N-MPJPE (Rhodin et al., CVPR 2018): the scale minimises the squared distances.
     """
-    known = (predicted.isfinite() & reference.isfinite()).all(-1, keepdim=True)
+    known = (predicted + reference).sum(-1, keepdim=True).isfinite()
     p, r = torch.where(known, predicted, 0.0), torch.where(known, reference, 0.0)
     scale = (p * r).sum((-1, -2)) / p.square().sum((-1, -2)).clamp(min=torch.finfo(p.dtype).tiny)
     return joint_error(scale[..., None, None] * predicted, reference)
@@ -85,11 +85,10 @@ def bone_length_error(predicted: Tensor, reference: Tensor, bones: tuple[tuple[i
     parent, child = torch.tensor(bones, device=predicted.device).T
 
     def lengths(poses: Tensor) -> Tensor:
-        return (poses[..., parent, :] - poses[..., child, :]).norm(dim=-1)
+        return (poses.index_select(-2, parent) - poses.index_select(-2, child)).norm(dim=-1)
 
     error = torch.full_like(predicted[..., 0], torch.nan)
-    error[..., child] = (lengths(predicted) - lengths(reference)).abs()
-    return error
+    return error.index_copy(-1, child, (lengths(predicted) - lengths(reference)).abs())
 
 
 def correct(error: Tensor, threshold: float) -> Tensor:

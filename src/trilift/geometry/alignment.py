@@ -23,11 +23,11 @@ def align(points: Tensor, onto: Tensor) -> Tensor:
     -----
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
     """
-    counts = (points.isfinite() & onto.isfinite()).all(-1, keepdim=True)
+    counts = (points + onto).sum(-1, keepdim=True).isfinite()
     number = counts.sum(-2, keepdim=True).clamp(min=1)
     a, b = torch.where(counts, points, 0.0), torch.where(counts, onto, 0.0)
     mean_a, mean_b = a.sum(-2, keepdim=True) / number, b.sum(-2, keepdim=True) / number
-    a, b = torch.where(counts, a - mean_a, 0.0), torch.where(counts, b - mean_b, 0.0)
+    a, b = (a - mean_a) * counts, (b - mean_b) * counts
     u, s, vt = torch.linalg.svd(a.mT @ b)
     sign = torch.linalg.det(u @ vt).sign()
     flip = torch.ones_like(s)

@@ -33,32 +33,44 @@ def place(poses: Tensor, points: Tensor, confidence: Tensor) -> Tensor:
     --------
     >>> root = place(lifter.predict(points, confidence), points, confidence)    # doctest: +SKIP
     """
-    poses, points = poses.double(), points.double()
-    known = points.isfinite().all(-1) & poses.isfinite().all(-1) & (confidence > 0)
-    confidence = torch.where(known, confidence.double(), 0.0)
-    root = _least_squares(poses, points, confidence)
-    for _ in range(_REWEIGHTINGS):
-        moved = poses + root.unsqueeze(-2)
-        error = torch.where(known, (moved[..., :2] / moved[..., 2:] - points).norm(dim=-1), torch.nan)
-        scale = error.nanmedian(-1, keepdim=True).values.clamp(min=1e-9)
-        root = _least_squares(poses, points, (confidence / (1 + (error / scale).square())).nan_to_num(0.0))
-    found = (known.sum(-1) >= 2) & (root[..., 2] > 0)
-    return torch.where(found[..., None], root, torch.nan)
+    # One array for each coordinate: joints lie beside each other in memory.
+    x, y = (c.contiguous() for c in points.double().unbind(-1))
+    pose = [c.contiguous() for c in poses.double().unbind(-1)]
+    known = (x + y + sum(pose)).isfinite() & (confidence > 0)
+    x, y, *pose = (torch.where(known, c, 0.0) for c in (x, y, *pose))
+    weight = confidence = torch.where(known, confidence.double(), 0.0)
+    for turn in range(_REWEIGHTINGS + 1):
+        root = _least_squares(pose, x, y, weight)
+        if turn < _REWEIGHTINGS:
+            depth = pose[2] + root[2]
+            off_x, off_y = (pose[0] + root[0]) / depth - x, (pose[1] + root[1]) / depth - y
+            squared = torch.where(known, off_x * off_x + off_y * off_y, torch.nan)
+            scale = squared.nanmedian(-1, keepdim=True).values.clamp(min=1e-18)
+            weight = (confidence / (1 + squared / scale)).nan_to_num(0.0)
+    found = (known.sum(-1) >= 2) & (root[2].squeeze(-1) > 0)
+    return torch.where(found[..., None], torch.cat(root, -1), torch.nan)
 
 
 _REWEIGHTINGS = 3
 
 
-def _least_squares(poses: Tensor, points: Tensor, weight: Tensor) -> Tensor:
-    known = (weight > 0)[..., None]
-    x, y = torch.where(known, points, 0.0).unbind(-1)
-    pose = torch.where(known, poses, 0.0)
+def _least_squares(pose: list[Tensor], x: Tensor, y: Tensor, weight: Tensor) -> list[Tensor]:
     # Rows (1, 0, -x) and (0, 1, -y), right sides x Z - X and y Z - Y.
-    right_x, right_y = x * pose[..., 2] - pose[..., 0], y * pose[..., 2] - pose[..., 1]
-    total, of_x, of_y = weight.sum(-1), (weight * x).sum(-1), (weight * y).sum(-1)
-    a, b = (weight * right_x).sum(-1), (weight * right_y).sum(-1)
-    c = -(weight * (x * right_x + y * right_y)).sum(-1)
+    right_x, right_y = x * pose[2] - pose[0], y * pose[2] - pose[1]
+    weighted_x, weighted_y = weight * x, weight * y
+    total, of_x, of_y, a, b, c, squares = (
+        terms.sum(-1, keepdim=True)
+        for terms in (
+            weight,
+            weighted_x,
+            weighted_y,
+            weight * right_x,
+            weight * right_y,
+            -(weighted_x * right_x + weighted_y * right_y),
+            weighted_x * x + weighted_y * y,
+        )
+    )
     # Eliminate T_x and T_y: what remains is the spread of the detections.
-    spread = (weight * (x * x + y * y)).sum(-1) - (of_x**2 + of_y**2) / total
+    spread = squares - (of_x * of_x + of_y * of_y) / total
     depth = (c + (of_x * a + of_y * b) / total) / spread
-    return torch.stack([(a + of_x * depth) / total, (b + of_y * depth) / total, depth], -1)
+    return [(a + of_x * depth) / total, (b + of_y * depth) / total, depth]

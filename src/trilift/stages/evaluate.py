@@ -45,7 +45,7 @@ from trilift.splits import Split
 
 log = logging.getLogger(__name__)
 
-_FRAMES_PER_PART = 256  # from every view
+_FRAMES_PER_PART = 512  # from every view
 
 
 class Settings(StrictModel):
