@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run report test test-engines lint format bench fuzz
+.PHONY: help run report test test-engines lint format docs bench fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -18,6 +18,10 @@ help: ## List the targets
 
 .venv/dev.installed: .venv/run.installed
 	$(PIP) -e ".[workflow,dev]"
+	touch $@
+
+.venv/docs.installed: .venv/run.installed
+	$(PIP) -e ".[workflow,docs]"
 	touch $@
 
 .venv/bench.installed: .venv/dev.installed
@@ -34,7 +38,7 @@ report: run ## One HTML page with all figures and tables of the demo, which open
 	@echo "results/report.html"
 
 test: .venv/dev.installed ## Set up and run the tests
-	python -m pytest -n 2 --dist loadscope -m "not engines"
+	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines"
 
 test-engines: .venv/dev.installed ## The tests of Snakemake and DVC together that take long
 	python -m pytest -m engines
@@ -50,7 +54,10 @@ format: .venv/dev.installed ## Put the code into the project's style
 	ruff format .
 	snakefmt workflow
 
-bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest)
+docs: .venv/docs.installed ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest, evaluation)
 	python tests/benchmarks/$(NAME).py
 
 fuzz: .venv/dev.installed ## Feed all readers with 20,000 mutated files

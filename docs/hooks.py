@@ -1,0 +1,92 @@
+"""What the build of the documentation adds to Markdown: formulas as MathML, and lists of settings.
+
+A formula is ``$...$`` in a line or ``$$...$$`` on lines of its own, in LaTeX. A line
+``<!-- settings: trilift.module.Class -->`` becomes a list of the settings class, from its docstring and defaults.
+"""
+
+import ast
+import json
+import re
+from functools import cache
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import griffe
+from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
+
+_SOURCE = Path(__file__).parents[1] / "src"
+_FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+_SETTINGS = re.compile(r"^<!-- settings: ([\w.]+) -->$", re.MULTILINE)
+_BOUNDS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put lists of settings where a page asks for them."""
+    return _SETTINGS.sub(lambda found: _list(found[1]), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Render formulas."""
+    return _FORMULA.sub(_render, html)
+
+
+def _render(formula: re.Match[str]) -> str:
+    tex = unescape(formula[2]).strip()
+    block = formula[1] == "div"
+    mathml = convert(tex, display="block" if block else "inline")
+    if "\\" in re.sub(r"<[^>]*>", "", mathml):
+        raise PluginError(f"this formula has a command that has no MathML: {tex}")
+    return f'<div class="formula">{mathml}</div>' if block else mathml
+
+
+@cache
+def _package() -> griffe.Object:
+    found = griffe.load("trilift", search_paths=[_SOURCE], docstring_parser="numpy")
+    assert isinstance(found, griffe.Object)
+    return found
+
+
+def _list(path: str) -> str:
+    settings = _package()[path.removeprefix("trilift.")]
+    meanings = {
+        name: " ".join(attribute.description.replace("``", "`").split())
+        for section in settings.docstring.parsed
+        if section.kind is griffe.DocstringSectionKind.attributes
+        for attribute in section.value
+        for name in attribute.name.split(", ")
+    }
+    entries = []
+    for name, member in settings.members.items():
+        if member.is_attribute and not name.startswith("_") and member.annotation is not None:
+            default, bounds = _default(member.value)
+            values = bounds or _choices(str(member.annotation))
+            entries.append(f"`{name}`: {', '.join(filter(None, (default, values)))}\n:   {meanings.get(name, '')}\n")
+    return "\n".join(entries)
+
+
+def _default(value: object) -> tuple[str, str]:
+    """Give the default of a field and its bounds, as text."""
+    if value is None:
+        return "no default", ""
+    expression = ast.parse(str(value), mode="eval").body
+    if not isinstance(expression, ast.Call):
+        return _as_yaml(expression), ""
+    if ast.unparse(expression.func) != "Field":
+        return "a section of its own", ""
+    bounds = [_BOUNDS[word.arg] + ast.unparse(word.value) for word in expression.keywords if word.arg in _BOUNDS]
+    return _as_yaml(expression.args[0]) if expression.args else "no default", ", ".join(bounds)
+
+
+def _as_yaml(expression: ast.expr) -> str:
+    try:
+        value = ast.literal_eval(expression)
+    except ValueError:
+        return f"default `{ast.unparse(expression)}`"
+    return f"default `{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _choices(annotation: str) -> str:
+    found = re.match(r"Literal\[(.*)\]$", annotation)
+    return "one of " + ", ".join(f"`{ast.literal_eval(choice)}`" for choice in found[1].split(", ")) if found else ""
