@@ -1,3 +1,31 @@
-"""Train a single-camera 3D human pose estimator from multi-camera recordings, without 3D labels."""
+"""Train a single-camera 3D human pose estimator from multi-camera recordings, without 3D labels.
+
+A trained lifter in use::
+
+    import trilift
+
+    lifter = trilift.load("results/gait/main")
+    camera = trilift.pinhole(1150, (1920, 1080))
+    prediction = lifter.predict(keypoints, camera, skeleton="coco17")
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "Camera": "trilift.formats",
+    "Prediction": "trilift.prediction.predictor",
+    "Predictor": "trilift.prediction.predictor",
+    "load": "trilift.prediction.predictor",
+    "pinhole": "trilift.prediction.predictor",
+}
+__all__ = ["Camera", "Prediction", "Predictor", "__version__", "load", "pinhole"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: `trilift --help` and the rules of the workflow should not wait for torch."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'trilift' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PLACES[name]), name)

@@ -16,7 +16,7 @@ from trilift.files import replacing
 from trilift.lifting.inputs import features, insert_root, scale
 from trilift.lifting.networks import NetworkSettings, Temporal, build
 from trilift.params import parse
-from trilift.skeletons import Skeleton
+from trilift.skeletons import Mapping, Skeleton
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Lifter:
     mean_pose
         (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline.
     facts
-        How it was trained: data set, settings, seed.
+        How it was trained: data set, settings, seed, and which joints the detections had.
     """
 
     network: nn.Module
@@ -59,7 +59,7 @@ class Lifter:
         )
 
     @torch.no_grad()
-    def predict(self, points: Tensor, confidence: Tensor) -> Tensor:
+    def predict(self, points: Tensor, confidence: Tensor, flip: bool = False) -> Tensor:
         """Predict poses.
 
         Parameters
@@ -70,6 +70,8 @@ class Lifter:
             repeated.
         confidence
             (frame, ..., joint), 0 where missing.
+        flip
+            Predict the mirrored points too, and take the mean of both poses.
 
         Returns
         -------
@@ -77,6 +79,9 @@ class Lifter:
             (frame, ..., joint, 3) float32, metres, camera frame, root at 0; NaN where the root is missing in the
             input.
         """
+        if flip:
+            mirrored = self.predict(self._mirror(points), confidence[..., self.skeleton.mirrored])
+            return (self.predict(points, confidence) + self._mirror(mirrored)) / 2
         raw = features(points.float(), confidence.float(), self.skeleton)
         inputs = scale(raw, self.mean, self.spread)
         if isinstance(self.network, Temporal):
@@ -89,6 +94,34 @@ class Lifter:
         poses = insert_root(numbers.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
         has_root = points[..., self.skeleton.root_index, :].isfinite().all(-1)
         return torch.where(has_root[..., None, None], poses, torch.nan)
+
+    def _mirror(self, points: Tensor) -> Tensor:
+        """Exchange left and right and the sign of x: (..., joint, space)."""
+        sign = points.new_ones(points.shape[-1])
+        sign[0] = -1
+        return points[..., self.skeleton.mirrored, :] * sign
+
+    def check_sees(self, mapping: Mapping) -> None:
+        """Refuse detections that lack joints which those of the training had.
+
+        Parameters
+        ----------
+        mapping
+            From the detector's skeleton to this lifter's.
+
+        Raises
+        ------
+        InputError
+            Naming the joints.
+        """
+        found = {joint for joint, kind in zip(self.skeleton.keypoints, mapping.kind, strict=True) if kind != "absent"}
+        needed = {*self.facts["joints_seen"], self.skeleton.root}
+        lacking = [joint for joint in self.skeleton.keypoints if joint in needed - found]
+        if lacking:
+            raise InputError(
+                f"the keypoints of {mapping.source.name} do not fit this lifter: {', '.join(lacking)} cannot be "
+                "formed of them, but detections had them in training; train a lifter on detections of this layout"
+            )
 
     def save(self, folder: Path) -> None:
         """Write ``lifter.safetensors`` and ``lifter.json``."""

@@ -77,7 +77,12 @@ def run(layout: Layout, device: torch.device) -> None:
         scaling.mean,
         scaling.spread,
         _mean_pose(training),
-        facts={"dataset": layout.dataset, "seed": seed, "settings": settings.model_dump()},
+        facts={
+            "dataset": layout.dataset,
+            "seed": seed,
+            "settings": settings.model_dump(),
+            "joints_seen": _joints_seen(samples),
+        },
     )
     lifter.save(layout.results)
     with replacing(layout.results / "history.csv") as temporary:
@@ -214,6 +219,12 @@ def _join(parts: list[tuple[Samples, Tensor, list[str]]]) -> tuple[Samples, Tens
         TRAINING_SKELETON,
     )
     return samples, torch.cat([validation for _, validation, _ in parts])
+
+
+def _joints_seen(samples: Samples) -> list[str]:
+    """Name the joints that detections have in any view."""
+    seen = samples.points.isfinite().all(-1).any(1).any(0)
+    return [name for name, is_seen in zip(TRAINING_SKELETON.keypoints, seen.tolist(), strict=True) if is_seen]
 
 
 def _mean_pose(samples: Samples) -> Tensor:

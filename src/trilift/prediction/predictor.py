@@ -1,0 +1,242 @@
+"""Predicting poses from arrays of keypoints: many frames at once, or one after the other."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trilift import skeletons
+from trilift.errors import InputError
+from trilift.formats import Camera
+from trilift.geometry.cameras import Cameras
+from trilift.lifting.lifter import Lifter
+from trilift.lifting.placement import place
+from trilift.lifting.views import normalised_joints
+from trilift.skeletons import Mapping, Skeleton
+
+_FRAMES_PER_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Poses of some frames, in the frame of the camera (x right, y down, z forward).
+
+    Attributes
+    ----------
+    pose
+        (frame, joint, 3), metres, root at 0; NaN where the root was not detected.
+    root
+        (frame, 3): where the root is. It follows from the pose's size: who is 5 % taller than predicted stands 5 %
+        farther away.
+    camera
+        Which saw the person.
+    """
+
+    pose: np.ndarray
+    root: np.ndarray
+    camera: Camera
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(frame, joint, 3): joints in the camera's frame, metres."""
+        return self.pose + self.root[:, None]
+
+    @property
+    def in_world(self) -> np.ndarray:
+        """(frame, joint, 3): joints in the world frame of the camera's calibration, metres."""
+        return (self.positions - self.camera.t.astype(np.float32)) @ self.camera.R.astype(np.float32)
+
+
+def pinhole(focal_length: float, image_size: tuple[int, int]) -> Camera:
+    """Make a camera without distortion, its principal point in the middle of the image, its frame the world.
+
+    Parameters
+    ----------
+    focal_length
+        In pixels. An error of 5 % moves people 5 % nearer or farther, and changes poses little.
+    image_size
+        Width and height in pixels.
+    """
+    width, height = image_size
+    K = np.array([[focal_length, 0, width / 2], [0, focal_length, height / 2], [0, 0, 1]], float)
+    return Camera("camera", K, np.zeros(5), np.eye(3), np.zeros(3), np.array(image_size))
+
+
+class Predictor:
+    """A trained lifter, ready for keypoints of any camera.
+
+    Parameters
+    ----------
+    lifter
+        As training wrote it.
+    device
+        Where to compute.
+    flip
+        Predict the mirrored keypoints too, and take the mean of both poses.
+
+    Examples
+    --------
+    >>> lifter = trilift.load("results/demo/main")                     # doctest: +SKIP
+    >>> camera = trilift.pinhole(1150, (1920, 1080))                   # doctest: +SKIP
+    >>> prediction = lifter.predict(keypoints, camera, skeleton="coco17")  # doctest: +SKIP
+    >>> prediction.positions.shape                                     # doctest: +SKIP
+    (1000, 17, 3)
+    """
+
+    def __init__(self, lifter: Lifter, device: torch.device | str = "cpu", flip: bool = True):
+        self.device = torch.device(device)
+        self.lifter = lifter.to(self.device)
+        self.flip = flip
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints of the poses, their names in `skeleton.keypoints`."""
+        return self.lifter.skeleton
+
+    def predict(
+        self,
+        keypoints: np.ndarray,
+        camera: Camera,
+        confidence: np.ndarray | None = None,
+        skeleton: str | Skeleton | None = None,
+    ) -> Prediction:
+        """Predict the poses of frames that follow each other.
+
+        Parameters
+        ----------
+        keypoints
+            (frame, keypoint, 2), pixels; NaN where missing.
+        camera
+            The camera that saw them.
+        confidence
+            (frame, keypoint), 0 to 1; by default 1.
+        skeleton
+            Layout of the keypoints, such as ``coco17``; by default the lifter's own.
+
+        Raises
+        ------
+        InputError
+            If the layout lacks joints that the lifter has learnt to see, or arrays do not fit.
+        """
+        parts = list(self.blocks(keypoints, camera, confidence, skeleton))
+        pose = np.concatenate([part.pose for part in parts]) if parts else self._no_poses
+        root = np.concatenate([part.root for part in parts]) if parts else self._no_poses[:, 0]
+        return Prediction(pose, root, camera)
+
+    def blocks(
+        self,
+        keypoints: np.ndarray,
+        camera: Camera,
+        confidence: np.ndarray | None = None,
+        skeleton: str | Skeleton | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict as `predict` does, and give the poses block by block."""
+        mapping = self._mapping(skeleton)
+        keypoints, confidence = _checked(keypoints, confidence, mapping.source)
+        cameras, around = self._cameras(camera), self.lifter.network_settings.frames // 2
+        for start in range(0, len(keypoints), _FRAMES_PER_BLOCK):
+            stop = min(start + _FRAMES_PER_BLOCK, len(keypoints))
+            seen = slice(max(0, start - around), stop + around)
+            core = slice(start - seen.start, stop - seen.start)
+            yield self._predict(*self._input(keypoints[seen], confidence[seen], cameras, mapping), core, camera)
+
+    def live(
+        self,
+        frames: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        camera: Camera,
+        skeleton: str | Skeleton | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict frame by frame, as they come.
+
+        A temporal lifter sees the frames before, and takes the newest for those to come.
+
+        Parameters
+        ----------
+        frames
+            For each frame keypoints (keypoint, 2), pixels, and confidence (keypoint,) or None.
+        camera, skeleton
+            As for `predict`.
+
+        Yields
+        ------
+        Prediction
+            Of one frame.
+        """
+        mapping, cameras = self._mapping(skeleton), self._cameras(camera)
+        before: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.lifter.network_settings.frames // 2 + 1)
+        for keypoints, confidence in frames:
+            pixels, scores = _checked(
+                np.asarray(keypoints)[None], None if confidence is None else np.asarray(confidence)[None], mapping.source
+            )
+            before.append(self._input(pixels, scores, cameras, mapping))
+            points, sure = (torch.cat(values) for values in zip(*before, strict=True))
+            yield self._predict(points, sure, slice(len(before) - 1, None), camera)
+
+    @property
+    def _no_poses(self) -> np.ndarray:
+        return np.empty((0, len(self.skeleton), 3), np.float32)
+
+    def _cameras(self, camera: Camera) -> Cameras:
+        arrays = {name: np.asarray(getattr(camera, name), float)[None] for name in ("K", "distortion", "R", "t")}
+        return Cameras.from_arrays(arrays).to(self.device)
+
+    def _mapping(self, skeleton: str | Skeleton | None) -> Mapping:
+        if skeleton is None:
+            skeleton = self.skeleton
+        source = skeletons.get(skeleton) if isinstance(skeleton, str) else skeleton
+        mapping = skeletons.mapping(source, self.skeleton)
+        self.lifter.check_sees(mapping)
+        return mapping
+
+    def _input(
+        self, keypoints: np.ndarray, confidence: np.ndarray, cameras: Cameras, mapping: Mapping
+    ) -> tuple[Tensor, Tensor]:
+        """Give points (frame, joint, 2) and confidences (frame, joint) as the lifter takes them."""
+        pixels = torch.as_tensor(keypoints, device=self.device).double()
+        scores = torch.as_tensor(confidence, device=self.device)
+        points, sure = normalised_joints(pixels.unsqueeze(1), scores.unsqueeze(1), cameras, mapping)
+        return points[:, 0], sure[:, 0]
+
+    def _predict(self, points: Tensor, confidence: Tensor, core: slice, camera: Camera) -> Prediction:
+        pose = self.lifter.predict(points, confidence, self.flip)[core]
+        root = place(pose, points[core], confidence[core]).float()
+        return Prediction(pose.cpu().numpy(), root.cpu().numpy(), camera)
+
+
+def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = True) -> Predictor:
+    """Load a trained lifter.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, such as ``results/demo/main``.
+    device, flip
+        As for `Predictor`.
+
+    Raises
+    ------
+    InputError
+        If there is no readable lifter in it.
+    """
+    return Predictor(Lifter.load(Path(run)), device, flip)
+
+
+def _checked(
+    keypoints: np.ndarray, confidence: np.ndarray | None, skeleton: Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    keypoints = np.asarray(keypoints, np.float32)
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2):
+        raise InputError(
+            f"keypoints have the shape {keypoints.shape}; expected (frame, {len(skeleton)}, 2) for the layout "
+            f"{skeleton.name} (skeleton= chooses another: {', '.join(sorted(skeletons.SKELETONS))})"
+        )
+    confidence = np.ones(keypoints.shape[:2], np.float32) if confidence is None else np.asarray(confidence, np.float32)
+    if confidence.shape != keypoints.shape[:2]:
+        raise InputError(f"confidence has the shape {confidence.shape}; expected {keypoints.shape[:2]}")
+    missing = ~np.isfinite(keypoints).all(-1) | ~(confidence > 0)
+    keypoints = np.where(missing[..., None], np.float32(np.nan), keypoints)
+    return keypoints, np.where(missing, np.float32(0), confidence.clip(max=1))
