@@ -84,6 +84,11 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         ),
         "frame_of_capture": Variable(("frame",), "i4", "1", "index of the frame in the capture"),
     },
+    "poses": {
+        "keypoints_3d": Variable(
+            ("frame", "keypoint", "space"), "f4", "m", "pose, in the frame that frame_of_reference names"
+        ),
+    },
 }
 
 _LABELS = {

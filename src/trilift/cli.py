@@ -1,4 +1,4 @@
-"""The command line: one command per stage, each usable without Snakemake."""
+"""The command line: one command per stage, each usable without Snakemake, and those around them."""
 
 import argparse
 import importlib
@@ -20,11 +20,23 @@ _COMMANDS = {
     "sweep": "put the runs of a sweep side by side",
     "check": "compare the views of a data set with each other, and say what looks wrong",
 }
+_OTHERS = {
+    "new": ("trilift.new", "start a data set from a folder of recordings"),
+    "predict": (
+        "trilift.prediction.command",
+        "turn the detections of one camera into 3D poses, with a trained lifter",
+    ),
+    "export": (
+        "trilift.exports.command",
+        "write poses or a lifter for other programs: TRC, C3D, CSV, NPZ, netCDF, ONNX",
+    ),
+}
 _WITH_DEVICE = {"triangulate", "train", "evaluate"}
 _WITH_RUN = {"train", "evaluate"}
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
+    """Make the parser; with the arguments, only what they need."""
     parser = argparse.ArgumentParser(
         prog="trilift",
         description="Train a single-camera 3D human pose estimator from multi-camera recordings, without 3D labels.",
@@ -35,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         "  snakemake --cores all\n"
         "Your own recordings:\n"
         "  trilift new ~/recordings/gait && trilift check gait\n"
-        "  snakemake --cores all results/gait/main/metrics.json",
+        "  snakemake --cores all results/gait/main/metrics.json\n"
+        "One camera, with what was trained:\n"
+        "  trilift predict --lifter results/gait/main --detections cam1_json --camera Calib.toml walk.trc",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"trilift {__version__}")
@@ -61,17 +75,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
             )
-    new = commands.add_parser(
-        "new",
-        help="start a data set from a folder of recordings",
-        description="Look at a folder with detections and a calibration, recognise their formats, link it to "
-        "data/raw and write a commented file in workflow/datasets.",
-        epilog="Example:\n  trilift new ~/recordings/gait --name gait",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    new.add_argument("folder", type=Path, help="holds the detections and the calibration")
-    new.add_argument("--name", help="of the data set (default: the folder's)")
-    new.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
+    for name, (module, about) in _OTHERS.items():
+        command = commands.add_parser(name, help=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if arguments is None or name in arguments:  # the others' modules need not be loaded
+            importlib.import_module(module).describe(command)
     return parser
 
 
@@ -85,13 +92,12 @@ def _start_logging(file: Path | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     _start_logging(getattr(options, "log", None))
     try:
-        if options.command == "new":
-            from trilift import new
-
-            new.run(options.folder, options.name, options.project)
+        if options.command in _OTHERS:
+            importlib.import_module(_OTHERS[options.command][0]).run(options)
             return 0
         layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
         stage = importlib.import_module(f"trilift.stages.{options.command}")

@@ -1,5 +1,6 @@
 """Starting a data set: look at a folder of recordings and write a data set file for it."""
 
+import argparse
 import logging
 import re
 from pathlib import Path
@@ -38,7 +39,24 @@ split:
 """
 
 
-def run(folder: Path, name: str | None, project: Path) -> None:
+def describe(command: argparse.ArgumentParser) -> None:
+    """Add what the command line says of this command, and its arguments."""
+    command.description = (
+        "Look at a folder with detections and a calibration, recognise their formats, link it to "
+        "data/raw and write a commented file in workflow/datasets."
+    )
+    command.epilog = "Example:\n  trilift new ~/recordings/gait --name gait"
+    command.add_argument("folder", type=Path, help="holds the detections and the calibration")
+    command.add_argument("--name", help="of the data set (default: the folder's)")
+    command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run ``trilift new``."""
+    start(options.folder, options.name, options.project)
+
+
+def start(folder: Path, name: str | None, project: Path) -> None:
     """Recognise what is in a folder, link it to the raw data and write the data set's file.
 
     Raises

@@ -76,6 +76,65 @@ def look_at(folder: Path) -> Found:
     return found
 
 
+def look_at_view(path: Path) -> tuple[str, Skeleton | None]:
+    """Recognise detections of one view, or of several in one file.
+
+    Returns
+    -------
+    format : str
+        A key of `DETECTIONS`.
+    skeleton : Skeleton or None
+        The layout of the keypoints, where the format does not fix it.
+
+    Raises
+    ------
+    InputError
+        If it is not there or nothing that is known.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: not there")
+    resolved = path.resolve()
+    first = min(resolved.iterdir(), default=resolved) if resolved.is_dir() else resolved
+    file = PurePosixPath(first.relative_to(resolved.parent).as_posix())
+    for name, recognise in _RECORDINGS.items():
+        kind = DETECTIONS[name]
+        is_folder = isinstance(kind, ViewFormat) and kind.files is not None
+        if is_folder == resolved.is_dir() and recognise(resolved.parent, file) is not None:
+            return name, _skeleton_of_view(kind, path) if isinstance(kind, ViewFormat) else None
+    raise InputError(
+        f"{path}: no detections of a known format (a folder must hold OpenPose's files, one per frame; of other "
+        f"formats name the file of one camera). --format states it: {', '.join(DETECTIONS)}"
+    )
+
+
+def look_at_calibration(path: Path) -> tuple[Path, Calibration]:
+    """Recognise a calibration, a file or a folder.
+
+    Returns
+    -------
+    folder : Path
+        What the calibration's own path is relative to.
+    calibration : Calibration
+        As a data set's file states it.
+
+    Raises
+    ------
+    InputError
+        If it is not there or nothing that is known.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: not there")
+    folder = path if path.is_dir() else path.parent
+    if path.suffix == ".nc":
+        return folder, Calibration(format="trilift", path=path.name)
+    found = Found()
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    _find_cameras(folder, [PurePosixPath(file.name) for file in files], found)
+    if found.cameras is None:
+        raise InputError("\n".join([f"{path}: no calibration of a known format", *found.described]))
+    return folder, found.cameras
+
+
 def _files(folder: Path) -> Iterator[PurePosixPath]:
     number = 0
     for root, folders, names in os.walk(folder):
@@ -188,9 +247,10 @@ def _pattern(places: list[PurePosixPath]) -> str:
 def _skeleton(name: str, path: Path) -> Skeleton | None:
     """Choose the layout of which most keypoints are seen; of several, that with the shortest bones."""
     kind = DETECTIONS[name]
-    if not isinstance(kind, ViewFormat):
-        return None
-    view = min(path.glob(kind.pattern))
+    return _skeleton_of_view(kind, min(path.glob(kind.pattern))) if isinstance(kind, ViewFormat) else None
+
+
+def _skeleton_of_view(kind: ViewFormat, view: Path) -> Skeleton:
     fitting: list[tuple[int, float, str]] = []
     problems: list[str] = []
     for skeleton in SKELETONS.values():

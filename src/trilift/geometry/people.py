@@ -76,6 +76,39 @@ def choose_subject(cameras: Cameras, pixels: Array, score: Array) -> Choice:
     return Choice(np.where(chosen.any(2), chosen.argmax(2), -1), unmatched)
 
 
+def choose_prominent(pixels: Array, score: Array) -> Array:
+    """Choose the most prominent person in one view, where no other view tells who is who.
+
+    The track with the highest score is taken; where it is not seen, that with the next highest, and so on.
+
+    Parameters
+    ----------
+    pixels
+        (frame, person, keypoint, 2), as detected; NaN is missing.
+    score
+        (frame, person): how much speaks for a detection; 0 where there is none.
+
+    Returns
+    -------
+    numpy.ndarray
+        (frame,): index on the axis of people, -1 where nobody is seen.
+    """
+    exists = np.isfinite(pixels).all(-1).any(-1)
+    track = _link(pixels, np.maximum(np.linalg.norm(box_sides(pixels), axis=-1), 1.0), exists)
+    total = np.bincount(track[exists], score[exists], minlength=1)
+    person = np.full(len(pixels), -1)
+    frame, which = np.nonzero(exists)
+    of_track = np.split(
+        np.argsort(track[exists], kind="stable"), np.bincount(track[exists], minlength=1).cumsum()[:-1]
+    )
+    for number in np.argsort(-total, kind="stable"):
+        frames, people = frame[of_track[number]], which[of_track[number]]
+        # Not beside those who are taken: a track counts as a whole.
+        if (person[frames] < 0).all():
+            person[frames] = people
+    return person
+
+
 def box_sides(pixels: Array) -> Array:
     """Give width and height (..., 2) of the box around keypoints (..., keypoint, 2); 0 where all are missing."""
     high = np.where(np.isnan(pixels), -np.inf, pixels).max(-2)

@@ -169,9 +169,8 @@ class Predictor:
         mapping, cameras = self._mapping(skeleton), self._cameras(camera)
         before: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.lifter.network_settings.frames // 2 + 1)
         for keypoints, confidence in frames:
-            pixels, scores = _checked(
-                np.asarray(keypoints)[None], None if confidence is None else np.asarray(confidence)[None], mapping.source
-            )
+            sure_of = None if confidence is None else np.asarray(confidence)[None]
+            pixels, scores = _checked(np.asarray(keypoints)[None], sure_of, mapping.source)
             before.append(self._input(pixels, scores, cameras, mapping))
             points, sure = (torch.cat(values) for values in zip(*before, strict=True))
             yield self._predict(points, sure, slice(len(before) - 1, None), camera)
@@ -234,7 +233,7 @@ def _checked(
             f"keypoints have the shape {keypoints.shape}; expected (frame, {len(skeleton)}, 2) for the layout "
             f"{skeleton.name} (skeleton= chooses another: {', '.join(sorted(skeletons.SKELETONS))})"
         )
-    confidence = np.ones(keypoints.shape[:2], np.float32) if confidence is None else np.asarray(confidence, np.float32)
+    confidence = np.asarray(np.ones(keypoints.shape[:2]) if confidence is None else confidence, np.float32)
     if confidence.shape != keypoints.shape[:2]:
         raise InputError(f"confidence has the shape {confidence.shape}; expected {keypoints.shape[:2]}")
     missing = ~np.isfinite(keypoints).all(-1) | ~(confidence > 0)

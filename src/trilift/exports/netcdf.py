@@ -1,0 +1,34 @@
+"""netCDF in the project's own layout: the kind ``poses`` of `trilift.captures`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from trilift import captures
+from trilift.captures import Recording
+from trilift.exports.motion import Motion
+from trilift.formats.names import name_for_files
+from trilift.skeletons import SKELETONS, Skeleton
+
+
+def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
+    """Write a motion as one capture with one recording, block by block."""
+    known = [skeleton.name for skeleton in SKELETONS.values() if skeleton.keypoints == motion.keypoints]
+    skeleton = Skeleton(known[0] if known else "custom", motion.keypoints, motion.bones)
+    with captures.create(path, "poses") as file:
+        capture = file.add_capture(
+            name_for_files(motion.name, str(path)),
+            recordings=[Recording(motion.name, "", "", motion.fps, 0, motion.length)],
+            skeleton=skeleton,
+            attributes={
+                "frame_of_reference": motion.frame_of_reference,
+                "source": motion.source,
+                "simulated": motion.simulated_text,
+                "first_frame_in_recording": str(motion.first_frame),
+            },
+        )
+        done = 0
+        for block in blocks:
+            capture.write_block(slice(done, done + len(block)), keypoints_3d=block)
+            done += len(block)

@@ -1,0 +1,175 @@
+"""The command ``trilift predict``: detections of one camera in, poses out."""
+
+import argparse
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trilift.errors import InputError
+from trilift.exports import FORMATS
+from trilift.exports.motion import UP_AXES
+
+log = logging.getLogger(__name__)
+
+
+def describe(command: argparse.ArgumentParser) -> None:
+    """Add what the command line says of this command, and its arguments."""
+    command.description = (
+        "Turn the 2D detections of one camera into 3D poses in metres, with a trained lifter. The camera "
+        "may be one that the lifter never saw."
+    )
+    command.epilog = (
+        "Examples:\n"
+        "  trilift predict --lifter results/gait/main --detections pose/cam1_json --camera Calib.toml walk.trc\n"
+        "  trilift predict --lifter results/gait/main --detections cam1.json --camera 1150 --image-size 1920x1080 "
+        "walk.csv\n"
+        "Live, a line of JSON for each frame in, a line out (keypoints as x, y, confidence; null where missing):\n"
+        "  echo '{\"keypoints\": [[812, 403, 0.9], null, ...]}' | \\\n"
+        "    trilift predict --lifter results/gait/main --detections - --skeleton coco17 --camera 1150 "
+        "--image-size 1920x1080"
+    )
+    add = command.add_argument
+    formats = ", ".join(f".{name}" for name in FORMATS)
+    add("output", nargs="?", type=Path, help=f"file to write: {formats} (default: the detections' name and _3d.nc)")
+    add("--lifter", type=Path, required=True, metavar="FOLDER", help="of a run, such as results/demo/main")
+    add("--detections", required=True, metavar="PATH", help="file or folder of one camera; - reads frames from stdin")
+    add("--camera", required=True, metavar="PATH|PIXELS", help="a calibration, or the focal length in pixels")
+    add(
+        "--camera-name", metavar="NAME", help="which one of the calibration (default: that named like the detections)"
+    )
+    add("--image-size", metavar="WxH", help="in pixels, where the calibration does not tell")
+    add("--unit", choices=("m", "cm", "mm"), default="m", help="of lengths in the calibration, where it is not fixed")
+    add("--undistorted", action="store_true", help="the detections are of undistorted images")
+    add("--format", metavar="NAME", help="of the detections (default: recognised)")
+    add("--skeleton", metavar="NAME", help="layout of the keypoints (default: recognised; from stdin the lifter's)")
+    add("--recording", metavar="NAME", help="which one, where a file holds several")
+    add("--view", metavar="NAME", help="which one, where a file holds several")
+    add("--subject", choices=("confidence", "size"), default="confidence", help="of several people take the surest "
+        "or the largest")  # fmt: skip
+    add("--fps", type=float, default=30.0, help="frames per second, for the output (default: 30)")
+    add("--frame", choices=("camera", "world"), help="of reference (default: world with a calibration, else camera)")
+    add("--up", choices=UP_AXES, metavar="AXIS", help="axis that is up, which is turned to y: x, y, z, =-x, =-y, =-z")
+    add("--no-flip", action="store_true", help="predict once, not also in a mirror: twice as fast, less accurate")
+    add("--device", default="cpu", help="cpu (default), cuda, cuda:1 or auto: a GPU if there is one")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run ``trilift predict``.
+
+    Raises
+    ------
+    InputError
+        If something cannot be read, or does not fit.
+    """
+    from trilift.devices import choose
+    from trilift.prediction.predictor import load
+
+    predictor = load(options.lifter, choose(options.device), not options.no_flip)
+    if options.detections == "-":
+        _run_live(options, predictor)
+        return
+    from tqdm import tqdm
+
+    from trilift.exports import Motion, write
+    from trilift.prediction.sources import open_camera, read_view
+
+    view = read_view(options)
+    camera = open_camera(options, view.camera_name)
+    _tell_of_points_outside(view.keypoints, camera, options)
+    path = options.output or Path(re.sub(r"[^\w.-]+", "_", f"{Path(options.detections).resolve().stem}_3d.nc"))
+    in_world = _in_world(options)
+    motion = Motion(
+        name=view.name,
+        keypoints=predictor.skeleton.keypoints,
+        fps=options.fps,
+        length=len(view.keypoints),
+        frame_of_reference="world" if in_world else f"camera {camera.name}",
+        source=f"predicted from one view by {options.lifter.name} of {predictor.lifter.facts['dataset']}",
+        simulated=None,
+        bones=predictor.skeleton.bones,
+    )
+    start, found = time.perf_counter(), 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal found
+        with tqdm(total=motion.length, unit="frame", unit_scale=True, desc="predict", disable=None) as progress:
+            for block in predictor.blocks(view.keypoints, camera, view.confidence, view.skeleton):
+                found += int(np.isfinite(block.root).all(-1).sum())
+                yield block.in_world if in_world else block.positions
+                progress.update(len(block.root))
+
+    write(path, motion, blocks(), options.up)
+    seconds = time.perf_counter() - start
+    log.info(
+        "Wrote %s: %d of %d frames have a pose (%s frame); %.0f frames/s",
+        path,
+        found,
+        motion.length,
+        motion.frame_of_reference,
+        motion.length / seconds,
+    )
+    if motion.length and not found:
+        log.warning("no frame has a pose: the %s was never detected", predictor.skeleton.root)
+
+
+def _in_world(options: argparse.Namespace) -> bool:
+    from trilift.prediction.sources import focal_length
+
+    is_posed = focal_length(options.camera) is None
+    if options.frame == "world" and not is_posed:
+        raise InputError("--frame world: a focal length does not say where the camera is; give a calibration")
+    return is_posed if options.frame is None else options.frame == "world"
+
+
+def _tell_of_points_outside(keypoints: np.ndarray, camera: object, options: argparse.Namespace) -> None:
+    size = np.asarray(camera.image_size)  # type: ignore[attr-defined]
+    known = np.isfinite(keypoints).all(-1)
+    if not known.any() or not (size > 0).all():
+        return
+    inside = ((keypoints > -0.1 * size) & (keypoints < 1.1 * size)).all(-1)
+    outside = 1 - inside.sum() / known.sum()
+    if outside > 0.2:
+        log.warning(
+            "%.0f %% of the keypoints of %s lie outside the camera's image of %d x %d pixels: is it the right one?",
+            100 * outside,
+            options.detections,
+            *size,
+        )
+
+
+def _run_live(options: argparse.Namespace, predictor: object) -> None:
+    """Read a line for each frame, and write one as soon as it is predicted."""
+    from trilift import skeletons
+    from trilift.prediction.predictor import Predictor
+    from trilift.prediction.sources import open_camera
+
+    assert isinstance(predictor, Predictor)
+    camera = open_camera(options, None)
+    in_world = _in_world(options)
+    skeleton = skeletons.get(options.skeleton) if options.skeleton else predictor.skeleton
+    frames = (_parse(line, number, len(skeleton)) for number, line in enumerate(sys.stdin, 1) if line.strip())
+    for number, prediction in enumerate(predictor.live(frames, camera, skeleton)):
+        points = (prediction.in_world if in_world else prediction.positions)[0]
+        joints = points.round(5).tolist() if np.isfinite(points).all() else None
+        print(json.dumps({"frame": number, "joints": joints}), flush=True)
+
+
+def _parse(line: str, number: int, keypoints: int) -> tuple[np.ndarray, np.ndarray]:
+    where = f"standard input, line {number}"
+    try:
+        points = [[np.nan] * 3 if point is None else [*point, 1.0][:3] for point in json.loads(line)["keypoints"]]
+        values = np.array(points, np.float64)
+        if values.shape != (keypoints, 3):
+            raise ValueError(f"{len(points)} keypoints instead of {keypoints}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f'{where}: expected {{"keypoints": [[x, y, confidence], ...]}}, null for a missing one '
+            f"({type(error).__name__}: {error!s:.200})"
+        ) from None
+    return values[:, :2], np.nan_to_num(values[:, 2])

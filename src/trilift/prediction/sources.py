@@ -1,0 +1,157 @@
+"""What ``trilift predict`` reads: one view of one recording, and its camera."""
+
+import argparse
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from trilift import skeletons
+from trilift.errors import InputError
+from trilift.formats import Camera, DetectedView, recognition, registry
+from trilift.geometry.people import box_sides, choose_prominent
+from trilift.prediction.predictor import pinhole
+from trilift.skeletons import Skeleton
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class View:
+    """Detections of one person in one view.
+
+    Attributes
+    ----------
+    name
+        Of the recording and the view.
+    camera_name
+        What the format calls the view; None where it has no names.
+    keypoints
+        (frame, keypoint, 2), pixels; NaN where missing.
+    confidence
+        (frame, keypoint), or None where the format has none.
+    skeleton
+        Layout of the keypoints.
+    """
+
+    name: str
+    camera_name: str | None
+    keypoints: np.ndarray
+    confidence: np.ndarray | None
+    skeleton: Skeleton
+
+
+def read_view(options: argparse.Namespace) -> View:
+    """Read the detections that the command line names, recognising what it does not tell.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read, or it is not clear which of several are meant.
+    """
+    path = Path(options.detections)
+    if options.format is None:
+        name, recognised = recognition.look_at_view(path)
+    elif options.format in registry.DETECTIONS:
+        name, recognised = options.format, None
+    else:
+        raise InputError(f"--format {options.format}: unknown; known are {', '.join(registry.DETECTIONS)}")
+    skeleton = skeletons.get(options.skeleton) if options.skeleton else recognised
+    kind = registry.DETECTIONS[name]
+    if isinstance(kind, registry.ViewFormat):
+        if skeleton is None:
+            raise InputError(f"--skeleton is needed with --format {name}: {', '.join(sorted(skeletons.SKELETONS))}")
+        detected = kind.read_view(path, skeleton, kind.first_frame(path))
+        return _one_person(detected, path.stem, skeleton, options)
+    recordings = {recording.name: recording for recording in kind.read_detections(path, path.stem)}
+    recording = _choose(recordings, options.recording, f"{path}, --recording")
+    views = {str(view.name or number): view for number, view in enumerate(recording.views, 1)}
+    detected = _choose(views, options.view, f"{path}, --view")
+    return _one_person(detected, f"{recording.name} {detected.name or ''}".strip(), recording.skeleton, options)
+
+
+def _choose(things: dict[str, Thing], name: str | None, where: str) -> Thing:
+    if name is None and len(things) == 1:
+        return next(iter(things.values()))
+    if name not in things:
+        problem = "name one of" if name is None else f"no {name}; there are"
+        raise InputError(f"{where}: {problem} {', '.join(things)}")
+    return things[name]
+
+
+def _one_person(detected: DetectedView, name: str, skeleton: Skeleton, options: argparse.Namespace) -> View:
+    keypoints, confidence = detected.keypoints, detected.confidence
+    people = keypoints.shape[1]
+    if people == 1:
+        keypoints, confidence = keypoints[:, 0], None if confidence is None else confidence[:, 0]
+    else:
+        sure = np.isfinite(keypoints).all(-1).astype(np.float32) if confidence is None else confidence
+        score = box_sides(keypoints).prod(-1) if options.subject == "size" else sure.sum(-1)
+        person = choose_prominent(keypoints, score)
+        rows = np.arange(len(person)), person
+        keypoints = np.where((person < 0)[:, None, None], np.nan, keypoints[rows])
+        confidence = None if confidence is None else np.where((person < 0)[:, None], 0, confidence[rows])
+    return View(name, detected.name, keypoints, confidence, skeleton)
+
+
+def focal_length(text: str) -> float | None:
+    """Give the number, if it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
+    """Give the camera that the command line names.
+
+    Parameters
+    ----------
+    options
+        Of the command line.
+    view_name
+        What the detections call their view; None if that is not known.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not clear which of several is meant.
+    """
+    size = _image_size(options.image_size)
+    focal = focal_length(options.camera)
+    if focal is not None:
+        if size is None or not 0 < focal < 1e6:
+            raise InputError(f"--camera {options.camera}: a focal length in pixels needs --image-size, as 1920x1080")
+        return pinhole(focal, size)
+    folder, calibration = recognition.look_at_calibration(Path(options.camera))
+    changes = {"image_size": None if size is None else list(size)}
+    if calibration.format in ("opencv", "toml"):
+        changes["unit"] = options.unit
+    rigs = registry.read_cameras(calibration.model_copy(update=changes), folder)
+    cameras = {camera.name: camera for rig in rigs.values() for camera in rig}
+    if sum(map(len, rigs.values())) != len(cameras):
+        raise InputError(f"{options.camera}: holds several rigs ({', '.join(rigs)}); take a calibration of one")
+    camera = _matching(cameras, options.camera_name, view_name, options.camera)
+    return replace(camera, distortion=np.zeros(5)) if options.undistorted else camera
+
+
+def _matching(cameras: dict[str, Camera], name: str | None, view_name: str | None, path: str) -> Camera:
+    if name is None and view_name is not None:
+        alike = [camera for camera in cameras if _plain(camera) == _plain(view_name)]
+        name = alike[0] if len(alike) == 1 else None
+    return _choose(cameras, name, f"{path}, --camera-name")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower().removesuffix("_json"))
+
+
+def _image_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)[x×,](\d+)", text)
+    if not found or not int(found[1]) or not int(found[2]):
+        raise InputError(f"--image-size {text}: expected width and height, as 1920x1080")
+    return int(found[1]), int(found[2])
