@@ -444,6 +444,14 @@ class Mapping:
     matrix: np.ndarray
     kind: tuple[str, ...]
 
+    @property
+    def formed_of(self) -> dict[str, tuple[str, ...]]:
+        """For each target keypoint the source's keypoints that it is the mean of; none if it is absent."""
+        return {
+            name: tuple(self.source.keypoints[index] for index in np.flatnonzero(row))
+            for name, row in zip(self.target.keypoints, self.matrix, strict=True)
+        }
+
     def apply(self, keypoints: np.ndarray) -> np.ndarray:
         """Map keypoints (..., source, space) to (..., target, space).
 

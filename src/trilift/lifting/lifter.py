@@ -36,7 +36,7 @@ class Lifter:
     mean_pose
         (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline.
     facts
-        How it was trained: data set, settings, seed, and which joints the detections had.
+        How it was trained: data set, settings, seed, layouts of the detections.
     """
 
     network: nn.Module
@@ -101,27 +101,37 @@ class Lifter:
         sign[0] = -1
         return points[..., self.skeleton.mirrored, :] * sign
 
-    def check_sees(self, mapping: Mapping) -> None:
-        """Refuse detections that lack joints which those of the training had.
+    def check_fits(self, mapping: Mapping) -> list[str]:
+        """Compare a layout of keypoints with those that the lifter was trained on.
 
         Parameters
         ----------
         mapping
             From the detector's skeleton to this lifter's.
 
+        Returns
+        -------
+        list of str
+            Joints that are formed of other keypoints than in training, and so may lie elsewhere.
+
         Raises
         ------
         InputError
-            Naming the joints.
+            If joints are lacking that detections had in training, or the root.
         """
-        found = {joint for joint, kind in zip(self.skeleton.keypoints, mapping.kind, strict=True) if kind != "absent"}
-        needed = {*self.facts["joints_seen"], self.skeleton.root}
-        lacking = [joint for joint in self.skeleton.keypoints if joint in needed - found]
+        trained = [skeletons.mapping(skeletons.get(name), self.skeleton).formed_of for name in self.facts["layouts"]]
+        now = mapping.formed_of
+        lacking = [
+            joint
+            for joint in self.skeleton.keypoints
+            if not now[joint] and (joint == self.skeleton.root or any(before[joint] for before in trained))
+        ]
         if lacking:
             raise InputError(
                 f"the keypoints of {mapping.source.name} do not fit this lifter: {', '.join(lacking)} cannot be "
-                "formed of them, but detections had them in training; train a lifter on detections of this layout"
+                "formed of them, but the detections of the training had them; train a lifter on this layout"
             )
+        return [joint for joint, keypoints in now.items() if keypoints not in [before[joint] for before in trained]]
 
     def save(self, folder: Path) -> None:
         """Write ``lifter.safetensors`` and ``lifter.json``."""

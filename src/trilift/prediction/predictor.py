@@ -1,5 +1,6 @@
 """Predicting poses from arrays of keypoints: many frames at once, or one after the other."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from trilift.lifting.lifter import Lifter
 from trilift.lifting.placement import place
 from trilift.lifting.views import normalised_joints
 from trilift.skeletons import Mapping, Skeleton
+
+log = logging.getLogger(__name__)
 
 _FRAMES_PER_BLOCK = 2048
 
@@ -188,7 +191,14 @@ class Predictor:
             skeleton = self.skeleton
         source = skeletons.get(skeleton) if isinstance(skeleton, str) else skeleton
         mapping = skeletons.mapping(source, self.skeleton)
-        self.lifter.check_sees(mapping)
+        elsewhere = self.lifter.check_fits(mapping)
+        if elsewhere:
+            log.warning(
+                "The lifter was trained on the layout %s. In %s other keypoints stand for %s: expect larger errors",
+                " and ".join(self.lifter.facts["layouts"]),
+                source.name,
+                ", ".join(elsewhere),
+            )
         return mapping
 
     def _input(

@@ -46,6 +46,7 @@ def run(layout: Layout, device: torch.device) -> None:
     ):
         splits.check_names(detections, split, str(layout.dataset_file))
         captures.check_same_recordings(layout.pseudo_labels, detections, labels)
+        layouts = sorted({capture.attrs["skeleton"] for capture in detections.values()})
         parts = [
             _load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections
         ]
@@ -81,7 +82,7 @@ def run(layout: Layout, device: torch.device) -> None:
             "dataset": layout.dataset,
             "seed": seed,
             "settings": settings.model_dump(),
-            "joints_seen": _joints_seen(samples),
+            "layouts": layouts,
         },
     )
     lifter.save(layout.results)
@@ -219,12 +220,6 @@ def _join(parts: list[tuple[Samples, Tensor, list[str]]]) -> tuple[Samples, Tens
         TRAINING_SKELETON,
     )
     return samples, torch.cat([validation for _, validation, _ in parts])
-
-
-def _joints_seen(samples: Samples) -> list[str]:
-    """Name the joints that detections have in any view."""
-    seen = samples.points.isfinite().all(-1).any(1).any(0)
-    return [name for name, is_seen in zip(TRAINING_SKELETON.keypoints, seen.tolist(), strict=True) if is_seen]
 
 
 def _mean_pose(samples: Samples) -> Tensor:

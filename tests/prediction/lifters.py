@@ -1,0 +1,35 @@
+"""Lifters with random weights, and what a camera sees of random poses."""
+
+import numpy as np
+import torch
+
+from trilift.formats import Camera
+from trilift.lifting.inputs import feature_scaling, features
+from trilift.lifting.lifter import Lifter
+from trilift.lifting.networks import NetworkSettings, build
+from trilift.skeletons import H36M17, Skeleton
+
+JOINTS = len(H36M17)
+KINDS = {
+    "residual": NetworkSettings(kind="residual", width=16, blocks=1, dropout=0.3),
+    "temporal": NetworkSettings(kind="temporal", width=16, frames=9),
+}
+
+
+def make_lifter(kind: str = "residual", layout: str = "h36m17") -> Lifter:
+    generator = torch.Generator().manual_seed(1)
+    raw = features(0.3 * torch.randn(100, JOINTS, 2, generator=generator), torch.ones(100, JOINTS), H36M17)
+    torch.manual_seed(0)
+    network = build(3 * JOINTS, 3 * (JOINTS - 1), KINDS[kind])
+    network(raw if KINDS[kind].frames == 1 else raw.unfold(0, 9, 1).mT)  # running statistics unlike a new one's
+    facts = {"dataset": "gait", "settings": {}, "layouts": [layout]}
+    scaling = feature_scaling(raw, coordinates=2 * JOINTS)
+    return Lifter(network.eval(), KINDS[kind], H36M17, *scaling, torch.zeros(JOINTS, 3), facts)
+
+
+def seen(camera: Camera, skeleton: Skeleton, frames: int = 30, seed: int = 0) -> np.ndarray:
+    """Keypoints (frame, keypoint, 2) somewhere in the image, a few missing."""
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(0.2, 0.8, (frames, len(skeleton), 2)) * camera.image_size
+    keypoints[rng.random((frames, len(skeleton))) < 0.1] = np.nan
+    return keypoints

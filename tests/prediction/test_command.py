@@ -1,0 +1,180 @@
+"""The command line: detections of one camera in, files of poses out."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prediction.lifters import make_lifter
+from synthetic import project_with_opencv, ring_of_cameras, waving_person, write_openpose, write_pose2sim
+from trilift import cli
+from trilift.exports import FORMATS
+from trilift.prediction.predictor import Predictor, pinhole
+from trilift.skeletons import BODY25B, H36M17
+
+CAMERAS = ring_of_cameras(2)
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lifter, a calibration, and OpenPose's files of two cameras."""
+    folder = tmp_path_factory.mktemp("predict")
+    make_lifter("residual", "body25b").save(folder / "lifter")
+    write_pose2sim(folder / "calibration.toml", CAMERAS)
+    write_openpose(folder / "pose", CAMERAS, waving_person(FRAMES))
+    return folder
+
+
+def predict(folder: Path, *more: object, detections: object = None, camera: object = None) -> int:
+    detections = folder / "pose" / "cam2_json" if detections is None else detections
+    camera = folder / "calibration.toml" if camera is None else camera
+    known = ["--lifter", folder / "lifter", "--detections", detections, "--camera", camera]
+    return cli.main(["predict", *map(str, [*known, *more])])
+
+
+def read(path: Path) -> np.ndarray:
+    return pd.read_csv(path, comment="#").iloc[:, 2:].to_numpy(float).reshape(-1, len(H36M17), 3)
+
+
+def detected(camera: int) -> np.ndarray:
+    """What `write_openpose` wrote."""
+    rng = np.random.default_rng(0)
+    for one in CAMERAS[: camera + 1]:
+        pixels = project_with_opencv(one, waving_person(FRAMES)) + rng.normal(0, 1, (FRAMES, len(BODY25B), 2))
+    return pixels.round(3)
+
+
+def test_poses_of_a_calibrated_camera_are_in_the_world(folder: Path, tmp_path: Path) -> None:
+    assert predict(folder, tmp_path / "walk.csv") == 0
+    predictor = Predictor(make_lifter("residual", "body25b"))
+    expected = predictor.predict(detected(1), CAMERAS[1], np.full((FRAMES, 25), 0.8), BODY25B).in_world
+    np.testing.assert_allclose(read(tmp_path / "walk.csv"), expected, atol=2e-3)
+
+
+def test_poses_of_a_focal_length_are_in_the_camera(folder: Path, tmp_path: Path) -> None:
+    arguments = ("--image-size", "1280x720", "--no-flip", tmp_path / "walk.csv")
+    assert predict(folder, *arguments, camera=1100) == 0
+    predictor = Predictor(make_lifter("residual", "body25b"), flip=False)
+    camera = pinhole(1100, (1280, 720))
+    expected = predictor.predict(detected(1), camera, np.full((FRAMES, 25), 0.8), BODY25B).positions
+    np.testing.assert_allclose(read(tmp_path / "walk.csv"), expected, atol=2e-3)
+    assert "camera" in (tmp_path / "walk.csv").read_text().splitlines()[0]
+
+
+def test_a_named_camera_a_frame_and_an_axis_can_be_chosen(folder: Path, tmp_path: Path) -> None:
+    chosen = ("--camera-name", "cam1", "--frame", "camera")
+    assert predict(folder, *chosen, tmp_path / "plain.csv") == 0
+    assert predict(folder, *chosen, "--up=-y", tmp_path / "up.csv") == 0
+    np.testing.assert_allclose(read(tmp_path / "up.csv"), read(tmp_path / "plain.csv") * [1, -1, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_is_written(folder: Path, tmp_path: Path, suffix: str) -> None:
+    assert predict(folder, tmp_path / f"walk.{suffix}") == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"walk.{suffix}"]
+
+
+def test_by_default_the_output_is_named_after_the_detections(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert predict(folder) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["cam2_json_3d.nc"]
+
+
+def test_of_two_people_the_surest_is_taken(folder: Path, tmp_path: Path) -> None:
+    alone, both = tmp_path / "alone_json", tmp_path / "both_json"
+    for target in (alone, both):
+        target.mkdir()
+    for path in sorted((folder / "pose" / "cam1_json").iterdir()):
+        content = json.loads(path.read_text())
+        (alone / path.name).write_text(json.dumps(content))
+        other = np.array(content["people"][0]["pose_keypoints_2d"]).reshape(-1, 3) * [0.5, 0.5, 0.5] + [400, 10, 0]
+        content["people"].insert(0, {"pose_keypoints_2d": other.ravel().tolist()})
+        (both / path.name).write_text(json.dumps(content))
+    for name, detections in (("alone", alone), ("both", both)):
+        assert predict(folder, "--camera-name", "cam1", tmp_path / f"{name}.csv", detections=detections) == 0
+    np.testing.assert_array_equal(read(tmp_path / "alone.csv"), read(tmp_path / "both.csv"))
+    assert predict(folder, "--camera-name", "cam1", "--subject", "size", tmp_path / "size.csv", detections=both) == 0
+    np.testing.assert_array_equal(read(tmp_path / "alone.csv"), read(tmp_path / "size.csv"))
+
+
+def test_live_a_line_in_is_a_line_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = detected(0)
+    lines = [{"keypoints": np.column_stack([frame, np.full(25, 0.8)]).tolist()} for frame in pixels]
+    lines[2]["keypoints"] = [None] * 25
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, lines)) + "\n"))
+    assert predict(folder, "--skeleton", "body25b", "--camera-name", "cam1", detections="-") == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["frame"] for answer in answers] == list(range(FRAMES))
+    assert answers[2]["joints"] is None
+    predictor = Predictor(make_lifter("residual", "body25b"))
+    expected = predictor.predict(pixels, CAMERAS[0], np.full((FRAMES, 25), 0.8), BODY25B).in_world
+    placed = np.isfinite(expected).all((1, 2))
+    assert placed.sum() > 3
+    for number in set(range(FRAMES)) - {2}:
+        if placed[number]:
+            np.testing.assert_allclose(answers[number]["joints"], expected[number], atol=2e-3)
+        else:
+            assert answers[number]["joints"] is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[]", '{"keypoints": [[1, 2]]}', '{"keypoints": [["a", 2, 3]]}', '{"keypoints": 3}', "[" * 9999],
+)
+def test_live_a_wrong_line_is_named(
+    folder: Path, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(line + "\n"))
+    assert predict(folder, "--skeleton", "body25b", "--camera-name", "cam1", detections="-") == 2
+    assert "standard input, line 1: expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"camera": 1100}, "needs --image-size"),
+        ({"camera": "nothing.toml"}, "nothing.toml: not there"),
+        ({"detections": "nothing"}, "nothing: not there"),
+        ({"more": ("--camera-name", "cam9")}, "no cam9; there are cam1, cam2"),
+        ({"more": ("--format", "pose")}, "--format pose: unknown; known are coco"),
+        ({"more": ("--format", "openpose")}, "--skeleton is needed"),
+        ({"more": ("--skeleton", "body")}, "unknown skeleton 'body'"),
+        ({"more": ("walk.txt",)}, "unknown format '.txt'"),
+        ({"camera": 1100, "more": ("--image-size", "1280")}, "--image-size 1280: expected width and height"),
+        ({"camera": 1100, "more": ("--image-size", "1280x720", "--frame", "world")}, "give a calibration"),
+        ({"more": ("--fps", "0", "walk.trc")}, "frames per second"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    folder: Path, tmp_path: Path, arguments: dict, message: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    more = arguments.pop("more", ())
+    assert predict(folder, *more, **arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_detections_outside_the_image_are_remarked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(folder, "--image-size", "320x180", tmp_path / "walk.nc", camera=1100) == 0
+    assert "lie outside the camera's image of 320 x 180 pixels" in capsys.readouterr().err
+
+
+def test_a_folder_without_detections_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert predict(folder, detections=tmp_path / "empty") == 2
+    assert "no detections of a known format" in capsys.readouterr().err
