@@ -1,13 +1,14 @@
-"""Lifters with random weights, and what a camera sees of random poses."""
+"""Lifters that see everybody stand, more or less, and what a camera sees of random poses."""
 
 import numpy as np
 import torch
 
+from synthetic import waving_person
 from trilift.formats import Camera
 from trilift.lifting.inputs import feature_scaling, features
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.networks import NetworkSettings, build
-from trilift.skeletons import H36M17, Skeleton
+from trilift.skeletons import BODY25B, H36M17, Skeleton, mapping
 
 JOINTS = len(H36M17)
 KINDS = {
@@ -22,9 +23,20 @@ def make_lifter(kind: str = "residual", layout: str = "h36m17") -> Lifter:
     torch.manual_seed(0)
     network = build(3 * JOINTS, 3 * (JOINTS - 1), KINDS[kind])
     network(raw if KINDS[kind].frames == 1 else raw.unfold(0, 9, 1).mT)  # running statistics unlike a new one's
+    last = network.last if kind == "temporal" else network[-1]
+    with torch.no_grad():
+        last.weight *= 0.1
+        last.bias[:] = torch.tensor(standing()).flatten()
     facts = {"dataset": "gait", "settings": {}, "layouts": [layout]}
     scaling = feature_scaling(raw, coordinates=2 * JOINTS)
     return Lifter(network.eval(), KINDS[kind], H36M17, *scaling, torch.zeros(JOINTS, 3), facts)
+
+
+def standing() -> np.ndarray:
+    """A person upright before a camera: all joints but the root, relative to it (y is down)."""
+    joints = mapping(BODY25B, H36M17).apply(waving_person(1)[0])
+    relative = joints - joints[H36M17.root_index]
+    return np.delete(relative[:, [0, 2, 1]] * [1, -1, 1], H36M17.root_index, 0)
 
 
 def seen(camera: Camera, skeleton: Skeleton, frames: int = 30, seed: int = 0) -> np.ndarray:
