@@ -463,19 +463,28 @@ class Mapping:
         >>> mapping(COCO17, H36M17).apply(pose)[0]
         array([1., 1., 1.])
         """
-        rows = [
-            keypoints[..., row > 0, :].mean(-2) if row.any() else np.full_like(keypoints[..., 0, :], np.nan)
-            for row in self.matrix
-        ]
-        return np.stack(rows, -2)
+        mapped = keypoints[..., self._first, :]
+        for row, members in self._derived:
+            mapped[..., row, :] = keypoints[..., members, :].mean(-2) if len(members) else np.nan
+        return mapped
 
     def apply_to_confidence(self, confidence: np.ndarray) -> np.ndarray:
         """Map confidences (..., source) to (..., target): the smallest of a joint's contributors."""
-        rows = [
-            confidence[..., row > 0].min(-1) if row.any() else np.zeros_like(confidence[..., 0])
-            for row in self.matrix
-        ]
-        return np.stack(rows, -1)
+        mapped = confidence[..., self._first]
+        for row, members in self._derived:
+            mapped[..., row] = confidence[..., members].min(-1) if len(members) else 0
+        return mapped
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """(target,): the first contributor of each joint; of most the only one."""
+        return self.matrix.argmax(1)
+
+    @cached_property
+    def _derived(self) -> list[tuple[int, np.ndarray]]:
+        """Joints with several contributors or none, and these."""
+        members = [np.flatnonzero(row) for row in self.matrix]
+        return [(row, found) for row, found in enumerate(members) if len(found) != 1]
 
 
 def mapping(source: Skeleton, target: Skeleton) -> Mapping:

@@ -50,7 +50,7 @@ def animate(
     image_size
         Width and height in pixels.
     predicted, compared
-        (frame, joint, 3), metres, world frame with z up, root at 0, in `skeleton_3d`; NaN where missing.
+        (frame, joint, 3), metres, z up, root at 0, in `skeleton_3d`; NaN where missing.
     skeleton_3d
         Layout of the poses.
     fps

@@ -34,7 +34,7 @@ class Clip:
     keypoints_2d
         (frame, view, keypoint, 2), pixels, in `skeleton_2d`; NaN is missing.
     predicted
-        (frame, view, joint, 3), metres, along the world's axes (z up) with the root at 0, in `skeleton_3d`;
+        (frame, view, joint, 3), metres, the world's axes turned so that z is up, root at 0, in `skeleton_3d`;
         NaN is missing.
     compared
         (frame, joint, 3), the reference or the pseudo-label, as `predicted`.

@@ -5,6 +5,7 @@ Axes are x right, y down, z forward; ``x_camera = R x_world + t``; metres; disto
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -242,7 +243,14 @@ def undistort(points: Tensor, distortion: Tensor) -> Tensor:
         Same shape as `points`. NaN where no undistorted point was found: polynomials of real lenses fold over
         far outside the image, and a point beyond the fold has no inverse.
     """
-    return torch.stack(Lens(distortion, points.dtype, points.device).undistort(*points.unbind(-1)), -1)
+    lens = _lens(tuple(map(tuple, distortion.tolist())), points.dtype, points.device)
+    return torch.stack(lens.undistort(*points.unbind(-1)), -1)
+
+
+@lru_cache(maxsize=64)
+def _lens(distortion: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Lens:
+    """Fitting an inverse takes longer than undistorting a frame."""
+    return Lens(torch.tensor(distortion, dtype=torch.float64), dtype, device)
 
 
 def to_normalised(cameras: Cameras, pixels: Tensor) -> Tensor:
