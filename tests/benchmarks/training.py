@@ -24,7 +24,7 @@ from trilift.skeletons import H36M17
 FRAMES, VIEWS, JOINTS = 2048, 4, len(H36M17)
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
 LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
-PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0)
+PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)
 PUBLISHED = NetworkSettings(kind="encoder_decoder", width=1024, dropout=0.5)
 LEAN = NetworkSettings(kind="residual", width=256)
 CASES = {

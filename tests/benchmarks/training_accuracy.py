@@ -47,7 +47,7 @@ NETWORK = NetworkSettings(kind="residual", width=256, blocks=2, dropout=0.1)
 DEFAULT = TrainingSettings(network=NETWORK, steps=STEPS, batch_frames=BATCH_FRAMES, threads=1)
 PUBLISHED = TrainingSettings(
     network=NETWORK,
-    augmentation=AugmentationSettings(flips=0.0, virtual_cameras=0.0),
+    augmentation=AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0),
     steps=STEPS,
     batch_frames=BATCH_FRAMES,
     schedule="constant",

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import pytest
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from trilift.lifting.losses import GEOMETRIC, LossSettings, losses
 from trilift.lifting.samples import Batch
 
 ALL_LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0) | {"reprojection_unit": "pixels"})
-FLIPS = AugmentationSettings(flips=1.0, virtual_cameras=0.0)
-CAMERAS = AugmentationSettings(flips=0.0, virtual_cameras=1.0)
-BOTH = AugmentationSettings(flips=0.5, virtual_cameras=0.5)
-KINDS = pytest.mark.parametrize("kind", [FLIPS, CAMERAS, BOTH], ids=["flips", "cameras", "both"])
+FLIPS = AugmentationSettings(flips=1.0, virtual_cameras=0.0, aim_deg=0.0)
+CAMERAS = AugmentationSettings(flips=0.0, virtual_cameras=1.0, aim_deg=0.0)
+AIMS = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=10.0)
+ALL = AugmentationSettings(flips=0.5, virtual_cameras=0.5, aim_deg=5.0)
+KINDS = pytest.mark.parametrize("kind", [FLIPS, CAMERAS, AIMS, ALL], ids=["flips", "cameras", "aims", "all"])
 
 
 def in_views(batch: Batch) -> Tensor:
@@ -100,15 +102,30 @@ def test_virtual_cameras_stand_all_around_and_upright() -> None:
     assert 0.4 < (angle > torch.pi / 2).double().mean() < 0.6
 
 
+def test_aimed_elsewhere_cameras_stay_where_they_are_and_see_what_they_saw() -> None:
+    batch = complete(make_batch(frames=400))
+    changed = augment(batch, AIMS)
+    centres, before = (-(b.rotations.mT @ b.translations[..., None]) for b in (changed, batch))
+    torch.testing.assert_close(centres, before)
+    # Angles between rays of one view stay, with all errors of the detections; OpenCV's homography agrees.
+    turn = (changed.rotations @ batch.rotations.mT)[0, 0].numpy()
+    expected = cv2.perspectiveTransform(batch.points[0, 0, 0].numpy()[None], turn)[0]
+    torch.testing.assert_close(changed.points[0, 0, 0], torch.tensor(expected))
+    axis = (changed.rotations @ batch.rotations.mT)[..., 2]  # where the old optical axis is seen
+    for across in (0, 1):
+        angle = torch.atan2(axis[..., across], axis[..., 2]).rad2deg()
+        assert angle.std().item() == pytest.approx(10, rel=0.1)
+
+
 def test_shares_are_kept() -> None:
     batch = complete(make_batch(frames=600))
-    flipped = augment(batch, AugmentationSettings(flips=0.3, virtual_cameras=0.0))
+    flipped = augment(batch, AugmentationSettings(flips=0.3, virtual_cameras=0.0, aim_deg=0.0))
     share = (flipped.translations != batch.translations).any(-1).any(-1).double().mean()
     assert float(share) == pytest.approx(0.3, abs=0.08)
-    moved = augment(batch, AugmentationSettings(flips=0.0, virtual_cameras=0.2))
+    moved = augment(batch, AugmentationSettings(flips=0.0, virtual_cameras=0.2, aim_deg=0.0))
     assert float((moved.rotations != batch.rotations).any(-1).any(-1).double().mean()) == pytest.approx(0.2, abs=0.06)
 
 
 def test_nothing_changes_without_augmentation() -> None:
     batch = make_batch()
-    assert augment(batch, AugmentationSettings(flips=0.0, virtual_cameras=0.0)) is batch
+    assert augment(batch, AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)) is batch

@@ -40,7 +40,7 @@ TINY = TrainingSettings(
     learning_rate=3e-3,
     threads=1,
 )
-PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0)
+PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
 
 

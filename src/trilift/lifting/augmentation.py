@@ -24,6 +24,9 @@ class AugmentationSettings(StrictModel):
         Standard deviations of that camera's elevation beside the real one's, and of its roll.
     nearness
         It is up to so many times nearer or farther.
+    aim_deg
+        Standard deviation of the angles by which every camera, real or virtual, is turned where it stands, to the
+        side and up or down: people appear elsewhere in the image, as in that of a camera which is aimed otherwise.
     """
 
     flips: float = Field(0.5, ge=0, le=1)
@@ -31,12 +34,19 @@ class AugmentationSettings(StrictModel):
     tilt_deg: float = Field(10.0, ge=0)
     roll_deg: float = Field(5.0, ge=0)
     nearness: float = Field(1.25, ge=1)
+    aim_deg: float = Field(5.0, ge=0, le=20)
+
+    @property
+    def changes_anything(self) -> bool:
+        return bool(self.flips or self.virtual_cameras or self.aim_deg)
 
 
 def augment(batch: Batch, settings: AugmentationSettings) -> Batch:
     """Change a batch at random; what it says of geometry stays true."""
     if settings.virtual_cameras:
         batch = _see_by_virtual_cameras(batch, settings)
+    if settings.aim_deg:
+        batch = _aim_elsewhere(batch, settings.aim_deg)
     if settings.flips:
         batch = _flip(batch, torch.rand(len(batch), device=batch.points.device) < settings.flips)
     return batch
@@ -114,6 +124,23 @@ def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Bat
         confidence=torch.where(missing, 0.0, batch.confidence),
         rotations=rotations,
         translations=translations,
+    )
+
+
+def _aim_elsewhere(batch: Batch, aim_deg: float) -> Batch:
+    """Turn cameras about their centres; what they see moves in the image by a homography, errors included."""
+    axes = torch.eye(3, device=batch.points.device, dtype=batch.rotations.dtype)
+    angles = aim_deg * torch.pi / 180 * torch.randn(2, *batch.visible.shape, device=axes.device, dtype=axes.dtype)
+    turn = _rotation(axes[0], angles[0]) @ _rotation(axes[1], angles[1])  # (B, V, 3, 3)
+    rays = torch.nn.functional.pad(batch.points, (0, 1), value=1.0) @ turn.to(batch.points.dtype).mT.unsqueeze(1)
+    points = rays[..., :2] / torch.where(rays[..., 2:] > 0, rays[..., 2:], torch.nan)
+    missing = ~points.isfinite().all(-1)
+    return replace(
+        batch,
+        points=points,
+        confidence=torch.where(missing, 0.0, batch.confidence),
+        rotations=turn @ batch.rotations,
+        translations=(turn @ batch.translations[..., None])[..., 0],
     )
 
 

@@ -119,7 +119,7 @@ def training_step(
     progress: float = 1.0,
 ) -> dict[str, Tensor]:
     """Take one step on a batch; returns the losses, detached."""
-    if settings.augmentation.flips or settings.augmentation.virtual_cameras:
+    if settings.augmentation.changes_anything:
         batch = augment(batch, settings.augmentation)
     predicted = predict_visible(network, batch, scaling, settings.precision)
     computed = losses(predicted, batch, settings.losses, progress)
