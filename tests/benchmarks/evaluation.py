@@ -78,7 +78,7 @@ def write_project(project: Path, frames: int) -> None:
         torch.zeros(size),
         torch.ones(size),
         mean_pose,
-        {"settings": {}, "joints_seen": list(H36M17.keypoints)},
+        {"layouts": ["h36m17"]},
     )
     lifter.save(layout.results)
 
