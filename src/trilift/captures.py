@@ -19,7 +19,7 @@ import xarray as xr
 
 from trilift.errors import InputError
 from trilift.files import replacing
-from trilift.skeletons import TRAINING_SKELETON, Skeleton
+from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Skeleton
 
 FRAMES_PER_BLOCK = 8192
 """How many frames are in memory at a time. No result depends on it."""
@@ -276,10 +276,24 @@ def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
             for variable, about in SCHEMAS[kind].items():
                 if variable not in dataset or dataset[variable].dims != about.dims:
                     raise InputError(f"{path}, capture {name}: lacks {variable} with axes {about.dims}")
+            _check_skeleton(dataset, f"{path}, capture {name}")
         yield opened
     finally:
         for dataset in groups.values():
             dataset.close()
+
+
+def _check_skeleton(dataset: xr.Dataset, where: str) -> None:
+    """Refuse keypoints that are not those of the skeleton which the file names."""
+    skeleton = SKELETONS.get(dataset.attrs.get("skeleton", ""))
+    if skeleton is None or "keypoint" not in dataset.coords:
+        return
+    names = tuple(str(name) for name in dataset["keypoint"].values)
+    if names != skeleton.keypoints:
+        raise InputError(
+            f"{where}: its keypoints ({len(names)}: {', '.join(names[:3])}, ...) are not those of the skeleton "
+            f"{skeleton.name} that it names; make it again"
+        )
 
 
 def recordings(capture: xr.Dataset) -> list[Recording]:

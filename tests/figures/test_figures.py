@@ -155,7 +155,7 @@ def test_errors_against_a_reference_leave_the_root_out() -> None:
 
 def test_errors_without_a_reference_are_called_agreement() -> None:
     (axes,) = error_per_joint(make_table("other_views_reprojection_px"), NOTE).axes
-    assert axes.get_ylabel() == "distance in the other views (px)"
+    assert axes.get_ylabel() == "mean distance in the other views (px)"
     assert "not accuracy" in axes.get_title()
     assert [len(bars) for bars in axes.containers] == [16] * 3
 

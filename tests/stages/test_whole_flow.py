@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,51 @@ def test_all_poses_of_a_figure_are_compared_with_the_same_thing(project: Path) -
         del file["S9"]
     assert run(project, "plot", "demo") == 0
     assert '"comparedWith":"pseudo-label"' in page.read_text("utf-8").replace(": ", ":")
+
+
+def test_an_unknown_protocol_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"evaluate": {"protocol": "h36m"}}))
+    assert run(project, "evaluate", "demo") == 2
+    message = capsys.readouterr().err
+    assert "section evaluate" in message
+    assert all(name in message for name in ("protocol", "human36m", "mpi_inf_3dhp", "humaneva", "'h36m'"))
+
+
+def test_a_reference_of_another_skeleton_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(project / "data/references/demo.nc", "a") as file:
+        file["S9"].attrs["skeleton"] = "humaneva15"
+    assert run(project, "evaluate", "demo") == 2
+    message = capsys.readouterr().err
+    assert "references/demo.nc" in message
+    assert "humaneva15" in message
+
+
+def test_a_reference_of_another_length_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project / "data/references/demo.nc"
+    with captures.read(path, "references") as references:
+        content = {name: capture.load() for name, capture in references.items()}
+    with captures.create(path, "references", dataset="demo") as file:
+        for name, capture in content.items():
+            recordings = captures.recordings(capture)
+            if name == "S9":
+                recordings[-1] = replace(recordings[-1], length=recordings[-1].length - 3)
+            written = file.add_capture(name, recordings=recordings, skeleton=H36M17)
+            length = recordings[-1].frames.stop
+            written.write_block(slice(0, length), keypoints_3d=capture["keypoints_3d"].values[:length])
+    assert run(project, "evaluate", "demo") == 2
+    message = capsys.readouterr().err
+    assert "references/demo.nc" in message
+    assert "S9" in message
+
+
+def test_flips_are_measured_when_asked_for(project: Path) -> None:
+    once = metrics(project)
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"evaluate": {"flip": True}}))
+    assert run(project, "evaluate", "demo") == 0
+    twice = metrics(project)
+    assert (once["flip"], twice["flip"]) == (False, True)
+    assert twice["mpjpe_mm"] != once["mpjpe_mm"]
+    assert twice["pseudo_label_mpjpe_mm"] == once["pseudo_label_mpjpe_mm"]
 
 
 def test_training_again_gives_the_same_bytes(finished: Path, project: Path) -> None:

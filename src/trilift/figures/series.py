@@ -59,6 +59,10 @@ def measure_of(table: pd.DataFrame) -> str:
     return next(measure for measure in _AXIS_LABELS if measure in table)
 
 
+def label_of(measure: str) -> str:
+    return _AXIS_LABELS[measure]
+
+
 def title_of(measure: str, per: str) -> str:
     return _TITLES[measure].format(per)
 
@@ -107,7 +111,7 @@ def draw_rows(
         _write_at_the_right(axes, position, f"{number:,.0f}")
     axes.set_yticks(positions, names)
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel=_AXIS_LABELS[measure], xlim=(0, None), ylim=(positions[-1] + 0.7, positions[0] - 0.7))
+    axes.set(xlabel=label_of(measure), xlim=(0, None), ylim=(positions[-1] + 0.7, positions[0] - 0.7))
     axes.grid(axis="y", visible=False)
     return [bars, *markers]
 
