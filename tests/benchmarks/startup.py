@@ -1,7 +1,7 @@
 """How long one waits for a command that has nothing to do.
 
-`trilift --help`, and `snakemake -n` and `dvc status` in a project in which everything is made: run `make run` first, or
-name another folder with --project. Every command runs a few times; the median counts.
+`trilift --help`, and `snakemake -n` and `dvc status` in a project in which everything is made: run `make run` first,
+or name another folder with --project. Every command runs a few times; the median counts.
 Run: make bench NAME=startup
 """
 
