@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run report test test-engines lint format docs bench fuzz
+.PHONY: help run report repro-check test test-engines test-cluster lint format docs bench fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -24,6 +24,10 @@ help: ## List the targets
 	$(PIP) -e ".[workflow,docs]"
 	touch $@
 
+.venv/slurm.installed: .venv/dev.installed
+	$(PIP) -e ".[workflow,dev,slurm]"
+	touch $@
+
 .venv/bench.installed: .venv/dev.installed
 	$(PIP) -e ".[workflow,dev,bench]"
 	# aniposelib brings an OpenCV with windows, which needs more of the system: put the one without over it.
@@ -37,11 +41,17 @@ report: run ## One HTML page with all figures and tables of the demo, which open
 	snakemake --report results/report.html
 	@echo "results/report.html"
 
+repro-check: .venv/run.installed ## Make what git has committed again, in a fresh clone, and compare it with dvc.lock
+	python workflow/repro_check.py
+
 test: .venv/dev.installed ## Set up and run the tests
 	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines"
 
 test-engines: .venv/dev.installed ## The tests of Snakemake and DVC together that take long
 	python -m pytest -m engines
+
+test-cluster: .venv/slurm.installed ## The tests on a Slurm of this machine's own, where Debian's packages of it are installed
+	python -m pytest tests/workflow/test_slurm.py
 
 lint: .venv/dev.installed ## Check style and types
 	ruff check .

@@ -17,5 +17,5 @@ _LONG = ("workflow", "stages")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the folders whose modules take long: at the end, one worker would do them while the others wait."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: not item.path.is_relative_to(here) or item.path.relative_to(here).parts[0] not in _LONG)
+    folders = [Path(__file__).parent / name for name in _LONG]
+    items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in folders))

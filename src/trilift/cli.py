@@ -30,6 +30,7 @@ _OTHERS = {
         "trilift.exports.command",
         "write poses or a lifter for other programs: TRC, C3D, CSV, NPZ, netCDF, ONNX",
     ),
+    "info": ("trilift.info", "show what made a file: stage, settings, inputs, code, libraries"),
 }
 _WITH_DEVICE = {"triangulate", "train", "evaluate"}
 _WITH_RUN = {"train", "evaluate"}

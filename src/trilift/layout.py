@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+_STAGES_OF_THE_DATASET = ("simulate", "ingest", "triangulate")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -63,6 +65,11 @@ class Layout:
     @property
     def results(self) -> Path:
         return self.project / "results" / self.dataset / self.run
+
+    def provenance(self, stage: str) -> Path:
+        """Where the record of what a stage made lies: of the data set's stages once, of the others for every run."""
+        folder = self.project / "results" / self.dataset if stage in _STAGES_OF_THE_DATASET else self.results
+        return folder / "provenance" / f"{stage}.json"
 
     @property
     def sweep_table(self) -> Path:

@@ -12,6 +12,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DATA_OF_THE_CODE = {
     "simulate": {"src/trilift/formats/human36m_cameras.json"},
     "ingest": {"src/trilift/formats/human36m_cameras.json"},
+    "evaluate": {"src/trilift/formats/human36m_cameras.json"},
+    "plot": {"src/trilift/figures/viewer.html"},
 }
 
 

@@ -65,6 +65,11 @@ def category(wildcards):
     return f"{wildcards.dataset} (SIMULATED)" if source(wildcards.dataset).simulated else wildcards.dataset
 
 
+def simulated(wildcards):
+    """For the captions of the report."""
+    return source(wildcards.dataset).simulated
+
+
 def raw_files(wildcards):
     """The files that ingest reads of data/raw."""
     return [str(path) for path in source(wildcards.dataset).files(Path("data/raw") / wildcards.dataset)]

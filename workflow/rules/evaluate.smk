@@ -38,10 +38,17 @@ rule evaluate:
         markdown="results/{dataset}/main/table.md",
         latex="results/{dataset}/main/table.tex",
         predictions="results/{dataset}/main/predictions.nc",
+        provenance=report(
+            "results/{dataset}/main/provenance/evaluate.json",
+            caption="../report/provenance.rst",
+            category=category,
+            subcategory="provenance",
+        ),
     log:
         "logs/{dataset}/evaluate.log",
     threads: THREADS_OF_TRAINING
     params:
+        simulated=simulated,
         settings=settings("evaluate"),
         split=dataset_section("split"),
     shell:

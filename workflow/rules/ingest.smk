@@ -5,9 +5,16 @@ rule ingest:
     output:
         captures="data/captures/{dataset}.nc",
         references="data/references/{dataset}.nc",
+        provenance=report(
+            "results/{dataset}/provenance/ingest.json",
+            caption="../report/provenance.rst",
+            category=category,
+            subcategory="provenance",
+        ),
     log:
         "logs/{dataset}/ingest.log",
     params:
+        simulated=simulated,
         settings=settings("ingest"),
         source=dataset_section("ingest"),
         raw_folders=raw_folders,

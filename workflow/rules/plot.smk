@@ -86,9 +86,16 @@ rule plot:
             "results/{{dataset}}/main/figures/{figure}.pdf",
             figure=FIGURES,
         ),
+        provenance=report(
+            "results/{dataset}/main/provenance/plot.json",
+            caption="../report/provenance.rst",
+            category=category,
+            subcategory="provenance",
+        ),
     log:
         "logs/{dataset}/plot.log",
     params:
+        simulated=simulated,
         settings=settings("plot"),
     shell:
         "python -m trilift plot {wildcards.dataset} --log {log}"

@@ -4,9 +4,16 @@ rule simulate:
     output:
         detections="data/raw/demo/detections.npz",
         reference="data/raw/demo/reference.npz",
+        provenance=report(
+            "results/demo/provenance/simulate.json",
+            caption="../report/provenance.rst",
+            category="demo (SIMULATED)",
+            subcategory="provenance",
+        ),
     log:
         "logs/demo/simulate.log",
     params:
+        simulated=True,
         settings=settings("simulate"),
         seed=settings("seed"),
     shell:

@@ -8,6 +8,7 @@ rule train_run:
         weights="results/{dataset}/{run}/lifter.safetensors",
         lifter="results/{dataset}/{run}/lifter.json",
         history="results/{dataset}/{run}/history.csv",
+        provenance="results/{dataset}/{run}/provenance/train.json",
     log:
         "logs/{dataset}/train-{run}.log",
     wildcard_constraints:
@@ -43,6 +44,7 @@ rule evaluate_run:
         markdown="results/{dataset}/{run}/table.md",
         latex="results/{dataset}/{run}/table.tex",
         predictions="results/{dataset}/{run}/predictions.nc",
+        provenance="results/{dataset}/{run}/provenance/evaluate.json",
     log:
         "logs/{dataset}/evaluate-{run}.log",
     wildcard_constraints:
@@ -62,6 +64,7 @@ rule sweep:
     output:
         table="results/{dataset}/sweep/table.csv",
         figure="results/{dataset}/sweep/mpjpe.png",
+        provenance="results/{dataset}/sweep/provenance/sweep.json",
     log:
         "logs/{dataset}/sweep.log",
     shell:

@@ -9,9 +9,16 @@ rule triangulate:
         bones="results/{dataset}/pseudo_labels/bones.csv",
         recordings="results/{dataset}/pseudo_labels/recordings.csv",
         rig="results/{dataset}/pseudo_labels/rig.csv",
+        provenance=report(
+            "results/{dataset}/provenance/triangulate.json",
+            caption="../report/provenance.rst",
+            category=category,
+            subcategory="provenance",
+        ),
     log:
         "logs/{dataset}/triangulate.log",
     params:
+        simulated=simulated,
         settings=settings("triangulate"),
     shell:
         "python -m trilift triangulate {wildcards.dataset} --log {log}"

@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, skeletons, splits
+from trilift import captures, provenance, skeletons, splits
 from trilift.captures import Recording
 from trilift.errors import InputError
 from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
@@ -46,6 +46,8 @@ from trilift.splits import Split
 log = logging.getLogger(__name__)
 
 _FRAMES_PER_PART = 512  # from every view
+_TABLES = ("per_recording", "per_action", "per_joint", "per_view", "by_confidence", "by_angle", "distribution")
+_OUTPUTS = ["metrics.json", *(f"{name}.csv" for name in _TABLES), "table.md", "table.tex", "predictions.nc"]
 
 
 class Settings(StrictModel):
@@ -55,9 +57,12 @@ class Settings(StrictModel):
     ----------
     protocol
         Which joints count: a key of `trilift.evaluation.protocols.PROTOCOLS`.
+    flip
+        Predict the mirrored detections too, and take the mean of both poses, as ``trilift predict`` does.
     """
 
     protocol: Literal["human36m", "human36m_17", "mpi_inf_3dhp", "humaneva"] = "human36m"
+    flip: bool = False
 
 
 def run(layout: Layout, device: torch.device) -> None:
@@ -93,7 +98,9 @@ def run(layout: Layout, device: torch.device) -> None:
         ):
             for name, capture in detections.items():
                 if chosen[name].any():
-                    evaluation = _CaptureEvaluation(name, capture, labels[name], references.get(name), lifter, device)
+                    evaluation = _CaptureEvaluation(
+                        name, capture, labels[name], references.get(name), lifter, device, settings.flip
+                    )
                     written = file.add_capture(
                         name,
                         recordings=evaluation.recordings,
@@ -119,6 +126,15 @@ def run(layout: Layout, device: torch.device) -> None:
     predicted = int(errors.loc[errors["measure"] == POSES, "number"].sum())
     facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
     _write_results(layout, errors, conditions, settings, facts)
+    lifter_files = [layout.results / name for name in ("lifter.safetensors", "lifter.json")]
+    provenance.write(
+        layout,
+        "evaluate",
+        params={"evaluate": settings},
+        dataset={"split": split},
+        inputs=[layout.captures, layout.references, layout.pseudo_labels, *lifter_files],
+        outputs=[layout.results / name for name in _OUTPUTS],
+    )
 
 
 @contextmanager
@@ -190,9 +206,10 @@ class _CaptureEvaluation:
         reference: xr.Dataset | None,
         lifter: Lifter,
         device: torch.device,
+        flip: bool,
     ):
         self.name, self._capture, self._labels, self._reference = name, capture, labels, reference
-        self._lifter, self._device = lifter, device
+        self._lifter, self._device, self._flip = lifter, device, flip
         self._cameras = Cameras.from_arrays(capture).to(device)
         self._mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
         self._measuring = Measuring(self._cameras, lifter.skeleton, lifter.mean_pose)
@@ -258,7 +275,7 @@ class _CaptureEvaluation:
         points, scores = normalised_joints(
             self._tensor(own.pixels).double(), self._tensor(own.confidence), self._cameras, self._mapping
         )
-        predicted = self._lifter.predict(points, scores)[core]
+        predicted = self._lifter.predict(points, scores, self._flip)[core]
         root = place(predicted, points[core], scores[core])
         errors, conditions = self._no_errors([recording]), Conditions(self._reference is not None)
         measured = Frames(
@@ -324,7 +341,7 @@ def _write_results(
     )
     _write_for_paper(layout, metrics, protocol, is_human36m, facts)
     rounded = {name: round(value, 4) if np.isfinite(value) else None for name, value in metrics.items()}
-    facts = facts | {"protocol": settings.protocol}
+    facts = facts | {"protocol": settings.protocol, "flip": settings.flip}
     _write(layout.results / "metrics.json", json.dumps(rounded | facts, indent=2) + "\n")
     log.info("per action\n%s", actions.to_string(float_format="%.1f"))
     log.info("overall\n%s", pd.Series(rounded | facts).to_string())

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from trilift import captures, checking
+from trilift import captures, checking, provenance
 from trilift.assembling import AssembledCapture, assemble
 from trilift.captures import Recording, Writer
 from trilift.errors import InputError
@@ -15,6 +15,8 @@ from trilift.layout import Layout
 from trilift.params import StrictModel, load, load_dataset
 
 log = logging.getLogger(__name__)
+
+_READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.values(), *registry.CAMERAS.values())]
 
 
 class Settings(StrictModel):
@@ -52,6 +54,17 @@ def run(layout: Layout) -> None:
             if settings.check != "off":
                 _check(capture, settings, layout)
             _write(capture, source.fps, captures_file, references_file)
+    many_files = source.digest(layout.raw)
+    provenance.write(
+        layout,
+        "ingest",
+        params={"ingest": settings},
+        dataset={"ingest": source},
+        inputs=[path for path in source.files(layout.raw) if path.is_file()],
+        digests={layout.raw / source.detections.path: many_files} if many_files else None,
+        outputs=[layout.captures, layout.references],
+        loads=_READERS,
+    )
 
 
 def facts_of(source: registry.Source) -> str:

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from trilift import captures, skeletons
+from trilift import captures, provenance, skeletons
 from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.animation import animate
@@ -25,6 +25,7 @@ from trilift.figures.pseudo_labels import pseudo_label_quality
 from trilift.figures.training import training_curve
 from trilift.figures.viewer import Clip, viewer_page
 from trilift.files import replacing
+from trilift.geometry.upright import upright
 from trilift.layout import Layout
 from trilift.params import StrictModel, load
 from trilift.skeletons import TRAINING_SKELETON
@@ -32,6 +33,12 @@ from trilift.skeletons import TRAINING_SKELETON
 log = logging.getLogger(__name__)
 
 _NAMES = dict.fromkeys(("capture", "view", "keypoint", "subject", "parent", "child", "action", "joint"), str)
+_TABLES = ("history", "per_joint", "per_action", "per_view", "by_confidence", "by_angle", "distribution")
+_OF_TRIANGULATION = ("views", "keypoints", "bones")
+_FIGURES = (
+    *("pseudo_labels", "training", "error_per_joint", "error_per_action", "error_per_view"),
+    *("error_distribution", "error_by_condition", "poses"),
+)
 _RANKS = {0.0: "best", 0.5: "median", 1.0: "worst"}
 
 
@@ -59,20 +66,9 @@ def run(layout: Layout) -> None:
     style.use()
     try:
         facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
-        tables = {
-            name: pd.read_csv(layout.results / f"{name}.csv", dtype=_NAMES)
-            for name in (
-                "history",
-                "per_joint",
-                "per_action",
-                "per_view",
-                "by_confidence",
-                "by_angle",
-                "distribution",
-            )
-        }
+        tables = {name: pd.read_csv(layout.results / f"{name}.csv", dtype=_NAMES) for name in _TABLES}
         views, keypoints, bones = (
-            pd.read_csv(layout.recap / f"{name}.csv", dtype=_NAMES) for name in ("views", "keypoints", "bones")
+            pd.read_csv(layout.recap / f"{name}.csv", dtype=_NAMES) for name in _OF_TRIANGULATION
         )
     except (OSError, ValueError) as error:
         raise InputError(
@@ -110,6 +106,26 @@ def run(layout: Layout) -> None:
     with replacing(layout.results / "viewer.html") as temporary:
         temporary.write_text(viewer_page(clips, compared_with, note, facts["simulated"]), "utf-8")
     log.info("%s", layout.results / "viewer.html")
+    _record(layout, settings)
+
+
+def _record(layout: Layout, settings: Settings) -> None:
+    figures = layout.results / "figures"
+    provenance.write(
+        layout,
+        "plot",
+        params={"plot": settings},
+        inputs=[
+            *(layout.captures, layout.references, layout.pseudo_labels),
+            *(layout.recap / f"{name}.csv" for name in _OF_TRIANGULATION),
+            *(layout.results / f"{name}.csv" for name in _TABLES),
+            *(layout.results / name for name in ("metrics.json", "predictions.nc")),
+        ],
+        outputs=[
+            *(figures / f"{name}.{ending}" for name in _FIGURES for ending in ("png", "pdf")),
+            *(figures / "animation.gif", layout.results / "viewer.html"),
+        ],
+    )
 
 
 def _save(layout: Layout, name: str, figure: Figure) -> None:
@@ -132,6 +148,8 @@ class _Shown:
         self.skeleton = skeletons.get(detections.attrs["skeleton"])
         self.frame_of_capture = predictions["frame_of_capture"].values
         self.error = predictions["pose_error"].values
+        some = np.array(_even(len(self.frame_of_capture), 200))
+        self.upright = upright(self.compare(self.frame_of_capture[some]), TRAINING_SKELETON)
 
     def compare(self, frames: np.ndarray) -> np.ndarray:
         """Give what predictions of these frames of the capture are compared with: (frame, joint, 3), root at 0."""
@@ -197,8 +215,8 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
             views=one.views,
             image_sizes=one.detections["image_size"].values,
             keypoints_2d=one.detections["keypoints_2d"].isel(frame=in_capture).values,
-            predicted=np.einsum("vji,fvkj->fvki", one.R, predicted),
-            compared=one.compare(in_capture),
+            predicted=np.einsum("vji,fvkj->fvki", one.R @ one.upright.T, predicted),
+            compared=one.compare(in_capture) @ one.upright.T,
             skeleton_2d=one.skeleton,
             skeleton_3d=TRAINING_SKELETON,
         )

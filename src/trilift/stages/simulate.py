@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
+from trilift import provenance
 from trilift.errors import InputError
 from trilift.formats import human36m
 from trilift.formats.videopose3d import write_detections, write_reference
@@ -49,7 +50,8 @@ def run(layout: Layout) -> None:
     if layout.dataset != "demo":
         raise InputError(f"only the data set 'demo' is simulated, not '{layout.dataset}'")
     settings = load(layout.params, "simulate", Settings)
-    rng = np.random.default_rng(load_seed(layout.params))
+    seed = load_seed(layout.params)
+    rng = np.random.default_rng(seed)
     rigs = human36m.read_cameras()
     frames = round(settings.seconds * FPS)
     detections: dict[str, dict[str, list[np.ndarray]]] = {person: {} for person in _PEOPLE}
@@ -79,4 +81,10 @@ def run(layout: Layout) -> None:
         frames,
         len(image_size),
         settings.detector,
+    )
+    provenance.write(
+        layout,
+        "simulate",
+        params={"simulate": settings, "seed": seed},
+        outputs=[layout.raw / "detections.npz", layout.raw / "reference.npz"],
     )

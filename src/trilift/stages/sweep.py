@@ -6,6 +6,7 @@ import logging
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from trilift import provenance
 from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.sweep import sweep_comparison
@@ -51,3 +52,10 @@ def run(layout: Layout) -> None:
     with replacing(layout.sweep_figure) as temporary:
         figure.savefig(temporary, format="png")
     plt.close(figure)
+    provenance.write(
+        layout.of_run("sweep"),
+        "sweep",
+        params={"sweep": sweep},
+        inputs=[layout.of_run(name).results / "metrics.json" for name in sweep.runs],
+        outputs=[layout.sweep_table, layout.sweep_figure],
+    )

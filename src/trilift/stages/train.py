@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from trilift import captures, skeletons, splits
+from trilift import captures, provenance, skeletons, splits
 from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.geometry.cameras import Cameras
@@ -90,6 +90,14 @@ def run(layout: Layout, device: torch.device) -> None:
         pd.DataFrame(history).astype({"step": int}).to_csv(temporary, index=False)
     last = history[-1]
     log.info("end of training: %s", ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
+    provenance.write(
+        layout,
+        "train",
+        params={"train": settings, "seed": seed},
+        dataset={"split": split},
+        inputs=[layout.captures, layout.pseudo_labels],
+        outputs=[layout.results / name for name in ("lifter.safetensors", "lifter.json", "history.csv")],
+    )
 
 
 def _load_settings(params: Path, losses: dict[str, Any]) -> Settings:

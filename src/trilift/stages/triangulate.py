@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, skeletons
+from trilift import captures, provenance, skeletons
 from trilift.captures import CaptureWriter, Recording
 from trilift.errors import InputError
 from trilift.evaluation.recap import Block, Recap
@@ -113,9 +113,17 @@ def run(layout: Layout, device: torch.device) -> None:
         for name, table in tables.items():
             log.info("%s, the worst first\n%s", name, table.head(12).to_string(index=False, float_format="%.3g"))
         _check_limits(tables["views"], settings.limits, layout)
-    for name, table in (tables | {"rig": pd.concat(rigs)}).items():
+    tables["rig"] = pd.concat(rigs)
+    for name, table in tables.items():
         with replacing(layout.recap / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.4f")
+    provenance.write(
+        layout,
+        "triangulate",
+        params={"triangulate": settings},
+        inputs=[layout.captures],
+        outputs=[layout.pseudo_labels, *(layout.recap / f"{name}.csv" for name in tables)],
+    )
 
 
 def _origin_of_joints(name: str, skeleton: Skeleton) -> dict[str, str]:
