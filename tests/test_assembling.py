@@ -66,6 +66,10 @@ def test_an_offset_of_no_camera_is_refused(openpose):
     assert "offsets names cam9, but the cameras are cam1, cam2, cam3" in refused(openpose, offsets={"cam9": 1})
 
 
+def test_a_person_of_no_recording_is_refused(openpose):
+    assert "subjects names jump, but the recordings are " in refused(openpose, subjects={"jump": "Ann"})
+
+
 def test_several_folders_are_recordings_of_one_capture(tmp_path):
     project = make_project(tmp_path)
     raw, cameras = project.layout.raw, ring_of_cameras(3)

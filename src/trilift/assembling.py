@@ -98,11 +98,18 @@ def assemble(layout: Layout, source: Source, max_length_difference: int) -> Iter
         )
     }
     detected = registry.read_detections(source.detections, layout.raw, layout.dataset)
+    names: list[str] = []
     placed = ((_capture_of(recording, rigs, layout), recording) for recording in detected)
     for capture, group in groupby(placed, key=lambda pair: pair[0]):
         rig = rigs.get(capture, rigs.get("*", []))
-        yield _assemble(
-            capture, [recording for _, recording in group], rig, references, source, layout, max_length_difference
+        recordings = [recording for _, recording in group]
+        names += [recording.name for recording in recordings]
+        yield _assemble(capture, recordings, rig, references, source, layout, max_length_difference)
+    unknown = sorted(set(source.subjects) - set(names))
+    if unknown:
+        raise InputError(
+            f"{layout.dataset_file}: ingest: subjects names {', '.join(unknown)}, but the recordings are "
+            f"{', '.join(names)}"
         )
     if references:
         log.warning("references without detections, not used: %s", ", ".join(sorted(references)))
