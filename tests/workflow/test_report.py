@@ -1,7 +1,6 @@
 """The report holds what made the files of each stage, readable without opening anything else."""
 
 import json
-import re
 
 import pytest
 
@@ -10,13 +9,9 @@ import pytest
 def test_the_report_shows_what_made_the_files_of_every_stage(project):
     project.run("snakemake", "--report", "results/report.html")
     page = (project.path / "results/report.html").read_text("utf-8")
-    records = [
-        *project.path.glob("results/demo/provenance/*.json"),
-        *project.path.glob("results/demo/*/provenance/*"),
-    ]
+    records = sorted((project.path / "results").rglob("provenance/*.json"))
     assert len(records) == 6
     for path in records:
         record = json.loads(path.read_text("utf-8"))
         assert record["code"] in page
         assert all(digest in page for digest in record["outputs"].values())
-        assert len(re.findall(re.escape(record["libraries"]["trilift"]), page)) >= 6
