@@ -79,6 +79,10 @@ class Layout:
     def sweep_figure(self) -> Path:
         return self.project / "results" / self.dataset / "sweep" / "mpjpe.png"
 
+    @property
+    def sweep_curves(self) -> Path:
+        return self.project / "results" / self.dataset / "sweep" / "training.png"
+
     def of_run(self, run: str) -> "Layout":
         return replace(self, run=run)
 

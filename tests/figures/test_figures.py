@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from trilift.figures import style
 from trilift.figures.per_joint import error_per_joint
 from trilift.figures.poses import Example, predicted_poses
-from trilift.figures.sweep import sweep_comparison
+from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.figures.training import training_curve
 from trilift.skeletons import COCO17, H36M17
 
@@ -54,7 +54,7 @@ FIGURES = {
     "error per joint": lambda: error_per_joint(make_table("mpjpe_mm"), NOTE),
     "error per joint without reference": lambda: error_per_joint(make_table("other_views_reprojection_px"), NOTE),
     "poses": lambda: predicted_poses([make_example(0), make_example(1)], "reference", NOTE),
-    "training with other seeds": lambda: training_curve(make_history(), NOTE, [make_history()]),
+    "training of a sweep": lambda: sweep_training(make_histories(), NOTE),
     "sweep": lambda: sweep_comparison(make_runs(), "mpjpe_mm", NOTE),
     "ranked poses": lambda: predicted_poses([make_example(0, "best"), make_example(1, "worst")], "reference", NOTE),
     "one pose": lambda: predicted_poses([make_example()], "pseudo-label", NOTE),
@@ -101,25 +101,25 @@ def bands_of(axes: Axes) -> list[np.ndarray]:
     return [np.unique(band.get_paths()[0].vertices, axis=0) for band in axes.collections]
 
 
-def test_other_seeds_are_bands_behind_the_lines() -> None:
-    history = make_history(validation_mpjpe_mm=[90, 50])
-    other = make_history(validation_mpjpe_mm=[80, 70])
-    other["input_triangulation_m"] = [0.25, 0.03]
-    training, validation = training_curve(history, NOTE, [other, history]).axes
-    np.testing.assert_allclose(*bands_of(training), [[10, 150], [10, 250], [20, 30], [20, 40]])
-    np.testing.assert_allclose(*bands_of(validation), [[10, 80], [10, 90], [20, 50], [20, 70]])
-    assert validation.lines[1].get_xdata()[0] == 20
-    for axes in (training, validation):
-        legend = axes.get_legend()
-        assert legend is not None
-        assert legend.get_texts()[-1].get_text() == "range of 3 seeds"
-        assert axes.collections[0].get_zorder() < axes.lines[0].get_zorder()
+def make_histories() -> pd.DataFrame:
+    """Two choices of losses with three seeds each; one training of the second stopped early."""
+    values = {"input": ([90, 50], [80, 70], [100, 60]), "all": ([95, 45], [85], [90, 55])}
+    parts = [
+        make_history(validation_mpjpe_mm=[*mm, 0][:2]).iloc[: len(mm)].assign(losses=losses, seed=seed)
+        for losses, seeds in values.items()
+        for seed, mm in enumerate(seeds)
+    ]
+    return pd.concat(parts)
 
 
-def test_seeds_that_stopped_early_are_in_the_range_as_far_as_they_go() -> None:
-    other = make_history().iloc[:1].assign(input_triangulation_m=0.25)
-    (axes,) = training_curve(make_history(), NOTE, [other]).axes
-    np.testing.assert_allclose(*bands_of(axes), [[10, 150], [10, 250], [20, 40]])
+def test_seeds_are_a_line_of_their_mean_and_a_band_of_their_range() -> None:
+    (axes,) = sweep_training(make_histories(), NOTE).axes
+    shown = {str(line.get_label()): list(line.get_ydata()) for line in axes.lines}
+    assert shown == {"input": [90, 60], "all": [90, 50]}
+    bands = bands_of(axes)
+    np.testing.assert_allclose(bands[0], [[10, 80], [10, 100], [20, 50], [20, 70]])
+    np.testing.assert_allclose(bands[1], [[10, 85], [10, 95], [20, 45], [20, 55]])
+    assert len({to_hex(line.get_color()) for line in axes.lines}) == 2
 
 
 def test_validation_without_a_number_has_no_lowest() -> None:

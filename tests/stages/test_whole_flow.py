@@ -169,7 +169,8 @@ def test_the_runs_of_a_sweep_are_put_side_by_side(project: Path) -> None:
         values = [found[f"{losses}-s{seed}"] for seed in (0, 1)]
         assert table.loc[losses, "mpjpe_mm_mean"] == pytest.approx(np.mean(values), abs=1e-4)
         assert table.loc[losses, "mpjpe_mm_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-4)
-    assert plt.imread(project / "results/demo/sweep/mpjpe.png").std() > 0.01
+    for figure in ("mpjpe", "training"):
+        assert plt.imread(project / f"results/demo/sweep/{figure}.png").std() > 0.01
 
 
 def test_a_run_that_is_not_in_the_sweep_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

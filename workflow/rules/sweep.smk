@@ -60,10 +60,17 @@ rule evaluate_run:
 rule sweep:
     input:
         metrics=lambda wildcards: expand(rules.evaluate_run.output.metrics, run=SWEEP.runs, allow_missing=True),
-        code=["src/trilift/stages/sweep.py", "src/trilift/figures/sweep.py", "src/trilift/sweep.py"],
+        histories=lambda wildcards: expand(rules.train_run.output.history, run=SWEEP.runs, allow_missing=True),
+        code=[
+            "src/trilift/stages/sweep.py",
+            "src/trilift/figures/sweep.py",
+            "src/trilift/figures/training.py",
+            "src/trilift/sweep.py",
+        ],
     output:
         table="results/{dataset}/sweep/table.csv",
         figure="results/{dataset}/sweep/mpjpe.png",
+        curves="results/{dataset}/sweep/training.png",
         provenance="results/{dataset}/sweep/provenance/sweep.json",
     log:
         "logs/{dataset}/sweep.log",

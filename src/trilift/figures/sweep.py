@@ -2,6 +2,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from trilift.figures.style import LINES, new_figure
+from trilift.figures.training import label_logarithms
 
 _LABELS = {
     "mpjpe_mm": "MPJPE (mm)",
@@ -46,4 +47,30 @@ def sweep_comparison(runs: pd.DataFrame, measure: str, note: str) -> Figure:
     axes.set(xlabel=_LABELS[measure], title="Choices of losses, the best first", ylim=(len(table) - 0.4, -0.6))
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    return figure
+
+
+def sweep_training(histories: pd.DataFrame, note: str) -> Figure:
+    """Validation over the training for each choice of losses: the mean over the seeds, and a band of their range.
+
+    Parameters
+    ----------
+    histories
+        Columns ``losses``, ``seed``, ``step`` and ``validation_mpjpe_mm``, a row per row of a run's history.
+    note
+        Where the data come from.
+    """
+    figure = new_figure(6.4, 3.8, note)
+    axes = figure.add_subplot()
+    for number, (name, own) in enumerate(histories.groupby("losses", sort=False)):
+        over_seeds = own.groupby("step")["validation_mpjpe_mm"].agg(["mean", "min", "max"])
+        colour, line = LINES[number % len(LINES)], ("-", "--", ":", "-.")[number // len(LINES) % 4]
+        axes.plot(over_seeds.index, over_seeds["mean"], line, color=colour, label=str(name))
+        axes.fill_between(
+            over_seeds.index, over_seeds["min"], over_seeds["max"], color=colour, alpha=0.2, linewidth=0
+        )
+    axes.set(xlabel="optimiser step", ylabel="MPJPE against pseudo-labels (mm)", yscale="log")
+    axes.set_title("Validation: mean and range over the seeds")
+    label_logarithms(axes)
+    figure.legend(loc="outside right center", fontsize=8)
     return figure

@@ -1,4 +1,4 @@
-"""sweep: the metrics of all runs of a sweep -> a table and a figure."""
+"""sweep: the metrics and histories of all runs of a sweep -> a table and figures."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import pandas as pd
 from trilift import provenance
 from trilift.errors import InputError
 from trilift.figures import style
-from trilift.figures.sweep import sweep_comparison
+from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.files import replacing
 from trilift.layout import Layout
 from trilift.params import load
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Settings = Sweep
 
+_VALIDATION = "validation_mpjpe_mm"
 MEASURES = ("mpjpe_mm", "pa_mpjpe_mm", "other_views_reprojection_px")
 
 
@@ -27,15 +28,17 @@ def run(layout: Layout) -> None:
     sweep = load(layout.params, "sweep", Sweep)
     if not sweep.runs:
         raise InputError(f"{layout.params}, section sweep: it has no runs; give it losses and seeds")
-    rows = []
+    rows, histories = [], []
     for name in sweep.runs:
-        path = layout.of_run(name).results / "metrics.json"
+        folder = layout.of_run(name).results
         try:
-            metrics = json.loads(path.read_text("utf-8"))
+            metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+            history = pd.read_csv(folder / "history.csv")
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: no readable metrics ({error}); train and evaluate the run {name}") from None
+            raise InputError(f"{folder}: no readable results ({error}); train and evaluate the run {name}") from None
         losses, seed = sweep.choice(name)
         rows.append({"losses": losses, "seed": seed} | {key: metrics[key] for key in MEASURES if key in metrics})
+        histories.append(history.assign(losses=losses, seed=seed))
     runs = pd.DataFrame(rows)
     measures = [name for name in MEASURES if name in runs]
     grouped = runs.groupby("losses", sort=False)
@@ -48,14 +51,22 @@ def run(layout: Layout) -> None:
     style.use()
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if metrics["simulated"] else "")
     note += f" · detections: {metrics['detections_from']}"
-    figure = sweep_comparison(runs, measures[0], note)
-    with replacing(layout.sweep_figure) as temporary:
-        figure.savefig(temporary, format="png")
-    plt.close(figure)
+    over_time = pd.concat(histories)
+    if _VALIDATION not in over_time:
+        over_time[_VALIDATION] = float("nan")  # train.validation_share is 0
+    for path, figure in (
+        (layout.sweep_figure, sweep_comparison(runs, measures[0], note)),
+        (layout.sweep_curves, sweep_training(over_time, note)),
+    ):
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png")
+        plt.close(figure)
     provenance.write(
         layout.of_run("sweep"),
         "sweep",
         params={"sweep": sweep},
-        inputs=[layout.of_run(name).results / "metrics.json" for name in sweep.runs],
-        outputs=[layout.sweep_table, layout.sweep_figure],
+        inputs=[
+            layout.of_run(name).results / file for name in sweep.runs for file in ("metrics.json", "history.csv")
+        ],
+        outputs=[layout.sweep_table, layout.sweep_figure, layout.sweep_curves],
     )
