@@ -270,3 +270,20 @@ def test_config_on_the_command_line_is_refused(project):
     output = project.snakemake("--config", "seed=1", check=False)
     assert "params.yaml" in output
     assert project.snakemake("--config", "seed=1", "-n", check=False) != ""
+
+
+@takes_long
+def test_an_experiment_runs_is_compared_and_applied(project):
+    project.commit()
+    before = project.hashes()
+    project.run("dvc", "exp", "run", "--name", "faster", "-S", "train.learning_rate=0.01")
+    shown = project.run("dvc", "exp", "show", "--json").stdout
+    assert "faster" in shown
+    project.run("git", "checkout", "-q", "--", ".")
+    project.run("dvc", "checkout")
+    assert project.hashes() == before
+    project.run("dvc", "exp", "apply", "faster")
+    assert yaml.safe_load((project.path / "params.yaml").read_text())["train"]["learning_rate"] == 0.01
+    assert project.hashes() != before
+    assert project.jobs() == set()
+    assert project.changed() == set()

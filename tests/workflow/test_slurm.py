@@ -18,9 +18,14 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.engines
-PROGRAMS = ["slurmctld", "slurmd", "sinfo", "sbatch", "srun", "squeue", "scontrol", "scancel"]
 WHERE = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+PROGRAMS = ["setpriv", "slurmctld", "slurmd", "sinfo", "sbatch", "srun", "squeue", "scontrol", "scancel"]
+MISSING = [name for name in PROGRAMS if shutil.which(name, path=WHERE) is None]
+pytestmark = [
+    pytest.mark.engines,
+    pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install slurmctld slurmd slurm-client"),
+    pytest.mark.skipif(not find_spec("snakemake_executor_plugin_slurm"), reason="pip install -e '.[slurm]'"),
+]
 STAGES = ["simulate", "ingest", "triangulate", "train", "evaluate", "plot"]
 SWEEP = ["all-s0", "all-s1", "input-s0", "input-s1"]
 PROFILE = "workflow/profiles/slurm"
@@ -117,12 +122,11 @@ class Cluster:
     def snakemake(self, project, *arguments, **options):
         return self.run(project, "snakemake", "--workflow-profile", PROFILE, *arguments, **options)
 
-    def ask(self, *command):
-        """Give the answer of one of Slurm's programs."""
-        return subprocess.run(
-            command, env={**os.environ, "PATH": WHERE, "SLURM_CONF": str(self.folder / "slurm.conf")},
-            capture_output=True, text=True, timeout=30,
-        ).stdout  # fmt: skip
+    def ask(self, *command, seconds=20):
+        """Give the answer of one of Slurm's programs, nothing if there is none in time."""
+        environment = {**os.environ, "PATH": WHERE, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        command = ["timeout", "--kill-after=5", str(seconds), *command]
+        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
 
     def new_jobs(self) -> list[Job]:
         """The jobs since the last call, in the order of submission."""
@@ -150,44 +154,44 @@ def write_configuration(folder: Path) -> None:
 
 
 def start_daemon(folder: Path, name: str, *options: str) -> subprocess.Popen[bytes]:
+    """Start a daemon that ends with this process, however that ends."""
+    command = ["setpriv", "--pdeathsig", "TERM", shutil.which(name, path=WHERE), "-D", *options]
+    environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     with (folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [shutil.which(name, path=WHERE), "-D", *options],
-            env={**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
-def wait_until_idle(cluster: Cluster) -> None:
-    for _ in range(60):
-        if cluster.ask("sinfo", "-h", "-o", "%t").strip() == "idle":
+def wait_until_idle(cluster: Cluster, daemons: list[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and all(daemon.poll() is None for daemon in daemons):
+        if cluster.ask("sinfo", "-h", "-o", "%t", seconds=5).strip() == "idle":
             return
         time.sleep(0.5)
-    log = (cluster.folder / "slurmctld.log").read_text()[-500:]
-    pytest.skip(f"Slurm does not start here: {log}")
+    logs = [(cluster.folder / f"{name}.log").read_text()[-300:] for name in ("slurmctld", "slurmd")]
+    pytest.skip(f"Slurm does not start here: {' | '.join(logs)}")
+
+
+def stop(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(20)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    if find_spec("snakemake_executor_plugin_slurm") is None:
-        pytest.skip("snakemake-executor-plugin-slurm is not installed: pip install -e '.[slurm]'")
-    missing = [name for name in PROGRAMS if shutil.which(name, path=WHERE) is None]
-    if missing:
-        pytest.skip(f"no {', '.join(missing)}: apt-get install slurmctld slurmd slurm-client")
     folder = tmp_path_factory.mktemp("slurm")
     write_configuration(folder)
     cluster, daemons = Cluster(folder), []
     try:
         daemons += [start_daemon(folder, "slurmctld", "-i"), start_daemon(folder, "slurmd", "-N", "n1")]
-        wait_until_idle(cluster)
+        wait_until_idle(cluster, daemons)
         yield cluster
     finally:
         cluster.ask("scancel", "--partition", "work")
         for daemon in reversed(daemons):
-            daemon.terminate()
-            try:
-                daemon.wait(20)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
+            stop(daemon)
 
 
 def edit_profile(project):
