@@ -274,7 +274,6 @@ def test_config_on_the_command_line_is_refused(project):
 
 @takes_long
 def test_an_experiment_runs_is_compared_and_applied(project):
-    project.commit()
     before = project.hashes()
     project.run("dvc", "exp", "run", "--name", "faster", "-S", "train.learning_rate=0.01")
     shown = project.run("dvc", "exp", "show", "--json").stdout
