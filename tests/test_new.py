@@ -199,7 +199,7 @@ def test_a_mistake_can_be_passed_over(project):
     code, printed = project.run("ingest")
     assert code == 0
     assert "probably millimetres" in printed
-    project.layout.params.write_text("ingest: {check: 'off'}")
+    project.layout.params.write_text("ingest: {check: skip}")
     code, printed = project.run("ingest")
     assert code == 0
     assert "probably millimetres" not in printed

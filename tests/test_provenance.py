@@ -21,7 +21,7 @@ STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 PARAMS: dict[str, Any] = {
     "seed": 3,
     "simulate": {"seconds": 0.4},
-    "ingest": {"check": "off"},
+    "ingest": {"check": "skip"},
     "triangulate": {"method": "dlt", "repair_swaps": False, "smoothing": None, "diagnose": False},
     "train": {"network": {"width": 8, "blocks": 1}, "steps": 3, "batch_frames": 64},
     "evaluate": {},

@@ -29,11 +29,11 @@ class Settings(StrictModel):
         shortest; a larger difference means that they are not the same clip.
     check
         What to do where views contradict each other and a usual mistake explains it: ``stop`` (only where that leaves
-        less than half of the error, else warn), ``warn``, or ``off``: do not look.
+        less than half of the error, else warn), ``warn``, or ``skip``: do not look.
     """
 
     max_length_difference: int = Field(10, ge=0)
-    check: Literal["stop", "warn", "off"] = "stop"
+    check: Literal["stop", "warn", "skip"] = "stop"
 
 
 def run(layout: Layout) -> None:
@@ -51,7 +51,7 @@ def run(layout: Layout) -> None:
     ):
         for capture in assemble(layout, source, settings.max_length_difference):
             _describe(capture)
-            if settings.check != "off":
+            if settings.check != "skip":
                 _check(capture, settings, layout)
             _write(capture, source.fps, captures_file, references_file)
     many_files = source.digest(layout.raw)
