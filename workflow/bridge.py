@@ -24,6 +24,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 LOCK = Path("dvc.lock")
 MEMORY = Path(".snakemake/trilift_bridge.json")
 _OFF = "TRILIFT_BRIDGE_OFF"  # set for the bridge's own calls of snakemake, which must not call the bridge
@@ -246,14 +248,29 @@ def _tell_of_uncommitted_raw_data() -> None:
 
 
 def hash_of_inputs() -> str:
-    """Hash settings, code and rules, to see whether somebody edits them during a run."""
+    """Hash settings, code and rules, to see whether somebody edits them during a run.
+
+    Files of data sets that `datasets` in params.yaml does not list do not count: DVC does not have these, and a new
+    one may be written while others run.
+    """
     folders = ("src", "workflow")
     files = [file for folder in folders for file in Path(folder).rglob("*") if "__pycache__" not in file.parts]
+    listed = _listed_data_sets()
+    if listed is not None:
+        files = [file for file in files if file.parent != Path("workflow/datasets") or file.stem in listed]
     digest = hashlib.sha256()
     for file in (Path("params.yaml"), Path("dvc.yaml"), *sorted(files)):
         if file.is_file():
             digest.update(f"{file.as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def _listed_data_sets() -> set[str] | None:
+    """Give the names in params.yaml, None if it cannot be read."""
+    try:
+        return set(yaml.safe_load(Path("params.yaml").read_text("utf-8"))["datasets"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
 
 
 def _stages() -> dict[str, Stage]:

@@ -165,6 +165,19 @@ def test_what_is_wrong_is_said(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_assumed_and_where_up_is_are_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(folder, tmp_path / "walk.nc") == 0
+    said = capsys.readouterr().err
+    assert "30 frames per second are assumed" in said
+    assert "People stand along z (--up=z" in said
+    assert predict(folder, "--fps", "50", "--up", "z", tmp_path / "walk.nc") == 0
+    said = capsys.readouterr().err
+    assert "30 frames per second" not in said
+    assert "stand along" not in said
+
+
 def test_detections_outside_the_image_are_remarked(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -231,6 +231,21 @@ def test_all_poses_of_a_figure_are_compared_with_the_same_thing(project: Path) -
     assert '"comparedWith":"pseudo-label"' in page.read_text("utf-8").replace(": ", ":")
 
 
+def test_the_table_counts_the_poses_that_it_is_a_mean_of(finished: Path) -> None:
+    facts = metrics(finished)
+    without = facts["test_poses_without_prediction"]
+    assert without > 0
+    note = (finished / "results/demo/main/table.md").read_text().splitlines()[-1]
+    assert (
+        f"{facts['test_poses'] - without} poses, each from one view ({without} more had too few detections)" in note
+    )
+
+
+def test_a_lifter_may_be_read_by_whoever_may_read_the_rest(finished: Path) -> None:
+    folder = finished / "results/demo/main"
+    assert (folder / "lifter.safetensors").stat().st_mode == (folder / "lifter.json").stat().st_mode
+
+
 def test_an_unknown_protocol_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"evaluate": {"protocol": "h36m"}}))
     assert run(project, "evaluate", "demo") == 2

@@ -52,7 +52,7 @@ def describe(command: argparse.ArgumentParser) -> None:
     add("--view", metavar="NAME", help="which one, where a file holds several")
     add("--subject", choices=("confidence", "size"), default="confidence", help="of several people take the surest "
         "or the largest")  # fmt: skip
-    add("--fps", type=float, default=30.0, help="frames per second, for the output (default: 30)")
+    add("--fps", type=float, help="frames per second, for the output (default: 30)")
     add("--frame", choices=("camera", "world"), help="of reference (default: world with a calibration, else camera)")
     add("--up", choices=UP_AXES, metavar="AXIS", help="axis that is up, which is turned to y: x, y, z, =-x, =-y, =-z")
     add("--no-flip", action="store_true", help="predict once, not also in a mirror: twice as fast, less accurate")
@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from trilift.exports import Motion, write
+    from trilift.geometry.upright import upright
     from trilift.prediction.sources import open_camera, read_view
 
     view = read_view(options)
@@ -84,24 +85,28 @@ def run(options: argparse.Namespace) -> None:
     _tell_of_points_outside(view.keypoints, camera, options)
     path = options.output or Path(re.sub(r"[^\w.-]+", "_", f"{Path(options.detections).resolve().stem}_3d.nc"))
     in_world = _in_world(options)
+    if options.fps is None:
+        log.info("30 frames per second are assumed (--fps)")
     motion = Motion(
         name=view.name,
         keypoints=predictor.skeleton.keypoints,
-        fps=options.fps,
+        fps=30.0 if options.fps is None else options.fps,
         length=len(view.keypoints),
-        frame_of_reference="world" if in_world else f"camera {camera.name}",
+        frame_of_reference="world" if in_world else f"camera {camera.name}" if camera.name != "camera" else "camera",
         source=f"predicted from one view by {options.lifter.name} of {predictor.lifter.facts['dataset']}",
         simulated=None,
         bones=predictor.skeleton.bones,
     )
-    start, found = time.perf_counter(), 0
+    start, found, axes = time.perf_counter(), 0, []
 
     def blocks() -> Iterator[np.ndarray]:
         nonlocal found
         with tqdm(total=motion.length, unit="frame", unit_scale=True, desc="predict", disable=None) as progress:
             for block in predictor.blocks(view.keypoints, camera, view.confidence, view.skeleton):
                 found += int(np.isfinite(block.root).all(-1).sum())
-                yield block.in_world if in_world else block.positions
+                points = block.in_world if in_world else block.positions
+                axes.append(upright(points, predictor.skeleton)[2])
+                yield points
                 progress.update(len(block.root))
 
     write(path, motion, blocks(), options.up)
@@ -114,6 +119,10 @@ def run(options: argparse.Namespace) -> None:
         motion.frame_of_reference,
         motion.length / seconds,
     )
+    if found and options.up is None:
+        up = np.sum(axes, 0)
+        axis = ("" if up[np.abs(up).argmax()] > 0 else "-") + "xyz"[int(np.abs(up).argmax())]
+        log.info("People stand along %s (--up=%s turns that to y, as OpenSim has it)", axis, axis)
     if motion.length and not found:
         log.warning("no frame has a pose: the %s was never detected", predictor.skeleton.root)
 
@@ -156,7 +165,7 @@ def _run_live(options: argparse.Namespace, predictor: object) -> None:
     frames = (_parse(line, number, len(skeleton)) for number, line in enumerate(sys.stdin, 1) if line.strip())
     for number, prediction in enumerate(predictor.live(frames, camera, skeleton)):
         points = (prediction.in_world if in_world else prediction.positions)[0]
-        joints = points.round(5).tolist() if np.isfinite(points).all() else None
+        joints = points.astype(float).round(5).tolist() if np.isfinite(points).all() else None
         print(json.dumps({"frame": number, "joints": joints}), flush=True)
 
 

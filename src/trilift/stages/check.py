@@ -3,9 +3,10 @@
 import logging
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
-from trilift import checking
+from trilift import checking, skeletons
 from trilift.assembling import AssembledCapture, assemble
 from trilift.checking import Findings
 from trilift.figures import style
@@ -14,6 +15,7 @@ from trilift.files import replacing
 from trilift.formats.registry import Source
 from trilift.layout import Layout
 from trilift.params import load, load_dataset
+from trilift.skeletons import TRAINING_SKELETON
 from trilift.stages.ingest import Settings, facts_of
 
 log = logging.getLogger(__name__)
@@ -31,9 +33,24 @@ def run(layout: Layout) -> None:
         findings = checking.examine(capture)
         _print(capture, findings)
         problems += len(findings.problems)
+        blind = _without_root(capture, findings)
+        if blind:
+            log.info(
+                "the %s is not detected in %s: these views help to triangulate, but no pose is predicted from them",
+                TRAINING_SKELETON.root,
+                ", ".join(blind),
+            )
         _draw(capture, findings, layout, note)
-    log.info("%s", f"{problems} problems, see above" if problems else "nothing looks wrong")
+    log.info("%s", f"{problems} problems, see above" if problems else "none of the usual mistakes is in it")
     log.info("A figure per camera: %s", layout.check)
+
+
+def _without_root(capture: AssembledCapture, findings: Findings) -> list[str]:
+    """Name the views in which the root can hardly ever be formed of what is detected."""
+    mapping = skeletons.mapping(capture.skeleton, TRAINING_SKELETON)
+    roots = mapping.apply(findings.sample.pixels.numpy())[..., TRAINING_SKELETON.root_index, :]
+    shares = np.isfinite(roots).all(-1).mean(0)
+    return [name for name, share in zip(capture.names_of_views, shares, strict=True) if share < 0.05]
 
 
 def _print(capture: AssembledCapture, findings: Findings) -> None:

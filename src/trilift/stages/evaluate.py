@@ -353,7 +353,10 @@ def _write_for_paper(
     """Write the main table as Markdown and LaTeX, with what its numbers are means of."""
     table = main_table(metrics, is_human36m)
     note = f"Data set {layout.dataset}{' (SIMULATED)' if facts['simulated'] else ''}; detections: "
-    note += f"{facts['detections_from']}; {facts['test_poses']} poses, each from one view; {protocol.about}"
+    without = facts["test_poses_without_prediction"]
+    note += f"{facts['detections_from']}; {facts['test_poses'] - without} poses, each from one view"
+    note += f" ({without} more had too few detections)" if without else ""
+    note += f"; {protocol.about if 'mpjpe_mm' in metrics else 'mean over the joints without the root'}"
     note += "; the person was seen in training." if facts["seen_in_training"] else "."
     _write(layout.results / "table.md", to_markdown(table, note))
     _write(layout.results / "table.tex", to_latex(table, note))
