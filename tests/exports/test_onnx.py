@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -133,9 +134,13 @@ def test_the_lifter_works_as_before(exported: tuple[Lifter, Path]) -> None:
 
 @pytest.mark.parametrize("exported", ["residual"], indirect=True)
 def test_the_command_writes_the_same_bytes_and_no_noise(
-    exported: tuple[Lifter, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    exported: tuple[Lifter, Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lifter, path = exported
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those that other tests have left
     lifter.save(tmp_path)
     run_command(tmp_path, "--to", "onnx")
     assert (tmp_path / "export" / "lifter.onnx").read_bytes() == path.read_bytes()
