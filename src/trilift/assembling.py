@@ -9,9 +9,10 @@ import numpy as np
 
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, registry
+from trilift.formats.names import plain
 from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.people import box_sides, choose_subject
+from trilift.geometry.people import choose_subject, prominence
 from trilift.layout import Layout
 from trilift.skeletons import Skeleton
 
@@ -195,7 +196,7 @@ def _match_names(
 ) -> list[tuple[Camera, DetectedView]]:
     where = f"{layout.raw}, '{recording.name}'"
     names = ", ".join(camera.name for camera in rig)
-    by_plain_name = {_plain(camera.name): camera for camera in rig}
+    by_plain_name = {plain(camera.name): camera for camera in rig}
     if len(by_plain_name) < len(rig):
         raise InputError(f"{where}: the names of the cameras ({names}) do not differ in letters and digits")
     strangers = set(source.views) - {str(view.name) for view in recording.views}
@@ -206,7 +207,7 @@ def _match_names(
         )
     pairs = []
     for view in recording.views:
-        camera = by_plain_name.get(_plain(source.views.get(str(view.name), str(view.name))))
+        camera = by_plain_name.get(plain(source.views.get(str(view.name), str(view.name))))
         if camera is None:
             raise InputError(
                 f"{where}: no camera for the view '{view.name}' (the calibration has {names}); state it in "
@@ -224,10 +225,6 @@ def _match_names(
             f"leave it out in {layout.dataset_file} (exclude_cameras, or cameras: names: lists those to use)"
         )
     return sorted(pairs, key=lambda pair: [camera.name for camera in rig].index(pair[0].name))
-
-
-def _plain(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _check_camera(camera: Camera, where: str) -> None:
@@ -292,7 +289,7 @@ def _align(
 def _take_subject(
     keypoints: np.ndarray, confidence: np.ndarray, cameras: list[Camera], names: list[str], source: Source, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    score = box_sides(keypoints).prod(-1) if source.subject == "size" else confidence.sum(-1)
+    score = prominence(keypoints, confidence, source.subject)
     choice = choose_subject(as_cameras(cameras), keypoints, score)
     for view in choice.unmatched:
         log.warning(

@@ -1,7 +1,6 @@
 """Names in outside files: body parts, captures and recordings."""
 
 import logging
-import re
 from collections.abc import Iterable
 
 from trilift.errors import InputError
@@ -20,11 +19,11 @@ def match_keypoints(found: Iterable[str], skeleton: Skeleton, where: str) -> dic
     InputError
         If no name matches, or two match the same keypoint.
     """
-    keypoints = {_plain(keypoint): index for index, keypoint in enumerate(skeleton.keypoints)}
+    keypoints = {plain(keypoint): index for index, keypoint in enumerate(skeleton.keypoints)}
     found = list(dict.fromkeys(found))
     matched: dict[str, int] = {}
     for name in found:
-        index = keypoints.get(_plain(name))
+        index = keypoints.get(plain(name))
         if index is None:
             continue
         if index in matched.values():
@@ -41,8 +40,9 @@ def match_keypoints(found: Iterable[str], skeleton: Skeleton, where: str) -> dic
     return matched
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def plain(name: str) -> str:
+    """Reduce a name to what counts when names are compared: letters and digits, without their case."""
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _listed(names: Iterable[str]) -> str:

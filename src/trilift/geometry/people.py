@@ -109,6 +109,17 @@ def choose_prominent(pixels: Array, score: Array) -> Array:
     return person
 
 
+def prominence(pixels: Array, confidence: Array, by: str) -> Array:
+    """Score detections (..., keypoint) of people by ``size``, the area of the box around them, or ``confidence``.
+
+    Examples
+    --------
+    >>> prominence(np.array([[0.0, 0.0], [2.0, 3.0]]), np.array([0.5, 1.0]), "size").item()
+    6.0
+    """
+    return box_sides(pixels).prod(-1) if by == "size" else confidence.sum(-1)
+
+
 def box_sides(pixels: Array) -> Array:
     """Give width and height (..., 2) of the box around keypoints (..., keypoint, 2); 0 where all are missing."""
     high = np.where(np.isnan(pixels), -np.inf, pixels).max(-2)

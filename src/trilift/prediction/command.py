@@ -8,12 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trilift.errors import InputError
 from trilift.exports import FORMATS
 from trilift.exports.motion import UP_AXES
+
+if TYPE_CHECKING:
+    from trilift.formats import Camera
+    from trilift.prediction.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +110,8 @@ def run(options: argparse.Namespace) -> None:
             for block in predictor.blocks(view.keypoints, camera, view.confidence, view.skeleton):
                 found += int(np.isfinite(block.root).all(-1).sum())
                 points = block.in_world if in_world else block.positions
-                axes.append(upright(points, predictor.skeleton)[2])
+                if options.up is None and np.isfinite(points).any():
+                    axes.append(upright(points, predictor.skeleton)[2])
                 yield points
                 progress.update(len(block.root))
 
@@ -119,7 +125,7 @@ def run(options: argparse.Namespace) -> None:
         motion.frame_of_reference,
         motion.length / seconds,
     )
-    if found and options.up is None:
+    if axes:
         up = np.sum(axes, 0)
         axis = ("" if up[np.abs(up).argmax()] > 0 else "-") + "xyz"[int(np.abs(up).argmax())]
         log.info("People stand along %s (--up=%s turns that to y, as OpenSim has it)", axis, axis)
@@ -136,8 +142,8 @@ def _in_world(options: argparse.Namespace) -> bool:
     return is_posed if options.frame is None else options.frame == "world"
 
 
-def _tell_of_points_outside(keypoints: np.ndarray, camera: object, options: argparse.Namespace) -> None:
-    size = np.asarray(camera.image_size)  # type: ignore[attr-defined]
+def _tell_of_points_outside(keypoints: np.ndarray, camera: "Camera", options: argparse.Namespace) -> None:
+    size = camera.image_size
     known = np.isfinite(keypoints).all(-1)
     if not known.any() or not (size > 0).all():
         return
@@ -152,13 +158,11 @@ def _tell_of_points_outside(keypoints: np.ndarray, camera: object, options: argp
         )
 
 
-def _run_live(options: argparse.Namespace, predictor: object) -> None:
+def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
     """Read a line for each frame, and write one as soon as it is predicted."""
     from trilift import skeletons
-    from trilift.prediction.predictor import Predictor
     from trilift.prediction.sources import open_camera
 
-    assert isinstance(predictor, Predictor)
     camera = open_camera(options, None)
     in_world = _in_world(options)
     skeleton = skeletons.get(options.skeleton) if options.skeleton else predictor.skeleton

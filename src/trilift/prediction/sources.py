@@ -11,7 +11,8 @@ import numpy as np
 from trilift import skeletons
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedView, recognition, registry
-from trilift.geometry.people import box_sides, choose_prominent
+from trilift.formats.names import plain
+from trilift.geometry.people import choose_prominent, prominence
 from trilift.prediction.predictor import pinhole
 from trilift.skeletons import Skeleton
 
@@ -88,8 +89,7 @@ def _one_person(detected: DetectedView, name: str, skeleton: Skeleton, options: 
         keypoints, confidence = keypoints[:, 0], None if confidence is None else confidence[:, 0]
     else:
         sure = np.isfinite(keypoints).all(-1).astype(np.float32) if confidence is None else confidence
-        score = box_sides(keypoints).prod(-1) if options.subject == "size" else sure.sum(-1)
-        person = choose_prominent(keypoints, score)
+        person = choose_prominent(keypoints, prominence(keypoints, sure, options.subject))
         rows = np.arange(len(person)), person
         keypoints = np.where((person < 0)[:, None, None], np.nan, keypoints[rows])
         confidence = None if confidence is None else np.where((person < 0)[:, None], 0, confidence[rows])
@@ -139,13 +139,9 @@ def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
 
 def _matching(cameras: dict[str, Camera], name: str | None, view_name: str | None, path: str) -> Camera:
     if name is None and view_name is not None:
-        alike = [camera for camera in cameras if _plain(camera) == _plain(view_name)]
+        alike = [camera for camera in cameras if plain(camera) == plain(view_name.lower().removesuffix("_json"))]
         name = alike[0] if len(alike) == 1 else None
     return _choose(cameras, name, f"{path}, --camera-name")
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower().removesuffix("_json"))
 
 
 def _image_size(text: str | None) -> tuple[int, int] | None:
