@@ -7,27 +7,39 @@ Snakemake has no memory of the files; after a run of Snakemake DVC has none. Two
 DVC finds clean, together with all their ancestors, are certified by ``snakemake --touch``; those of the others are
 marked to be made again.
 
-`commit` (Snakemake to DVC), at the end of a run: ``dvc commit`` of the stages whose outputs are made. Never of raw
-data: a damaged recording must not become the new truth by itself, so `refuse_changed_raw_data` stops the run.
+`Run` (Snakemake to DVC), while a run goes on and at its end: ``dvc commit`` of the stages whose outputs are made.
+Never of raw data: a damaged recording must not become the new truth by itself, so `refuse_changed_raw_data` stops the
+run. What it reads and writes is entered into DVC's own lock, so that the two never work on the same files at once.
 
-Without git, ``.dvc`` or DVC itself the bridge is off, and Snakemake runs alone.
+Without git, ``.dvc`` or DVC itself the bridge is off, and Snakemake runs alone. What a killed run leaves locked is
+unlocked by `unlock_after_kill` in any case.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
 LOCK = Path("dvc.lock")
 MEMORY = Path(".snakemake/trilift_bridge.json")
+# Of a run that goes on: after a kill, DVC lacks at most what was made since the last commit.
+SECONDS_BETWEEN_COMMITS = 60
+_LOCK_BEFORE = Path(".snakemake/trilift_dvc.lock")  # dvc.lock as it was before a commit that has not ended
+_ALIVE = Path(".snakemake/trilift_alive")  # locked by every living snakemake
+_LOCKS_OF_SNAKEMAKE = Path(".snakemake/locks")
+_DVC_IS_BUSY = "DVC works here on the same files, run again when it has ended"
 _OFF = "TRILIFT_BRIDGE_OFF"  # set for the bridge's own calls of snakemake, which must not call the bridge
 
 
@@ -39,6 +51,7 @@ def say(message: str) -> None:
 class Stage:
     """A stage of dvc.yaml, its matrix resolved."""
 
+    inputs: frozenset[str]
     outputs: frozenset[str]
     ancestors: frozenset[str]
 
@@ -105,6 +118,40 @@ def _in_git() -> bool:
     return any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents))
 
 
+def unlock_after_kill() -> None:
+    """Remove Snakemake's locks if the run that made them is dead. Called when the main process reads the rules.
+
+    The operating system tells: every living snakemake holds a shared lock on one file, and who gets it for itself is
+    alone. On a shared file system that does not tell between machines, so a run of another one is left to its owner.
+    """
+    if _OFF in os.environ:
+        return
+    _ALIVE.parent.mkdir(exist_ok=True)
+    alive = _ALIVE.open("a+")
+    try:
+        alone = _holds_files(_LOCKS_OF_SNAKEMAKE) and _lock_alone(alive)
+        alive.seek(0)
+        if alone and alive.read() in ("", socket.gethostname()):
+            for lock in _LOCKS_OF_SNAKEMAKE.iterdir():
+                lock.unlink()
+            print("A snakemake that was killed had left this folder locked: unlocked", file=sys.stderr)
+        fcntl.flock(alive, fcntl.LOCK_SH)
+    except OSError:
+        pass  # a file system without such locks: as without this function
+    _kept_open.append(alive)
+
+
+_kept_open: list[TextIO] = []
+
+
+def _lock_alone(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def adopt() -> None:
     """Take over from DVC what is up to date. Called when the main process reads the rules.
 
@@ -119,18 +166,62 @@ def adopt() -> None:
     if not is_on():
         return
     memory = Memory()
+    _undo_half_commit(memory)
     same_lock = memory.lock == _hash_of_lock()
     interrupted = _holds_files(Path(".snakemake/incomplete"))
     if not memory.pending and (not LOCK.exists() or (same_lock and not memory.uncertified and not interrupted)):
         return
-    if _holds_files(Path(".snakemake/locks")):
-        say("another snakemake runs here, or one was killed (then: snakemake --unlock); nothing adopted")
+    if _holds_files(_LOCKS_OF_SNAKEMAKE):
+        say("another snakemake runs here; nothing taken over from dvc.lock")
         return
     stages = _stages()
     if same_lock:
         _finish_cut_off_run(memory, stages)
     if LOCK.exists():
         _adopt_from_lock(memory, stages, same_lock=memory.lock == _hash_of_lock(), interrupted=interrupted)
+
+
+def _commit(names: set[str], stages: dict[str, Stage], memory: Memory) -> None:
+    _keep_lock_before()
+    result = _run("dvc", "commit", "--force", "--quiet", *sorted(names))
+    if result.returncode:
+        _LOCK_BEFORE.unlink()
+        say(f"dvc commit failed, tried again later: {result.stderr.strip()[-500:]}")
+        return
+    say(f"{len(names)} of {len(stages)} stages recorded in dvc.lock")
+    memory.pending -= names
+    memory.uncertified -= names
+    memory.write()
+    _LOCK_BEFORE.unlink()
+
+
+def _keep_lock_before() -> None:
+    temporary = _LOCK_BEFORE.with_suffix(".part")
+    temporary.write_bytes(LOCK.read_bytes() if LOCK.exists() else b"")
+    temporary.replace(_LOCK_BEFORE)
+
+
+def _undo_half_commit(memory: Memory) -> None:
+    """Put dvc.lock back to before a commit that was killed: else its other stages would count as not made.
+
+    Only if it differs in what was being committed alone: git may have brought another dvc.lock since.
+    """
+    if not _LOCK_BEFORE.exists():
+        return
+    before = _LOCK_BEFORE.read_bytes()
+    ours = _stages_in(LOCK.read_bytes() if LOCK.exists() else b"")
+    if ours is None or not {name for name, _ in ours.items() ^ (_stages_in(before) or {}).items()} - memory.pending:
+        LOCK.write_bytes(before) if before else LOCK.unlink(missing_ok=True)
+    _LOCK_BEFORE.unlink()
+
+
+def _stages_in(lock: bytes) -> dict[str, str] | None:
+    """Give the entries of a dvc.lock, each as text; None if it is cut off."""
+    try:
+        content = yaml.safe_load(lock) or {}
+        return {name: json.dumps(entry, sort_keys=True) for name, entry in content.get("stages", {}).items()}
+    except (yaml.YAMLError, ValueError, AttributeError):
+        return None
 
 
 def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
@@ -169,49 +260,114 @@ def _adopt_from_lock(memory: Memory, stages: dict[str, Stage], same_lock: bool, 
     memory.write()
 
 
-def start(workflow: Any, inputs_at_start: str) -> None:
-    """Note which stages are about to be made: until `commit` says otherwise, their results are not committed."""
-    if not is_on():
-        return
-    memory = Memory()
-    to_make = {str(file) for job in workflow.dag.jobs if workflow.dag.needrun(job) for file in job.output}
-    memory.pending |= {name for name, stage in _stages().items() if stage.outputs & to_make}
-    memory.inputs = inputs_at_start
-    memory.write()
+class Run:
+    """A run of Snakemake, from when it reads the rules.
 
+    Parameters
+    ----------
+    workflow
+        Snakemake's.
+    """
 
-def commit(workflow: Any, inputs_at_start: str) -> None:
-    """Record in dvc.lock what this run of Snakemake made, or an earlier one that was cut off; nothing else."""
-    if not is_on():
-        return
-    dag, memory, stages = workflow.dag, Memory(), _stages()
-    finished = {str(file) for job in dag.jobs if dag.finished(job) for file in job.output}
-    up_to_date = finished | {str(file) for job in dag.jobs if not dag.needrun(job) for file in job.output}
-    complete = {name for name in memory.pending & set(stages) if stages[name].outputs <= up_to_date}
-    if hash_of_inputs() != inputs_at_start:
-        _mark_stale({output for name in complete for output in stages[name].outputs})
-        say("settings, code or rules were edited during the run: what it made is not committed, but made again")
-        return
-    changed = {path.removesuffix(".dvc") for path in changed_raw_data()}
-    if changed:
-        first = {f"ingest@{Path(path).name}" for path in changed}
-        tainted = {name for name in complete if ({name} | stages[name].ancestors) & first}
-        _mark_stale({output for name in tainted for output in stages[name].outputs})
-        say(f"raw data changed during the run: {' '.join(sorted(changed))}; what was made of them is not committed")
-        complete -= tainted
-    if complete:
-        _commit(complete, stages, memory)
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+        self._inputs = hash_of_inputs()
+        self._stages: dict[str, Stage] = {}
+        self._lock_of_dvc = ExitStack()
+        self._ended = threading.Event()
+        self._commits = threading.Thread(target=self._commit_now_and_then, daemon=True)
 
+    def start(self) -> None:
+        """Note which stages are about to be made: until they are committed, DVC does not have their results.
 
-def _commit(names: set[str], stages: dict[str, Stage], memory: Memory) -> None:
-    result = _run("dvc", "commit", "--force", "--quiet", *sorted(names))
-    if result.returncode:
-        say(f"dvc commit failed, tried again at the next start: {result.stderr.strip()[-500:]}")
-        return
-    say(f"{len(names)} of {len(stages)} stages recorded in dvc.lock")
-    memory.pending -= names
-    memory.uncertified -= names
-    memory.write()
+        Raises
+        ------
+        RuntimeError
+            If DVC works on the same files.
+        """
+        if _OFF not in os.environ:
+            _ALIVE.write_text(socket.gethostname())
+        if not is_on():
+            return
+        self._stages = _stages()
+        dag, memory = self._workflow.dag, Memory()
+        to_make = {str(file) for job in dag.jobs if dag.needrun(job) for file in job.output}
+        memory.pending |= {name for name, stage in self._stages.items() if stage.outputs & to_make}
+        memory.inputs = self._inputs
+        self._keep_dvc_away(memory)
+        memory.write()
+        self._commits.start()
+
+    def end(self) -> None:
+        """Record in dvc.lock what this run made, or an earlier one that was cut off; nothing else."""
+        if not is_on():
+            return
+        self._ended.set()
+        if self._commits.is_alive():
+            self._commits.join()
+        self._lock_of_dvc.close()
+        memory = Memory()
+        complete = self._complete(memory)
+        if hash_of_inputs() != self._inputs:
+            _mark_stale({output for name in complete for output in self._stages[name].outputs})
+            say("settings, code or rules were edited during the run: what it made is not committed, but made again")
+            return
+        changed = {path.removesuffix(".dvc") for path in changed_raw_data()}
+        if changed:
+            tainted = self._made_of(changed, complete)
+            _mark_stale({output for name in tainted for output in self._stages[name].outputs})
+            names = " ".join(sorted(changed))
+            say(f"raw data changed during the run: {names}; what is made of them is not committed")
+            complete -= tainted
+        if complete:
+            _commit(complete, self._stages, memory)
+
+    def _commit_now_and_then(self) -> None:
+        """Commit what is made so far, so that little is lost to DVC if the run is killed."""
+        while not self._ended.wait(SECONDS_BETWEEN_COMMITS):
+            memory = Memory()
+            complete = self._complete(memory)
+            try:
+                if complete and hash_of_inputs() == self._inputs and not changed_raw_data():
+                    self._lock_of_dvc.close()
+                    _commit(complete, self._stages, memory)
+                    self._keep_dvc_away(memory)
+            except RuntimeError as error:
+                say(str(error))
+
+    def _complete(self, memory: Memory) -> set[str]:
+        """Names of the stages that are to be committed and whose outputs are all made."""
+        dag = self._workflow.dag
+        up_to_date = {str(file) for job in dag.jobs if dag.finished(job) for file in job.output}
+        up_to_date |= {str(file) for job in dag.jobs if not dag.needrun(job) for file in job.output}
+        return {name for name in memory.pending & set(self._stages) if self._stages[name].outputs <= up_to_date}
+
+    def _made_of(self, raw_data: set[str], names: set[str]) -> set[str]:
+        first = {f"ingest@{Path(path).name}" for path in raw_data}
+        return {name for name in names if ({name} | self._stages[name].ancestors) & first}
+
+    def _keep_dvc_away(self, memory: Memory) -> None:
+        """Enter into DVC's lock what is read and written from now on, as DVC itself does for its stages."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.rwlock import rwlock
+
+        to_make = [self._stages[name] for name in memory.pending & set(self._stages)]
+        written = {output for stage in to_make for output in stage.outputs}
+        read = {path for stage in to_make for path in stage.inputs if not path.startswith("src/")} - written
+        with Repo() as repo:
+            lock = rwlock(
+                repo.tmp_dir,
+                repo.fs,
+                "snakemake",
+                [os.path.abspath(path) for path in sorted(read)],
+                [os.path.abspath(path) for path in sorted(written)],
+                repo.config["core"].get("hardlink_lock", False),
+            )
+        try:
+            self._lock_of_dvc.enter_context(lock)
+        except DvcException as error:
+            raise RuntimeError(f"{_DVC_IS_BUSY}: {error}") from None
 
 
 def changed_raw_data() -> list[str]:
@@ -275,12 +431,20 @@ def _listed_data_sets() -> set[str] | None:
 
 def _stages() -> dict[str, Stage]:
     import networkx
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo() as repo:
-        graph = repo.index.graph
+        try:
+            graph = repo.index.graph
+        except DvcException as error:
+            if str(LOCK) not in str(error):
+                raise
+            restore = f"restore it with `git checkout HEAD -- {LOCK}` and run again"
+            raise RuntimeError(f"{LOCK} cannot be read, it is cut off or holds a merge conflict: {restore}") from None
         return {
             stage.addressing: Stage(
+                frozenset(os.path.relpath(dependency.fs_path) for dependency in stage.deps if dependency.fs_path),
                 frozenset(os.path.relpath(output.fs_path) for output in stage.outs),
                 frozenset(ancestor.addressing for ancestor in networkx.descendants(graph, stage)),
             )
@@ -293,10 +457,9 @@ def _status(*targets: str) -> set[str]:
     """Names of the stages and ``.dvc`` files that DVC finds changed."""
     result = _run("dvc", "status", "--json", *targets)
     if result.returncode:
-        raise RuntimeError(
-            f"dvc status failed: {result.stderr.strip()[-500:]}\nWithout it snakemake cannot know what is "
-            "up to date. If another dvc command runs, try again when it has ended."
-        )
+        busy = "blocked by" in result.stderr or "acquire lock" in result.stderr
+        reason = _DVC_IS_BUSY if busy else "snakemake cannot know what is up to date: dvc status failed"
+        raise RuntimeError(f"{reason}: {result.stderr.strip()[-500:]}")
     return set(json.loads(result.stdout or "{}"))
 
 

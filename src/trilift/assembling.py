@@ -92,12 +92,9 @@ def assemble(layout: Layout, source: Source, max_length_difference: int) -> Iter
     if not layout.raw.exists():
         raise InputError(f"{layout.raw}: not there; put or link the raw files of the data set there")
     rigs = registry.read_cameras(source.cameras, layout.raw)
-    references = {
-        reference.name: reference
-        for reference in (
-            registry.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else ()
-        )
-    }
+    references = _References(
+        registry.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else iter(())
+    )
     detected = registry.read_detections(source.detections, layout.raw, layout.dataset)
     names: list[str] = []
     placed = ((_capture_of(recording, rigs, layout), recording) for recording in detected)
@@ -112,8 +109,28 @@ def assemble(layout: Layout, source: Source, max_length_difference: int) -> Iter
             f"{layout.dataset_file}: ingest: subjects names {', '.join(unknown)}, but the recordings are "
             f"{', '.join(names)}"
         )
-    if references:
-        log.warning("references without detections, not used: %s", ", ".join(sorted(references)))
+    unused = references.names_of_rest()
+    if unused:
+        log.warning("references without detections, not used: %s", ", ".join(unused))
+
+
+class _References:
+    """Reference poses by recording, read as they are asked for: where the orders agree, one is held at a time."""
+
+    def __init__(self, read: Iterator[ReferenceRecording]):
+        self._read = read
+        self._held: dict[str, ReferenceRecording] = {}
+
+    def take(self, name: str) -> ReferenceRecording | None:
+        while name not in self._held:
+            reference = next(self._read, None)
+            if reference is None:
+                return None
+            self._held[reference.name] = reference
+        return self._held.pop(name)
+
+    def names_of_rest(self) -> list[str]:
+        return sorted([*self._held, *(reference.name for reference in self._read)])
 
 
 def _capture_of(recording: DetectedRecording, rigs: dict[str, list[Camera]], layout: Layout) -> str:
@@ -132,7 +149,7 @@ def _assemble(
     capture: str,
     detected: list[DetectedRecording],
     rig: list[Camera],
-    references: dict[str, ReferenceRecording],
+    references: _References,
     source: Source,
     layout: Layout,
     max_length_difference: int,
@@ -155,7 +172,7 @@ def _assemble(
         cameras = [camera for camera, _ in pairs]
         views = {camera.name: view for camera, view in pairs}
         has_confidence &= all(view.confidence is not None for view in views.values())
-        reference = references.pop(recording.name, None)
+        reference = references.take(recording.name)
         recordings.append(_align(recording, views, cameras, reference, source, where, max_length_difference))
     lenses = [camera.distortion for camera in cameras]
     if source.detections.undistorted:

@@ -6,16 +6,19 @@ a temporary file block by block and rename it when it is complete; readers load 
 that memory does not grow with the length of a recording. A file is bit-identical when its content is.
 """
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from trilift.errors import InputError
 from trilift.files import replacing
@@ -120,12 +123,32 @@ class Recording:
         return slice(self.first_frame + first, self.first_frame + last)
 
 
+class _Target(io.FileIO):
+    """What HDF5 writes to. It never sees a write fail, because it then crashes; `check` tells."""
+
+    _failed: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        try:
+            while len(rest):
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._failed = self._failed or error
+        return len(data)
+
+    def check(self) -> None:
+        if self._failed:
+            raise self._failed
+
+
 class CaptureWriter:
     """One capture of a file that is being written."""
 
-    def __init__(self, group: h5netcdf.Group, kind: str):
+    def __init__(self, group: h5netcdf.Group, kind: str, target: _Target):
         self._group = group
         self._schema = SCHEMAS[kind]
+        self._target = target
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write a whole variable of the schema."""
@@ -137,14 +160,16 @@ class CaptureWriter:
         """Write some frames of one or more variables of the schema."""
         for name, block in values.items():
             self._group[name][frames] = block.astype(self._schema[name].dtype)
+        self._target.check()
 
 
 class Writer:
     """A file that is being written; `create` makes one."""
 
-    def __init__(self, file: h5netcdf.File, kind: str):
+    def __init__(self, file: h5netcdf.File, kind: str, target: _Target):
         self._file = file
         self._kind = kind
+        self._target = target
 
     def add_capture(
         self,
@@ -203,7 +228,7 @@ class Writer:
             created.attrs["units"] = about.units
             created.attrs["long_name"] = about.meaning
         self._add_recordings(group, recordings)
-        return CaptureWriter(group, self._kind)
+        return CaptureWriter(group, self._kind, self._target)
 
     def _add_strings(self, group: h5netcdf.Group, name: str, dim: str, values: list[str]) -> None:
         variable = group.create_variable(name, (dim,), dtype=h5py.string_dtype())
@@ -244,10 +269,14 @@ def create(path: Path, kind: str, **attributes: str) -> Iterator[Writer]:
     ...     capture = file.add_capture("S1", recordings=recordings, skeleton=H36M17)
     ...     capture.write_block(slice(0, 100), keypoints_3d=poses)
     """
-    with replacing(path) as temporary, h5netcdf.File(temporary, "w") as file:
-        file.attrs["kind"] = kind
-        file.attrs.update(attributes)
-        yield Writer(file, kind)
+    with replacing(path) as temporary, _Target(temporary, "w+") as target:
+        try:
+            with h5netcdf.File(target, "w") as file:
+                file.attrs["kind"] = kind
+                file.attrs.update(attributes)
+                yield Writer(file, kind, target)
+        finally:
+            target.check()
 
 
 @contextmanager
@@ -261,26 +290,70 @@ def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
     """
     if not path.exists():
         raise InputError(f"{path}: not there; run the stage that makes it first (snakemake --cores all {path})")
-    try:
-        groups = xr.open_groups(path, engine="h5netcdf", decode_times=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: no readable netCDF file ({error}); delete it and make it again") from None
-    try:
-        root = groups.pop("/")
-        if root.attrs.get("kind") != kind:
-            raise InputError(f"{path}: holds {root.attrs.get('kind', 'something else')}, expected {kind}")
-        opened = {
-            name.strip("/"): dataset.assign_attrs(root.attrs | dataset.attrs) for name, dataset in groups.items()
-        }
+    with ExitStack() as stack:
+        try:
+            path.open("rb").close()  # HDF5 is less clear about why it may not
+            file = stack.enter_context(h5py.File(path))
+            facts = _attributes(file)
+            groups = {name: _open(group) for name, group in file.items() if isinstance(group, h5py.Group)}
+        except PermissionError:
+            raise
+        except Exception as error:  # of many kinds, where HDF5's own tables are damaged
+            raise InputError(f"{path}: no readable netCDF file ({error}); delete it and make it again") from None
+        if facts.get("kind") != kind:
+            raise InputError(f"{path}: holds {facts.get('kind', 'something else')}, expected {kind}")
+        opened = {name: dataset.assign_attrs(facts | dataset.attrs) for name, dataset in groups.items()}
         for name, dataset in opened.items():
             for variable, about in SCHEMAS[kind].items():
                 if variable not in dataset or dataset[variable].dims != about.dims:
                     raise InputError(f"{path}, capture {name}: lacks {variable} with axes {about.dims}")
             _check_skeleton(dataset, f"{path}, capture {name}")
         yield opened
-    finally:
-        for dataset in groups.values():
-            dataset.close()
+
+
+class _Stored(BackendArray):
+    """A variable in its file, of which xarray loads what is asked for."""
+
+    def __init__(self, stored: h5py.Dataset):
+        text = h5py.check_string_dtype(stored.dtype) is not None
+        self._values = stored.asstr() if text else stored
+        self.shape, self.dtype = stored.shape, np.dtype(object) if text else stored.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        support = indexing.IndexingSupport.OUTER_1VECTOR
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._values.__getitem__)
+
+
+_OF_THE_FORMAT = {"CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "_FillValue", "_NCProperties"}
+
+
+def _attributes(member: h5py.HLObject) -> dict[str, Any]:
+    """Give the attributes without those by which netCDF is made of HDF5."""
+    values = {
+        name: member.attrs[name] for name in member.attrs if name not in _OF_THE_FORMAT and "_Netcdf4" not in name
+    }
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+def _open(group: h5py.Group) -> xr.Dataset:
+    """Open a group as xarray would.
+
+    xarray's reader asks HDF5 for the names of every variable's axes, each of which HDF5 seeks in the whole file: to
+    open 200 captures took minutes.
+    """
+    members = {name: member for name, member in group.items() if isinstance(member, h5py.Dataset)}
+    axes = {member.id: name for name, member in members.items() if member.is_scale}
+    variables = {}
+    for name, member in members.items():
+        if member.id in axes:
+            if member.attrs["NAME"].startswith(b"This is a netCDF dimension but not a netCDF variable"):
+                continue
+            dims = [name]
+        else:
+            scales = (h5py.h5r.dereference(of_axis[0], member.id) for of_axis in member.attrs["DIMENSION_LIST"])
+            dims = [axes[scale] for scale in scales]
+        variables[name] = xr.Variable(dims, indexing.LazilyIndexedArray(_Stored(member)), _attributes(member))
+    return xr.Dataset(variables, attrs=_attributes(group))
 
 
 def _check_skeleton(dataset: xr.Dataset, where: str) -> None:

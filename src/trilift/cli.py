@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from trilift import __version__
+from trilift.alone import alone
 from trilift.errors import InputError
+from trilift.files import DISK_FULL
 from trilift.layout import Layout
 
 _COMMANDS = {
@@ -91,6 +93,12 @@ def _start_logging(file: Path | None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
 
 
+def _describe(error: OSError) -> str:
+    """Say which file cannot be read or written, and why."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}" + ("; free some and run again" if error.errno in DISK_FULL else "")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -101,15 +109,19 @@ def main(arguments: list[str] | None = None) -> int:
             importlib.import_module(_OTHERS[options.command][0]).run(options)
             return 0
         layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
-        stage = importlib.import_module(f"trilift.stages.{options.command}")
-        if options.command in _WITH_DEVICE:
-            from trilift.devices import choose
+        with alone(layout.lock(options.command), f"trilift {options.command} {options.dataset}"):
+            stage = importlib.import_module(f"trilift.stages.{options.command}")
+            if options.command in _WITH_DEVICE:
+                from trilift.devices import choose
 
-            stage.run(layout, choose(options.device))
-        else:
-            stage.run(layout)
+                stage.run(layout, choose(options.device))
+            else:
+                stage.run(layout)
     except InputError as error:
         logging.getLogger(__name__).error("trilift %s: %s", options.command, error)
+        return 2
+    except OSError as error:
+        logging.getLogger(__name__).error("trilift %s: %s", options.command, _describe(error))
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

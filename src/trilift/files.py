@@ -1,6 +1,9 @@
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -11,5 +14,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if str(error.filename) == str(temporary) or (error.filename is None and error.errno in DISK_FULL):
+            error.filename = str(path)  # for the message
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -90,3 +90,7 @@ class Layout:
     def checkpoints(self) -> Path:
         """Of trainings that have not ended; neither engine knows of it."""
         return self.project / ".trilift" / "checkpoints"
+
+    def lock(self, stage: str) -> Path:
+        """Held by a stage that runs, see `trilift.alone`."""
+        return self.project / ".trilift" / "locks" / f"{stage}-{self.dataset}-{self.run}"

@@ -17,17 +17,23 @@ class Sweep(StrictModel):
     Attributes
     ----------
     seeds
-        Seeds of the trainings.
+        Seeds of the trainings. Without any there is no sweep.
     losses
         By the name of the choice, what differs from ``losses`` of the section ``train``.
     """
 
-    seeds: list[Annotated[int, Field(ge=0)]] = [0, 1, 2]
+    seeds: list[Annotated[int, Field(ge=0)]] = []
     losses: dict[_Name, dict[str, Any]] = {}
 
     @property
     def runs(self) -> list[str]:
         return [f"{name}-s{seed}" for name in self.losses for seed in self.seeds]
+
+    def changes(self, run: str) -> dict[str, Any] | None:
+        """Tell what a run changes of the losses; None if there is no such run."""
+        if run == "main":
+            return {}
+        return self.losses[self.choice(run)[0]] if run in self.runs else None
 
     def choice(self, run: str) -> tuple[str, int]:
         """Give the name of the losses and the seed of a run."""
@@ -46,8 +52,8 @@ def of_run(params: Path, run: str) -> tuple[dict[str, Any], int]:
     if run == "main":
         return {}, load_seed(params)
     sweep = load(params, "sweep", Sweep)
-    if run not in sweep.runs:
-        known = ", ".join(sweep.runs) or "none"
-        raise InputError(f"{params}, section sweep: there is no run {run} (known: main, {known})")
-    name, seed = sweep.choice(run)
-    return sweep.losses[name], seed
+    changes = sweep.changes(run)
+    if changes is None:
+        known = ", ".join(["main", *sweep.runs])
+        raise InputError(f"{params}, section sweep: there is no run {run} (known: {known})")
+    return changes, sweep.choice(run)[1]

@@ -307,11 +307,22 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path: Path, averagi
         if state.row_is_due:
             state.end_row()
     path = tmp_path / "state.pt"
-    torch.save(state.state(), path)
+    Checkpoint(path).write(state.state())
     again, history_again = fit(*arguments, Checkpoint(path))
     assert same_bits(again.state_dict(), network.state_dict())
     assert history_again == history
     assert not path.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "changed"])
+def test_a_damaged_checkpoint_is_not_used(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.pt")
+    checkpoint.write({"weights": torch.arange(1000.0)})
+    content = bytearray(checkpoint.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.path.write_bytes({"cut": content[:-1], "empty": b"", "changed": content}[damage])
+    assert checkpoint.read(CPU) is None
+    assert "damaged, so the training begins anew" in caplog.text
 
 
 SCRIPT = """

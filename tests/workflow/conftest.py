@@ -1,11 +1,16 @@
+import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -27,6 +32,7 @@ TINY = {
     },
     "evaluate": {},
     "plot": {"examples": 1, "viewer_recordings": 1, "viewer_seconds": 0.2},
+    "sweep": {"seeds": [], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}},
 }
 
 
@@ -36,17 +42,46 @@ class Project:
 
     path: Path
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def _environment(self) -> dict[str, str]:
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("DVC_", "SNAKEMAKE", "PYTEST", "PYTHONPATH", "TRILIFT_BRIDGE"))
         }
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        environment["DVC_NO_ANALYTICS"] = "1"
+        return environment | {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command with its processes in a group of their own."""
+        return subprocess.Popen(
+            command, cwd=self.path, env=self._environment(), start_new_session=True,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def start_until(self, stage: str, *command: str) -> subprocess.Popen[str]:
+        """Start one of the engines, and return when it begins a stage."""
+        process = self.start(*command)
+        begins = (f"rule {stage}:", f"Running stage '{stage}@", f"Running stage '{stage}'")
+        for line in process.stdout:
+            if line.removeprefix("local").startswith(begins):
+                return process
+        raise AssertionError(f"{' '.join(command)} ended with {process.wait()} before {stage} began")
+
+    def kill(self, process: subprocess.Popen[str]) -> str:
+        """Kill a command and all that it has started, at once; returns what else it printed."""
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        for member in family:  # those that have left the group
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family)
+        return process.communicate()[0]
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            command, cwd=self.path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            command, cwd=self.path, env=self._environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
         if check and result.returncode:
             raise AssertionError(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout[-4000:]}")
         return result
@@ -59,10 +94,20 @@ class Project:
         lines = self.run("snakemake", "-n", *arguments).stdout.splitlines()
         return {line.split()[1].rstrip(":") for line in lines if line.startswith(("rule ", "localrule "))} - {"all"}
 
+    def runs(self) -> set[tuple[str, str]]:
+        """The rules that snakemake would run, each with the run of the sweep, or main, that it would run it for."""
+        blocks = self.run("snakemake", "-n").stdout.split("\nrule ")[1:]
+        found = [re.match(r"(\w+):.*?wildcards: .*?run=([^,\n]+)", block, re.DOTALL) for block in blocks]
+        return {(match[1], match[2]) for match in found if match}
+
     def changed(self) -> set[str]:
         """The stages that dvc finds changed, and the .dvc files."""
         status = json.loads(self.run("dvc", "status", "--json").stdout.splitlines()[-1])
         return {name.split("@")[0] for name in status}
+
+    def made(self) -> dict[str, str]:
+        """Hash of every output that dvc.lock names, of the file itself."""
+        return {path: hashlib.md5((self.path / path).read_bytes()).hexdigest() for path in self.hashes()}
 
     def dvc_would_run(self) -> set[str]:
         lines = self.run("dvc", "repro", "--dry").stdout.splitlines()

@@ -22,25 +22,41 @@ def listed(stage, *fields):
     for field in fields:
         for entry in STAGES[stage].get(field, []):
             names.append(next(iter(entry)) if isinstance(entry, dict) else entry)
-    return {name.replace("${item.dataset}", "demo") for name in names}
+    return {of_demo(name) for name in names}
+
+
+def of_demo(text):
+    """Resolve what DVC's matrix fills in, for one data set and one run of the sweep."""
+    for name, value in {"dataset": "demo", "losses": "input", "seed": "0"}.items():
+        text = text.replace(f"${{item.{name}}}", value)
+    return text
+
+
+def rule_of(stage):
+    """The runs of a sweep are made by the rules of the main run."""
+    return stage.removeprefix("sweep_")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_of_a_stage_is_all_that_it_imports(stage):
-    imported = project_imports(f"trilift.stages.{stage}", ROOT / "src")
-    expected = {file.relative_to(ROOT).as_posix() for file in imported} | DATA_OF_THE_CODE.get(stage, set())
+    imported = project_imports(f"trilift.stages.{rule_of(stage)}", ROOT / "src")
+    expected = {file.relative_to(ROOT).as_posix() for file in imported} | DATA_OF_THE_CODE.get(rule_of(stage), set())
     assert {dep for dep in listed(stage, "deps") if dep.startswith("src/")} == expected
 
 
 @pytest.fixture(scope="module")
-def jobs(fresh):
-    """What snakemake's jobs read and write."""
-    output = fresh.run("snakemake", "-n", "--forceall").stdout
+def jobs(fresh, tmp_path_factory):
+    """What snakemake's jobs read and write, by the stage of dvc.yaml."""
+    project = fresh.copy(tmp_path_factory.mktemp("sweep") / "project")
+    project.set("sweep", {"seeds": [0], "losses": {"input": {}}})
+    output = project.run("snakemake", "-n", "--forceall").stdout
     blocks = re.split(r"\n(?=(?:local)?rule )", output)[1:]
     found = {}
     for block in blocks:
         name = block.split(":")[0].split()[1]
         lines = dict(line.strip().split(": ", 1) for line in block.splitlines() if ": " in line)
+        if "run=input-s0" in lines.get("wildcards", ""):
+            name = f"sweep_{name}"
         found[name] = {key: set(lines.get(key, "").split(", ")) for key in ("input", "output")}
     return found
 
@@ -58,15 +74,19 @@ def test_rule_and_dvc_stage_have_the_same_inputs(stage, jobs):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_command_of_a_dvc_stage_makes_its_outputs_by_its_own_rule(stage):
-    command = STAGES[stage]["cmd"].replace("${item.dataset}", "demo").split()
-    assert command[:6] == ["snakemake", "--workflow-profile", "workflow/profiles/dvc", "--allowed-rules", stage, "--"]
+    command = of_demo(STAGES[stage]["cmd"]).split()
+    profile = ["--workflow-profile", "workflow/profiles/dvc"]
+    assert command[:6] == ["snakemake", *profile, "--allowed-rules", rule_of(stage), "--"]
     assert set(command[6:]) == listed(stage, "outs", "metrics", "plots")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_rule_and_dvc_stage_track_the_same_settings(stage):
-    rule = (ROOT / f"workflow/rules/{stage}.smk").read_text()
-    in_rule = {*re.findall(r"=settings\(\"(\w+)\"\)", rule)}
+    rule = (ROOT / f"workflow/rules/{rule_of(stage)}.smk").read_text()
+    in_rule = {*re.findall(r"[= ]settings\(\"(\w+)\"\)", rule)}
+    if "SWEEP.changes(" in rule:
+        only_of = {"train": "seed", "sweep_train": "sweep.losses.${item.losses}"}  # the rule has both
+        in_rule = in_rule - {"seed"} | {only_of[stage]}
     in_rule |= {f"data set's {section}" for section in re.findall(r"dataset_section\(\"(\w+)\"\)", rule)}
     in_dvc = {entry for entry in STAGES[stage]["params"] if isinstance(entry, str)}
     files = [entry for entry in STAGES[stage]["params"] if isinstance(entry, dict)]

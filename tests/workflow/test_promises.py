@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -246,6 +247,126 @@ def test_a_run_killed_before_its_commit_is_committed_by_the_next(finished, tmp_p
     assert "Nothing to be done" in project.snakemake()
     assert project.changed() == set()
     assert project.hashes() == before
+
+
+def recovers(project, finished, *command):
+    """Run on, and see that all is as if nothing had happened."""
+    output = project.run(*command).stdout
+    assert project.jobs() == set()
+    assert project.changed() == set()
+    assert project.hashes() == project.made() == finished.hashes()
+    return {stage for stage in ALL if f"rule {stage}:" in output or f"Running stage '{stage}" in output}
+
+
+@pytest.fixture(scope="session")
+def with_quick_commits(fresh, tmp_path_factory):
+    """The fresh project; what it makes is recorded every second, as it would be every minute of a longer run."""
+    project = fresh.copy(tmp_path_factory.mktemp("quick") / "project")
+    bridge = project.path / "workflow/bridge.py"
+    bridge.write_text(bridge.read_text().replace("SECONDS_BETWEEN_COMMITS = 60", "SECONDS_BETWEEN_COMMITS = 1"))
+    project.commit()
+    return project
+
+
+def slow(project, stage):
+    """Have the rule of a stage take longer, so that something can be done meanwhile."""
+    rule = project.path / f"workflow/rules/{stage}.smk"
+    rule.write_text(rule.read_text().replace('"python -m', '"sleep 20; python -m'))
+
+
+@pytest.mark.parametrize("engine", [("snakemake", "--cores", "2"), ("dvc", "repro")])
+@takes_long
+def test_after_a_kill_either_engine_goes_on_and_finished_stages_stay(with_quick_commits, finished, tmp_path, engine):
+    project = with_quick_commits.copy(tmp_path / "project")
+    slow(project, "train")
+    process = project.start_until("train", "snakemake", "--cores", "2")
+    lock = project.path / "dvc.lock"
+    while not lock.exists() or "triangulate@demo" not in lock.read_text():
+        assert process.poll() is None
+        time.sleep(0.2)
+    project.kill(process)
+    assert recovers(project, finished, *engine) == {"train", "evaluate", "plot"}
+
+
+@pytest.mark.parametrize("engine", [("snakemake", "--cores", "2"), ("dvc", "repro")])
+@takes_long
+def test_after_a_kill_of_dvc_repro_too(fresh, finished, tmp_path, engine):
+    project = fresh.copy(tmp_path / "project")
+    process = project.start_until("evaluate", "dvc", "repro")
+    time.sleep(2)
+    project.kill(process)
+    assert recovers(project, finished, *engine) == {"evaluate", "plot"}
+
+
+@takes_long
+def test_a_kill_while_dvc_lock_is_written_costs_nothing(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    lock, memory = project.path / "dvc.lock", project.path / ".snakemake/trilift_bridge.json"
+    whole = yaml.safe_load(lock.read_text())
+    content = json.loads(memory.read_text()) | {"pending": list(whole["stages"]), "lock": ""}
+    memory.write_text(json.dumps(content))
+    (project.path / ".snakemake/trilift_dvc.lock").write_text("")
+    half = {**whole, "stages": {name: whole["stages"][name] for name in list(whole["stages"])[:3]}}
+    lock.write_text(yaml.safe_dump(half, sort_keys=False))
+    assert recovers(project, finished, "snakemake", "--cores", "2") == set()
+    assert not (project.path / ".snakemake/trilift_dvc.lock").exists()
+
+
+@takes_long
+def test_while_snakemake_runs_dvc_is_kept_from_its_files_and_a_second_snakemake_from_all(project):
+    slow(project, "plot")
+    process = project.start_until("plot", "snakemake", "--cores", "2")
+    time.sleep(1)
+    refused = project.run("dvc", "repro", check=False)
+    assert refused.returncode
+    assert f"(PID {process.pid}): snakemake" in refused.stdout
+    second = project.run("snakemake", "--cores", "2", check=False)
+    assert second.returncode
+    assert "Directory cannot be locked" in second.stdout
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert project.jobs() == project.changed() == set()
+
+
+@takes_long
+def test_while_dvc_runs_snakemake_is_kept_from_its_files(project):
+    slow(project, "plot")
+    project.set("plot.examples", 2)
+    process = project.start_until("plot", "dvc", "repro")
+    time.sleep(4)
+    refused = project.run("snakemake", "--cores", "2", check=False)
+    assert refused.returncode
+    assert "DVC works here on the same files, run again" in refused.stdout
+    assert f"(PID {process.pid})" in refused.stdout
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert project.jobs() == project.changed() == set()
+
+
+@takes_long
+def test_a_sweep_is_listed_once_and_a_further_seed_runs_only_what_is_new(project):
+    project.set("sweep.seeds", [0])
+    first = {"input-s0", "both-s0"}
+    assert project.runs() == {(rule, run) for rule in ("train", "evaluate") for run in first}
+    assert project.changed() == {"sweep_train", "sweep_evaluate"}
+    project.snakemake()
+    assert project.changed() == set()
+    assert "Data and pipelines are up to date" in project.run("dvc", "repro").stdout
+
+    project.set("sweep.seeds", [0, 1])
+    assert {run for _, run in project.runs()} == {"input-s1", "both-s1"}
+    output = project.run("dvc", "repro").stdout
+    assert set(re.findall(r"Running stage 'sweep_train@demo-(\S+)'", output)) == {"input-1", "both-1"}
+    assert "Running stage 'train" not in output
+    assert project.jobs() == project.changed() == set()
+    assert "both-s1" in project.run("dvc", "metrics", "show").stdout
+    project.snakemake("results/demo/sweep/table.csv")
+
+    project.set("seed", 1)
+    assert {run for _, run in project.runs()} == {"main", *first, "input-s1", "both-s1"}  # the demo is made anew
+    project.set("seed", 0)
+    project.set("sweep.losses.input", {"multi_view_consistency": 0.5})
+    assert {run for _, run in project.runs()} == {"input-s0", "input-s1"}
 
 
 @takes_long

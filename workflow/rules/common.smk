@@ -24,12 +24,14 @@ try:
         params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+RUNS = ["main", *SWEEP.runs]
 THREADS_OF_TRAINING = (SETTINGS.get("train") or {}).get("threads", 2)
 DVC_STAGES = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
 
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    run=r"main|[A-Za-z0-9_+-]+-s\d+",
 
 
 def settings(section):
@@ -63,6 +65,16 @@ def source(dataset):
 def category(wildcards):
     """The section of the report: the data set, and whether it is simulated."""
     return f"{wildcards.dataset} (SIMULATED)" if source(wildcards.dataset).simulated else wildcards.dataset
+
+
+def of_main(path):
+    """The file of the main run."""
+    return path.replace("{run}", "main")
+
+
+def subcategory(name):
+    """Within it: what it is, and of which run of the sweep if it is one."""
+    return lambda wildcards: name if wildcards.run == "main" else f"sweep: {wildcards.run}"
 
 
 def simulated(wildcards):

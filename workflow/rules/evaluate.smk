@@ -7,49 +7,49 @@ rule evaluate:
         lifter=rules.train.output.lifter,
         code=code("evaluate"),
     output:
-        metrics="results/{dataset}/main/metrics.json",
+        metrics="results/{dataset}/{run}/metrics.json",
         per_recording=report(
-            "results/{dataset}/main/per_recording.csv",
+            "results/{dataset}/{run}/per_recording.csv",
             caption="../report/tables.rst",
             category=category,
-            subcategory="tables",
+            subcategory=subcategory("tables"),
         ),
         per_action=report(
-            "results/{dataset}/main/per_action.csv",
+            "results/{dataset}/{run}/per_action.csv",
             caption="../report/tables.rst",
             category=category,
-            subcategory="tables",
+            subcategory=subcategory("tables"),
         ),
         per_joint=report(
-            "results/{dataset}/main/per_joint.csv",
+            "results/{dataset}/{run}/per_joint.csv",
             caption="../report/tables.rst",
             category=category,
-            subcategory="tables",
+            subcategory=subcategory("tables"),
         ),
         per_view=report(
-            "results/{dataset}/main/per_view.csv",
+            "results/{dataset}/{run}/per_view.csv",
             caption="../report/tables.rst",
             category=category,
-            subcategory="tables",
+            subcategory=subcategory("tables"),
         ),
-        by_confidence="results/{dataset}/main/by_confidence.csv",
-        by_angle="results/{dataset}/main/by_angle.csv",
-        distribution="results/{dataset}/main/distribution.csv",
-        markdown="results/{dataset}/main/table.md",
-        latex="results/{dataset}/main/table.tex",
-        predictions="results/{dataset}/main/predictions.nc",
+        by_confidence="results/{dataset}/{run}/by_confidence.csv",
+        by_angle="results/{dataset}/{run}/by_angle.csv",
+        distribution="results/{dataset}/{run}/distribution.csv",
+        markdown="results/{dataset}/{run}/table.md",
+        latex="results/{dataset}/{run}/table.tex",
+        predictions="results/{dataset}/{run}/predictions.nc",
         provenance=report(
-            "results/{dataset}/main/provenance/evaluate.json",
+            "results/{dataset}/{run}/provenance/evaluate.json",
             caption="../report/provenance.rst",
             category=category,
-            subcategory="provenance",
+            subcategory=subcategory("provenance"),
         ),
     log:
-        "logs/{dataset}/evaluate.log",
+        "logs/{dataset}/{run}/evaluate.log",
     threads: THREADS_OF_TRAINING
     params:
         simulated=simulated,
         settings=settings("evaluate"),
         split=dataset_section("split"),
     shell:
-        "python -m trilift evaluate {wildcards.dataset} --log {log}"
+        "python -m trilift evaluate {wildcards.dataset} --run {wildcards.run} --log {log}"

@@ -4,17 +4,17 @@ rule train:
         pseudo_labels=rules.triangulate.output.pseudo_labels,
         code=code("train"),
     output:
-        weights="results/{dataset}/main/lifter.safetensors",
-        lifter="results/{dataset}/main/lifter.json",
-        history="results/{dataset}/main/history.csv",
+        weights="results/{dataset}/{run}/lifter.safetensors",
+        lifter="results/{dataset}/{run}/lifter.json",
+        history="results/{dataset}/{run}/history.csv",
         provenance=report(
-            "results/{dataset}/main/provenance/train.json",
+            "results/{dataset}/{run}/provenance/train.json",
             caption="../report/provenance.rst",
             category=category,
-            subcategory="provenance",
+            subcategory=subcategory("provenance"),
         ),
     log:
-        "logs/{dataset}/train.log",
+        "logs/{dataset}/{run}/train.log",
     threads: THREADS_OF_TRAINING
     resources:
         gpu=1,
@@ -22,6 +22,7 @@ rule train:
         simulated=simulated,
         settings=settings("train"),
         split=dataset_section("split"),
-        seed=settings("seed"),
+        seed=lambda wildcards: settings("seed") if wildcards.run == "main" else None,
+        losses=lambda wildcards: json.dumps(SWEEP.changes(wildcards.run), sort_keys=True),
     shell:
-        "python -m trilift train {wildcards.dataset} --log {log}"
+        "python -m trilift train {wildcards.dataset} --run {wildcards.run} --log {log}"

@@ -106,6 +106,15 @@ class Recap:
         by_recording = self._counts.values()
         return _shares({what: np.sum([counts[what] for counts in by_recording], 0).sum(over) for what in _COUNTED})
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Give all tables by name: a thousandth of the memory of the counts that they are made of."""
+        return {
+            "views": self.views_table(),
+            "keypoints": self.keypoints_table(),
+            "bones": self.bones_table(),
+            "recordings": self.recordings_table(),
+        }
+
     def views_table(self) -> pd.DataFrame:
         """Give one row per view, the worst first."""
         table = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from trilift import skeletons
@@ -161,10 +161,12 @@ class Lifter:
         InputError
             If a file is missing or damaged, or the two do not belong together.
         """
+        path = folder / "lifter.safetensors"
         try:
-            about = json.loads((folder / "lifter.json").read_text("utf-8"))
-            weights = load_file(folder / "lifter.safetensors")
-            settings = parse(NetworkSettings, about["architecture"], f"{folder / 'lifter.json'}, architecture")
+            weights = load(path.read_bytes())
+            path = folder / "lifter.json"
+            about = json.loads(path.read_text("utf-8"))
+            settings = parse(NetworkSettings, about["architecture"], f"{path}, architecture")
             skeleton = skeletons.get(about["skeleton"])
             mean, spread = torch.tensor(about["input_mean"]), torch.tensor(about["input_spread"])
             mean_pose = torch.tensor(about["mean_pose"])
@@ -175,5 +177,7 @@ class Lifter:
             network = build(inputs, 3 * (joints - 1), settings)
             network.load_state_dict(weights)
             return cls(network.eval(), settings, skeleton, mean, spread, mean_pose, about["trained_with"])
+        except PermissionError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"{folder}: no readable lifter ({type(error).__name__}: {error}); train it") from None
+            raise InputError(f"{path}: no readable lifter ({type(error).__name__}: {error}); train it") from None

@@ -5,6 +5,9 @@ seeded by their number. A training that goes on from a checkpoint therefore ends
 """
 
 import copy
+import hashlib
+import io
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ from trilift.lifting.losses import LossSettings, losses, weighted_sum
 from trilift.lifting.networks import NetworkSettings, build
 from trilift.lifting.samples import Batch, Samples
 from trilift.params import StrictModel
+
+log = logging.getLogger(__name__)
 
 
 class TrainingSettings(StrictModel):
@@ -95,6 +100,25 @@ class Checkpoint:
 
     path: Path
     every_s: float = 20.0
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Write a state behind its hash, because torch reads damaged ones as if nothing were wrong."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        with replacing(self.path) as temporary:
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+
+    def read(self, device: torch.device) -> dict[str, Any] | None:
+        """Read the state; None, and a warning, if it is damaged, and None if there is none."""
+        if not self.path.exists():
+            return None
+        content = self.path.read_bytes()
+        digest, content = content[:32], content[32:]
+        if hashlib.sha256(content).digest() != digest:
+            log.warning("%s: damaged, so the training begins anew", self.path)
+            return None
+        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
 
 
 def predict_visible(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:
@@ -169,8 +193,8 @@ def fit(
         validation predictions from their pseudo-labels (``validation_mpjpe_mm``).
     """
     run = _Run(training.to(device), validation.to(device), scaling, settings, seed, device)
-    if checkpoint and checkpoint.path.exists():
-        run.load(torch.load(checkpoint.path, map_location=device, weights_only=True))
+    if checkpoint and (state := checkpoint.read(device)):
+        run.load(state)
     written = monotonic()
     with tqdm(total=settings.steps, initial=run.step, unit="step", desc="train", disable=None) as bar:
         while not run.finished:
@@ -182,8 +206,7 @@ def fit(
                     loss=f"{row['loss']:.4f}", samples_per_s=f"{_speed(bar, settings):.0f}", refresh=False
                 )
             if checkpoint and monotonic() - written >= checkpoint.every_s:
-                with replacing(checkpoint.path) as temporary:
-                    torch.save(run.state(), temporary)
+                checkpoint.write(run.state())
                 written = monotonic()
     if checkpoint:
         checkpoint.path.unlink(missing_ok=True)

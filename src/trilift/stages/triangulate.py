@@ -85,7 +85,7 @@ class Settings(StrictModel):
 def run(layout: Layout, device: torch.device) -> None:
     """Triangulate all captures of a data set and write a recap of the errors."""
     settings = load(layout.params, "triangulate", Settings)
-    recaps, rigs = [], []
+    of_captures = []
     with (
         captures.read(layout.captures, "captures") as opened,
         captures.create(layout.pseudo_labels, "pseudo_labels", dataset=layout.dataset) as file,
@@ -101,19 +101,12 @@ def run(layout: Layout, device: torch.device) -> None:
                     views=capture["view"].values.tolist(),
                     attributes=_origin_of_joints(name, skeleton),
                 )
-                recap, rig = _triangulate_capture(name, capture, written, settings, device, progress)
-                recaps.append(recap)
-                rigs.append(rig)
-        tables = {
-            "views": pd.concat([recap.views_table() for recap in recaps]),
-            "keypoints": pd.concat([recap.keypoints_table() for recap in recaps]),
-            "bones": pd.concat([recap.bones_table() for recap in recaps]),
-            "recordings": pd.concat([recap.recordings_table() for recap in recaps]),
-        }
-        for name, table in tables.items():
-            log.info("%s, the worst first\n%s", name, table.head(12).to_string(index=False, float_format="%.3g"))
+                of_captures.append(_triangulate_capture(name, capture, written, settings, device, progress))
+        tables = {name: pd.concat([tables[name] for tables in of_captures]) for name in of_captures[0]}
+        for name in ("views", "keypoints", "bones", "recordings"):
+            shown = tables[name].head(12).to_string(index=False, float_format="%.3g")
+            log.info("%s, the worst first\n%s", name, shown)
         _check_limits(tables["views"], settings.limits, layout)
-    tables["rig"] = pd.concat(rigs)
     for name, table in tables.items():
         with replacing(layout.recap / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.4f")
@@ -147,8 +140,8 @@ def _origin_of_joints(name: str, skeleton: Skeleton) -> dict[str, str]:
 
 def _triangulate_capture(
     name: str, capture: xr.Dataset, written: CaptureWriter, settings: Settings, device: torch.device, progress: tqdm
-) -> tuple[Recap, pd.DataFrame]:
-    """Triangulate a capture; returns what became of the detections, and the findings about its cameras."""
+) -> dict[str, pd.DataFrame]:
+    """Triangulate a capture; returns tables of what became of the detections and of findings about its cameras."""
     cameras = Cameras.from_arrays(capture).to(device)
     skeleton = skeletons.get(capture.attrs["skeleton"])
     mapping = skeletons.mapping(skeleton, skeletons.TRAINING_SKELETON)
@@ -192,7 +185,7 @@ def _triangulate_capture(
             )
             recap.add(recording, Block(**arrays))
             progress.update(core.stop - core.start)
-    return recap, _findings_table(name, recap.views, findings)
+    return recap.tables() | {"rig": _findings_table(name, recap.views, findings)}
 
 
 def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.device) -> tuple[Tensor, Tensor]:
