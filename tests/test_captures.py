@@ -265,6 +265,24 @@ def test_a_truncated_file_is_refused(path, share):
     opening_fails(path)
 
 
+def test_a_file_with_a_changed_bit_is_read_or_refused(path):
+    write(path, "captures", random_values("captures"))
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    messages = []
+    for place in rng.integers(0, len(content), 200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            with read(path, "captures") as opened:
+                for capture in opened.values():
+                    load_frames(capture, slice(0, 12), "keypoints_2d", "confidence")
+        except InputError as error:
+            messages.append(str(error))
+    assert messages
+    assert all(str(path) in message for message in messages)
+
+
 def test_a_text_is_no_netcdf_file(path):
     path.parent.mkdir()
     path.write_text("not a netCDF file at all\n" * 100)

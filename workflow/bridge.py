@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -97,10 +98,15 @@ def _hash_of_lock() -> str:
     return hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
 
 
+def is_own_call() -> bool:
+    """Whether the bridge has started this snakemake, to take files over or to see what is to be done."""
+    return _OFF in os.environ
+
+
 @cache
 def is_on() -> bool:
     """Whether there is a DVC project here and nobody above us takes care of it; says so once if not."""
-    if _OFF in os.environ or "DVC_STAGE" in os.environ:
+    if is_own_call() or "DVC_STAGE" in os.environ:
         return False
     reasons = {
         "DVC is not installed": find_spec("dvc") is None,
@@ -124,7 +130,7 @@ def unlock_after_kill() -> None:
     The operating system tells: every living snakemake holds a shared lock on one file, and who gets it for itself is
     alone. On a shared file system that does not tell between machines, so a run of another one is left to its owner.
     """
-    if _OFF in os.environ:
+    if is_own_call():
         return
     _ALIVE.parent.mkdir(exist_ok=True)
     alive = _ALIVE.open("a+")
@@ -285,8 +291,7 @@ class Run:
         RuntimeError
             If DVC works on the same files.
         """
-        if _OFF not in os.environ:
-            _ALIVE.write_text(socket.gethostname())
+        _ALIVE.write_text(socket.gethostname())
         if not is_on():
             return
         self._stages = _stages()
@@ -323,8 +328,13 @@ class Run:
             _commit(complete, self._stages, memory)
 
     def _commit_now_and_then(self) -> None:
-        """Commit what is made so far, so that little is lost to DVC if the run is killed."""
-        while not self._ended.wait(SECONDS_BETWEEN_COMMITS):
+        """Commit what is made so far, so that little is lost to DVC if the run is killed.
+
+        A commit rewrites the whole dvc.lock; with many stages that takes longer, and is done less often.
+        """
+        took = 0.0
+        while not self._ended.wait(max(SECONDS_BETWEEN_COMMITS, 10 * took)):
+            begun = time.monotonic()
             memory = Memory()
             complete = self._complete(memory)
             try:
@@ -334,6 +344,7 @@ class Run:
                     self._keep_dvc_away(memory)
             except RuntimeError as error:
                 say(str(error))
+            took = time.monotonic() - begun
 
     def _complete(self, memory: Memory) -> set[str]:
         """Names of the stages that are to be committed and whose outputs are all made."""

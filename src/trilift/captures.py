@@ -308,6 +308,10 @@ def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
                 if variable not in dataset or dataset[variable].dims != about.dims:
                     raise InputError(f"{path}, capture {name}: lacks {variable} with axes {about.dims}")
             _check_skeleton(dataset, f"{path}, capture {name}")
+            try:
+                recordings(dataset)
+            except (KeyError, ValueError, OSError) as error:
+                raise InputError(f"{path}, capture {name}: no table of its recordings ({error})") from None
         yield opened
 
 

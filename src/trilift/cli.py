@@ -90,6 +90,7 @@ def _start_logging(file: Path | None) -> None:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file, mode="w", encoding="utf-8"))
+    logging.raiseExceptions = False  # a log that cannot be written stops nothing
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
 
 
@@ -103,8 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments).parse_args(arguments)
-    _start_logging(getattr(options, "log", None))
     try:
+        _start_logging(getattr(options, "log", None))
         if options.command in _OTHERS:
             importlib.import_module(_OTHERS[options.command][0]).run(options)
             return 0

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -39,13 +40,17 @@ def settings(section):
     return json.dumps(SETTINGS.get(section), sort_keys=True)
 
 
+@cache
+def dataset_file(dataset):
+    return params.read_yaml(Path(f"workflow/datasets/{dataset}.yaml"))
+
+
 def dataset_section(section):
     """The same for a section of a data set's file."""
 
     def of_wildcards(wildcards):
         source(wildcards.dataset)  # a message, if there is no such data set
-        content = params.read_yaml(Path(f"workflow/datasets/{wildcards.dataset}.yaml"))
-        return json.dumps(content.get(section), sort_keys=True)
+        return json.dumps(dataset_file(wildcards.dataset).get(section), sort_keys=True)
 
     return of_wildcards
 
@@ -55,6 +60,7 @@ def code(stage):
     return [path for path in DVC_STAGES[stage]["deps"] if path.startswith("src/")]
 
 
+@cache
 def source(dataset):
     try:
         return params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
