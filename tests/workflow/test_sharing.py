@@ -1,12 +1,10 @@
-"""Several people, several data sets, several experiments at once."""
+"""Several people, several data sets."""
 
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 pytestmark = pytest.mark.engines
 DOCS = Path(__file__).parents[2] / "docs/sharing.md"
@@ -72,39 +70,3 @@ def test_data_sets_are_added_and_taken_out_without_a_loss(project):
     project.set("datasets", ["demo"])
     assert project.jobs() == project.changed() == set()
     assert (project.path / "results/third/main/metrics.json").exists()
-
-
-def learning_rates(project) -> dict[str, float]:
-    """Give the learning rate of every experiment."""
-    shown = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
-    found = {}
-    for experiment in (entry for commit in shown for entry in commit["experiments"] or ()):
-        data = experiment["revs"][0]["data"]
-        assert set(data["metrics"]["results/demo/main/metrics.json"]["data"]) > {"mpjpe_mm"}
-        found[experiment["name"]] = data["params"]["params.yaml"]["data"]["train"]["learning_rate"]
-    return found
-
-
-def test_queued_experiments_run_side_by_side_and_one_is_applied(project):
-    here = project.made()
-    wanted = {"slow": 0.0005, "fast": 0.002, "faster": 0.004}
-    for name, rate in wanted.items():
-        project.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.learning_rate={rate}")
-    project.run("dvc", "queue", "start", "--jobs", "2")
-    for name in wanted:
-        project.run("dvc", "queue", "logs", "--follow", name)
-    project.run("dvc", "queue", "stop", check=False)
-    assert learning_rates(project) == wanted
-    assert project.made() == here  # nothing happened in this folder
-    project.run("dvc", "exp", "apply", "fast")
-    assert yaml.safe_load((project.path / "params.yaml").read_text())["train"]["learning_rate"] == 0.002
-    assert project.made() != here
-    assert project.jobs() == project.changed() == set()
-
-
-def test_an_experiment_elsewhere_leaves_this_folder_alone(project):
-    here = project.made()
-    project.run("dvc", "exp", "run", "--temp", "--name", "apart", "-S", "train.learning_rate=0.002")
-    assert learning_rates(project) == {"apart": 0.002}
-    assert project.made() == here
-    assert project.jobs() == project.changed() == set()
