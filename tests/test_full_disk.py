@@ -1,6 +1,7 @@
 """What a full disk leads to; the engines on one are in workflow/test_faults.py."""
 
 import errno
+import logging
 import os
 import subprocess
 
@@ -91,3 +92,19 @@ def test_a_command_ends_with_one_message_even_if_its_log_cannot_be_written(disk,
     assert capfd.readouterr().err.strip() == (
         f"trilift simulate: {path}: No space left on device; free some and run again"
     )
+    assert not any(isinstance(handler, logging.FileHandler) for handler in logging.getLogger().handlers)
+
+
+def test_hdf5_reads_what_it_could_not_write(disk):
+    """It frees strings by what it reads, and would free at random."""
+    fill(disk, 0)
+    with captures._Target(disk / "demo.nc", "w+") as target:
+        for at, data in ((10, b"abcdef"), (12, b"XY")):
+            target.seek(at)
+            assert target.write(data) == len(data)
+        target.seek(8)
+        buffer = bytearray(b"?" * 10)
+        assert target.readinto(buffer) == 10
+        assert bytes(buffer) == b"\0\0abXYef\0\0"
+        with pytest.raises(OSError, match="No space left"):
+            target.check()

@@ -124,18 +124,39 @@ class Recording:
 
 
 class _Target(io.FileIO):
-    """What HDF5 writes to. It never sees a write fail, because it then crashes; `check` tells."""
+    """What HDF5 writes to. It crashes where a write fails, or where it reads what it could not write.
+
+    So it is not told: what comes after a failed write stays in memory until `check` tells.
+    """
 
     _failed: OSError | None = None
+    _kept: list[tuple[int, bytes]]
 
     def write(self, data: Any) -> int:
-        rest = memoryview(data)
+        rest = memoryview(data).cast("B")
+        begin, size = self.tell(), len(rest)
+        if self._failed:
+            self._kept.append((begin, bytes(rest)))
+            return size
         try:
             while len(rest):
                 rest = rest[super().write(rest) :]
         except OSError as error:
-            self._failed = self._failed or error
-        return len(data)
+            self._failed = error
+            self._kept = [(begin, bytes(data))]
+        return size
+
+    def readinto(self, buffer: Any) -> int:
+        into = memoryview(buffer).cast("B")
+        begin = self.tell()
+        read = super().readinto(into)
+        into[read:] = bytes(len(into) - read)
+        if self._failed:
+            for at, data in self._kept:
+                first, last = max(at, begin), min(at + len(data), begin + len(into))
+                if first < last:
+                    into[first - begin : last - begin] = data[first - at : last - at]
+        return len(into)
 
     def check(self) -> None:
         if self._failed:

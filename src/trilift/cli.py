@@ -4,6 +4,7 @@ import argparse
 import importlib
 import logging
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from trilift import __version__
@@ -85,13 +86,20 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _start_logging(file: Path | None) -> None:
+def _start_logging(file: Path | None, until: ExitStack) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file, mode="w", encoding="utf-8"))
+        until.callback(_close, handlers[-1])
     logging.raiseExceptions = False  # a log that cannot be written stops nothing
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+
+
+def _close(handler: logging.Handler) -> None:
+    logging.getLogger().removeHandler(handler)
+    with suppress(OSError):  # of a full disk
+        handler.close()
 
 
 def _describe(error: OSError) -> str:
@@ -104,8 +112,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments).parse_args(arguments)
+    with ExitStack() as until:
+        return _run(options, until)
+
+
+def _run(options: argparse.Namespace, until: ExitStack) -> int:
     try:
-        _start_logging(getattr(options, "log", None))
+        _start_logging(getattr(options, "log", None), until)
         if options.command in _OTHERS:
             importlib.import_module(_OTHERS[options.command][0]).run(options)
             return 0

@@ -115,6 +115,7 @@ def test_a_size_that_the_file_cannot_hold_is_refused(path):
         "column": 3,
         "coefficient": 5,
         "side": 2,
+        "recording": 0,
     }
     with h5netcdf.File(path, "w") as file:
         file.attrs["kind"] = "captures"
@@ -122,6 +123,8 @@ def test_a_size_that_the_file_cannot_hold_is_refused(path):
         group.dimensions = sizes
         for name, about in SCHEMAS["captures"].items():
             group.create_variable(name, about.dims, dtype=about.dtype)
+        for name in ("name", "subject", "action", "fps", "first_frame", "length"):
+            group.create_variable(f"recording_{name}", ("recording",), dtype="f8")
     for read in (lambda path: list(read_detections(path, "unused")), read_cameras):
         assert "capture S1: damaged, states" in message(path, read)
 
@@ -183,7 +186,7 @@ def test_a_missing_table_is_refused(path, name):
     write(path, {"S1": COCO17})
     with h5py.File(path, "a") as file:
         del file["S1"][name]
-    assert "damaged" in message(path)
+    assert "no table of its recordings" in message(path)
 
 
 @pytest.mark.parametrize("skeleton", ["h36m18", "openpose25", None])
