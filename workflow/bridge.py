@@ -8,8 +8,9 @@ DVC finds clean, together with all their ancestors, are certified by ``snakemake
 marked to be made again.
 
 `Run` (Snakemake to DVC), while a run goes on and at its end: ``dvc commit`` of the stages whose outputs are made.
-Never of raw data: a damaged recording must not become the new truth by itself, so `refuse_changed_raw_data` stops the
-run. What it reads and writes is entered into DVC's own lock, so that the two never work on the same files at once.
+Never of raw data, nor of what is made of outputs that are not those recorded: damage must not become the new truth by
+itself, so such a run is refused. What it reads and writes is entered into DVC's own lock, so that the two never work
+on the same files at once.
 
 Without git, ``.dvc`` or DVC itself the bridge is off, and Snakemake runs alone. What a killed run leaves locked is
 unlocked by `unlock_after_kill` in any case.
@@ -80,6 +81,12 @@ class Memory:
         except (OSError, ValueError, KeyError, TypeError):
             self.lock, self.inputs = None, ""
             self.uncertified, self.pending = set(), set()
+
+    def forget_lock(self, stages: dict[str, Stage]) -> None:
+        """Take all stages for not committed: dvc.lock was deleted."""
+        self.pending, self.uncertified, self.inputs = set(stages), set(), hash_of_inputs()
+        self.write()
+        self.lock = ""
 
     def write(self) -> None:
         MEMORY.parent.mkdir(exist_ok=True)
@@ -173,6 +180,8 @@ def adopt() -> None:
         return
     memory = Memory()
     _undo_half_commit(memory)
+    if memory.lock and not LOCK.exists():
+        memory.forget_lock(_stages())
     same_lock = memory.lock == _hash_of_lock()
     interrupted = _holds_files(Path(".snakemake/incomplete"))
     if not memory.pending and (not LOCK.exists() or (same_lock and not memory.uncertified and not interrupted)):
@@ -189,10 +198,11 @@ def adopt() -> None:
 
 def _commit(names: set[str], stages: dict[str, Stage], memory: Memory) -> None:
     _keep_lock_before()
-    result = _run("dvc", "commit", "--force", "--quiet", *sorted(names))
+    result = _run("dvc", "commit", "--force", *sorted(names))
     if result.returncode:
         _LOCK_BEFORE.unlink()
-        say(f"dvc commit failed, tried again later: {result.stderr.strip()[-500:]}")
+        reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
+        say(f"dvc commit failed, tried again later: {'; '.join(reasons) or result.stderr.strip()[-500:]}")
         return
     say(f"{len(names)} of {len(stages)} stages recorded in dvc.lock")
     memory.pending -= names
@@ -250,7 +260,7 @@ def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
 def _adopt_from_lock(memory: Memory, stages: dict[str, Stage], same_lock: bool, interrupted: bool) -> None:
     if same_lock and not memory.uncertified and not interrupted:
         return
-    status = _status()
+    status = _status().keys()
     clean = {name for name, stage in stages.items() if not ({name} | stage.ancestors) & status}
     certified = clean & memory.uncertified if same_lock and not interrupted else clean  # only ever upgrade
     if certified:
@@ -289,7 +299,7 @@ class Run:
         Raises
         ------
         RuntimeError
-            If DVC works on the same files.
+            If DVC works on the same files, or what is to be read is not what dvc.lock says.
         """
         _ALIVE.write_text(socket.gethostname())
         if not is_on():
@@ -299,6 +309,7 @@ class Run:
         to_make = {str(file) for job in dag.jobs if dag.needrun(job) for file in job.output}
         memory.pending |= {name for name, stage in self._stages.items() if stage.outputs & to_make}
         memory.inputs = self._inputs
+        self._refuse_changed_outputs(memory)
         self._keep_dvc_away(memory)
         memory.write()
         self._commits.start()
@@ -356,6 +367,25 @@ class Run:
     def _made_of(self, raw_data: set[str], names: set[str]) -> set[str]:
         first = {f"ingest@{Path(path).name}" for path in raw_data}
         return {name for name in names if ({name} | self._stages[name].ancestors) & first}
+
+    def _refuse_changed_outputs(self, memory: Memory) -> None:
+        """Stop before something is made of files that are neither what was recorded nor made anew."""
+        to_read = {path for name in memory.pending & set(self._stages) for path in self._stages[name].inputs}
+        makers = {name for name, stage in self._stages.items() if stage.outputs & to_read} - memory.pending
+        changed = {
+            path: name
+            for name, changes in (_status(*sorted(makers)) if makers else {}).items()
+            for change in changes
+            if isinstance(change, dict)
+            for path, what in change.get("changed outs", {}).items()
+            if what == "modified"
+        }
+        if changed:
+            paths, names = " ".join(sorted(changed)), " ".join(sorted(set(changed.values())))
+            raise RuntimeError(
+                f"not what {LOCK} says, so damaged or edited: {paths}. Restore with `dvc checkout --force {paths}`, "
+                f"or remove, and it is made again. If it is meant: `dvc commit --force {names}`. Then run again."
+            )
 
     def _keep_dvc_away(self, memory: Memory) -> None:
         """Enter into DVC's lock what is read and written from now on, as DVC itself does for its stages."""
@@ -464,14 +494,18 @@ def _stages() -> dict[str, Stage]:
         }
 
 
-def _status(*targets: str) -> set[str]:
-    """Names of the stages and ``.dvc`` files that DVC finds changed."""
-    result = _run("dvc", "status", "--json", *targets)
-    if result.returncode:
-        busy = "blocked by" in result.stderr or "acquire lock" in result.stderr
+def _status(*targets: str) -> dict[str, list[Any]]:
+    """Give the stages and ``.dvc`` files that DVC finds changed, and what is changed."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            return repo.status(targets=list(targets) or None)
+    except DvcException as error:
+        busy = "blocked by" in str(error) or "acquire lock" in str(error)
         reason = _DVC_IS_BUSY if busy else "snakemake cannot know what is up to date: dvc status failed"
-        raise RuntimeError(f"{reason}: {result.stderr.strip()[-500:]}")
-    return set(json.loads(result.stdout or "{}"))
+        raise RuntimeError(f"{reason}: {error}") from None
 
 
 def _nothing_to_do(outputs: set[str]) -> bool:
