@@ -22,7 +22,7 @@ from trilift.sweep import Sweep
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SETTINGS = {stage: importlib.import_module(f"trilift.stages.{stage}").Settings for stage in params.STAGES}
+SETTINGS = {stage: importlib.import_module(f"trilift.settings.{stage}").Settings for stage in params.STAGES}
 
 
 def all_pages(test):
@@ -182,18 +182,19 @@ def test_the_example_of_a_skeleton_gives_all_joints(examples):
 def test_the_example_of_a_loss_is_one(examples):
     from lifting.batches import complete, make_batch, truth
     from trilift.lifting import losses
+    from trilift.settings.train import LossSettings
 
     batch = complete(make_batch())
     exact = truth(batch)
     moved = exact + torch.tensor([0.0, 0.0, 0.4])
     sideways = exact + torch.tensor([0.1, 0.0, 0.0])
     for predicted, expected in ((exact, 0.0), (moved, 0.0), (sideways, 0.05)):
-        problem = losses._Problem(predicted, batch, losses.LossSettings())
+        problem = losses._Problem(predicted, batch, LossSettings())
         assert float(examples.across_the_axis(problem)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_example_of_a_network_is_one(examples):
-    settings = importlib.import_module("trilift.lifting.networks").NetworkSettings(width=8)
+    settings = importlib.import_module("trilift.settings.network").NetworkSettings(width=8)
     assert examples.Gated(51, 48, settings)(torch.zeros(5, 51)).shape == (5, 48)
 
 

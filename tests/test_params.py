@@ -50,7 +50,7 @@ def test_a_section_is_read_with_its_defaults(params):
 @pytest.mark.parametrize("file", ["params.yaml", "workflow/presets/paper.yaml"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_files_of_the_project_are_what_the_stages_expect(file, stage):
-    load(ROOT / file, stage, importlib.import_module(f"trilift.stages.{stage}").Settings)
+    load(ROOT / file, stage, importlib.import_module(f"trilift.settings.{stage}").Settings)
 
 
 def test_settings_do_not_change_after_reading(params):
@@ -183,6 +183,6 @@ def words_of(model: type[BaseModel]) -> Iterator[str]:
 @pytest.mark.parametrize("stage", [*STAGES, "of a data set"])
 def test_words_that_settings_can_be_are_words_for_all_readers_of_yaml(stage: str) -> None:
     """DVC rewrites params.yaml by YAML 1.2, without quotes that 1.1 needs: "off" would come back as False."""
-    model = Source if stage == "of a data set" else importlib.import_module(f"trilift.stages.{stage}").Settings
+    model = Source if stage == "of a data set" else importlib.import_module(f"trilift.settings.{stage}").Settings
     for word in words_of(model):
         assert yaml.safe_load(word) == word

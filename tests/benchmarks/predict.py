@@ -16,8 +16,9 @@ import torch
 
 from trilift.formats import Camera
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.networks import build
 from trilift.prediction.predictor import Predictor
+from trilift.settings.network import NetworkSettings
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body
 from trilift.studio.detector import LEVELS

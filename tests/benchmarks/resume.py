@@ -24,7 +24,7 @@ import torch
 sys.path.insert(0, sys.argv[1])
 from lifting import test_training as tests
 from lifting.batches import make_samples
-from trilift.lifting.losses import GEOMETRIC, LossSettings
+from trilift.settings.train import GEOMETRIC, LossSettings
 from trilift.lifting.training import Checkpoint, Scaling, fit
 torch.set_num_threads(1)
 samples, validation = make_samples(3000), make_samples(300, seed=1)

@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import torch
 
-from trilift.lifting.augmentation import AugmentationSettings
-from trilift.lifting.losses import GEOMETRIC, LossSettings
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.networks import build
 from trilift.lifting.samples import Rigs, Samples
-from trilift.lifting.training import Scaling, TrainingSettings, training_step
+from trilift.lifting.training import Scaling, training_step
+from trilift.settings.network import NetworkSettings
+from trilift.settings.train import GEOMETRIC, AugmentationSettings, LossSettings, TrainingSettings
 from trilift.skeletons import H36M17
 
 FRAMES, VIEWS, JOINTS = 2048, 4, len(H36M17)

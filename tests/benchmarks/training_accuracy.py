@@ -29,15 +29,16 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, to_normalised
-from trilift.geometry.labels import Sample, Smoothing, learn
+from trilift.geometry.labels import Sample, learn
 from trilift.geometry.noise import learn as learn_noise
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifting import training
-from trilift.lifting.augmentation import AugmentationSettings
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import NetworkSettings
 from trilift.lifting.samples import Rigs, Samples, trust
-from trilift.lifting.training import Scaling, TrainingSettings, fit
+from trilift.lifting.training import Scaling, fit
+from trilift.settings.network import NetworkSettings
+from trilift.settings.train import AugmentationSettings, TrainingSettings
+from trilift.settings.triangulate import Smoothing
 from trilift.skeletons import H36M17
 from trilift.studio.detector import LEVELS
 

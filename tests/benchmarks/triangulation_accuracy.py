@@ -35,8 +35,8 @@ from torch import Tensor
 from trilift.geometry.body import bone_lengths, exchange, find_swaps, smooth
 from trilift.geometry.noise import inflation, learn
 from trilift.geometry.triangulation import Solution, triangulate, triangulate_robust
+from trilift.settings.triangulate import Smoothing
 from trilift.skeletons import H36M17
-from trilift.stages.triangulate import Smoothing
 from trilift.studio.detector import LEVELS, DetectorModel
 
 DETECTORS: dict[str, DetectorModel] = LEVELS | {

@@ -19,7 +19,8 @@ from trilift.exports import command
 from trilift.exports.onnx import export_onnx
 from trilift.lifting.inputs import feature_scaling, features
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.networks import build
+from trilift.settings.network import NetworkSettings
 from trilift.skeletons import H36M17
 
 JOINTS = len(H36M17)

@@ -11,7 +11,8 @@ from torch import Tensor
 from trilift.errors import InputError
 from trilift.lifting.inputs import feature_scaling, features, insert_root
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.networks import build
+from trilift.settings.network import NetworkSettings
 from trilift.skeletons import H36M17
 
 JOINTS = len(H36M17)

@@ -17,20 +17,19 @@ from torch import Tensor, nn
 
 from lifting.batches import JOINTS, make_samples
 from trilift.lifting import training as module
-from trilift.lifting.augmentation import AugmentationSettings
-from trilift.lifting.losses import LossSettings
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.networks import build
 from trilift.lifting.samples import Samples
 from trilift.lifting.training import (
     Checkpoint,
     Scaling,
-    TrainingSettings,
     _Batches,
     _Run,
     fit,
     predict_visible,
     training_step,
 )
+from trilift.settings.network import NetworkSettings
+from trilift.settings.train import AugmentationSettings, LossSettings, TrainingSettings
 
 CPU = torch.device("cpu")
 TINY = TrainingSettings(

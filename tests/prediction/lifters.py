@@ -7,7 +7,8 @@ from synthetic import waving_person
 from trilift.formats import Camera
 from trilift.lifting.inputs import feature_scaling, features
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.networks import build
+from trilift.settings.network import NetworkSettings
 from trilift.skeletons import BODY25B, H36M17, Skeleton, mapping
 
 JOINTS = len(H36M17)

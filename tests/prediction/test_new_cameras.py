@@ -12,10 +12,11 @@ from synthetic import as_tensors
 from trilift.formats import Camera, human36m
 from trilift.geometry.cameras import distort, project, to_normalised
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import NetworkSettings
 from trilift.lifting.samples import Rigs, Samples
-from trilift.lifting.training import Scaling, TrainingSettings, fit
+from trilift.lifting.training import Scaling, fit
 from trilift.prediction.predictor import Predictor, pinhole
+from trilift.settings.network import NetworkSettings
+from trilift.settings.train import TrainingSettings
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body
 from trilift.studio.detector import LEVELS, detect

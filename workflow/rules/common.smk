@@ -101,8 +101,8 @@ def raw_folders(wildcards):
 def check_settings(stages):
     """Refuse wrong settings before Snakemake removes the outputs of the stages that are to run."""
     for stage in stages:
-        code_of_stage = importlib.import_module(f"trilift.stages.{stage}")
+        settings_of_stage = importlib.import_module(f"trilift.settings.{stage}").Settings
         try:
-            params.load(Path("params.yaml"), stage, code_of_stage.Settings)
+            params.load(Path("params.yaml"), stage, settings_of_stage)
         except InputError as error:
             raise WorkflowError(str(error)) from None

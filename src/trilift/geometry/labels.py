@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from trilift.geometry import noise
@@ -12,26 +11,8 @@ from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, sm
 from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_robust
-from trilift.params import StrictModel
+from trilift.settings.triangulate import Smoothing
 from trilift.skeletons import Skeleton
-
-
-class Smoothing(StrictModel):
-    """Poses solved over time and with constant bone lengths.
-
-    Attributes
-    ----------
-    acceleration
-        Typical acceleration of a keypoint (m/s^2): the larger, the less smoothing.
-    bone_spread_mm
-        How much the length of a bone varies from frame to frame.
-    max_gap_s
-        Gaps up to so many seconds (and `trilift.geometry.body.MARGIN` frames) are filled, and marked ``filled``.
-    """
-
-    acceleration: float = Field(10.0, gt=0)
-    bone_spread_mm: float = Field(10.0, gt=0)
-    max_gap_s: float = Field(0.0, ge=0)
 
 
 class Sample(NamedTuple):

@@ -3,42 +3,10 @@
 from dataclasses import replace
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from trilift.lifting.samples import Batch
-from trilift.params import StrictModel
-
-
-class AugmentationSettings(StrictModel):
-    """What is done to the frames of a batch.
-
-    Attributes
-    ----------
-    flips
-        Share of the frames that are seen in a mirror.
-    virtual_cameras
-        Share of the views that are replaced by a camera elsewhere around the person: the pseudo-label is projected
-        into it, and what the detector missed the pseudo-label by in the real view is added.
-    tilt_deg, roll_deg
-        Standard deviations of that camera's elevation beside the real one's, and of its roll.
-    nearness
-        It is up to so many times nearer or farther.
-    aim_deg
-        Standard deviation of the angles by which every camera, real or virtual, is turned where it stands, to the
-        side and up or down: people appear elsewhere in the image, as in that of a camera which is aimed otherwise.
-    """
-
-    flips: float = Field(0.5, ge=0, le=1)
-    virtual_cameras: float = Field(0.5, ge=0, le=1)
-    tilt_deg: float = Field(10.0, ge=0)
-    roll_deg: float = Field(5.0, ge=0)
-    nearness: float = Field(1.25, ge=1)
-    aim_deg: float = Field(5.0, ge=0, le=20)
-
-    @property
-    def changes_anything(self) -> bool:
-        return bool(self.flips or self.virtual_cameras or self.aim_deg)
+from trilift.settings.train import AugmentationSettings
 
 
 def augment(batch: Batch, settings: AugmentationSettings) -> Batch:

@@ -4,84 +4,16 @@ Shapes: B frames, V views, J joints without the root. Poses are root-relative, i
 mean of a norm of differences over all that exist, in metres (`LossSettings.reprojection_unit` may say pixels).
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from trilift.geometry.cameras import distort
 from trilift.lifting.inputs import insert_root
 from trilift.lifting.samples import Batch
-from trilift.params import StrictModel
+from trilift.settings.train import GEOMETRIC, OF_THE_BODY, LossSettings
 from trilift.skeletons import Skeleton
 
-GEOMETRIC = ("input_triangulation", "multi_view_consistency", "reprojection", "output_triangulation")
-OF_THE_BODY = ("bone_symmetry", "bone_constancy")
-
 _SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
-
-
-class LossSettings(StrictModel):
-    """Weights of the losses in the sum, 0 switches one off; and how differences are measured.
-
-    Attributes
-    ----------
-    input_triangulation
-        The prediction from each view against the pseudo-label.
-    multi_view_consistency
-        The prediction from each view, turned into every other visible view's frame, against `consistency_target`
-        there.
-    reprojection
-        The prediction from each view, put where the pseudo-label's root is and projected into every view, against
-        the detections there.
-    output_triangulation
-        The prediction from each view against the point triangulated from the predictions of all views, each projected
-        into its own view.
-    bone_symmetry
-        Length of each left bone against its right one.
-    bone_constancy
-        Length of each bone against its mean over the predictions of the same person in the batch.
-    consistency_target
-        The ``pseudo_label``, as in the published code, or the ``prediction`` from that view.
-    output_triangulation_from
-        Share of the training after which that loss is switched on; 450 of 700 epochs in the published recipe.
-    output_triangulation_detached
-        Whether its target is taken as given: no gradient flows into it.
-    reprojection_unit
-        ``metres``: on the normalised image plane, times the depth of the root. ``pixels``: with distortion, as
-        detected; a hundred times larger, which its weight should make up for.
-    norm
-        ``l1``: mean over coordinates of absolute differences. ``mpjpe``: distances. ``huber``: distances, squared
-        below `huber_from_m`.
-    huber_from_m
-        Metres; in the image, at the depth of the root.
-    trust_labels
-        Weight pseudo-labels by their covariance.
-    trust_detections
-        Weight the detections of `reprojection` by their confidence.
-    """
-
-    input_triangulation: float = Field(1.0, ge=0)
-    multi_view_consistency: float = Field(1.0, ge=0)
-    reprojection: float = Field(0.0, ge=0)
-    output_triangulation: float = Field(0.0, ge=0)
-    bone_symmetry: float = Field(0.0, ge=0)
-    bone_constancy: float = Field(0.0, ge=0)
-    consistency_target: Literal["pseudo_label", "prediction"] = "pseudo_label"
-    output_triangulation_from: float = Field(450 / 700, ge=0, le=1)
-    output_triangulation_detached: bool = True
-    reprojection_unit: Literal["metres", "pixels"] = "metres"
-    norm: Literal["l1", "mpjpe", "huber"] = "l1"
-    huber_from_m: float = Field(0.05, gt=0)
-    trust_labels: bool = False
-    trust_detections: bool = True
-
-    @model_validator(mode="after")
-    def _something_is_on(self) -> "LossSettings":
-        if not any(getattr(self, name) for name in GEOMETRIC):
-            raise ValueError(f"all losses are switched off; give one of {', '.join(GEOMETRIC)} a weight")
-        return self
 
 
 def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: float = 1.0) -> dict[str, Tensor]:

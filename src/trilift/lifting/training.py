@@ -12,71 +12,21 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from trilift.files import replacing
-from trilift.lifting.augmentation import AugmentationSettings, augment
+from trilift.lifting.augmentation import augment
 from trilift.lifting.inputs import feature_scaling, features
-from trilift.lifting.losses import LossSettings, losses, weighted_sum
-from trilift.lifting.networks import NetworkSettings, build
+from trilift.lifting.losses import losses, weighted_sum
+from trilift.lifting.networks import build
 from trilift.lifting.samples import Batch, Samples
-from trilift.params import StrictModel
+from trilift.settings.train import TrainingSettings
 
 log = logging.getLogger(__name__)
-
-
-class TrainingSettings(StrictModel):
-    """The section ``train`` of ``params.yaml``.
-
-    Attributes
-    ----------
-    network, losses, augmentation
-        See there.
-    steps
-        Optimiser steps in all. Counted in steps and not in epochs, so that one setting serves recordings of very
-        different length.
-    batch_frames
-        Frames per step, at most; each brings all its views.
-    learning_rate
-        Of Adam at the start.
-    schedule
-        ``cosine``: it falls to 0 along a cosine. ``constant``.
-    largest_gradient
-        Norm that gradients are cut to; 0 for none.
-    averaging
-        The lifter's weights are an exponential average over the steps with this factor; 0 for the last step's.
-    validation_share
-        Share at the end of each training recording that is kept out of training, to watch the error against
-        *pseudo-labels* that were not trained on.
-    keep
-        ``best``: the weights of the lowest validation error. ``last``: those of the end.
-    patience
-        Stop when the validation error has not fallen for so many of the hundred validations; 0 for never.
-    precision
-        ``float32``, or ``bfloat16`` for the network alone, which is faster on a GPU.
-    threads
-        CPU threads. A setting, because the number of threads changes the last bits of the result.
-    """
-
-    network: NetworkSettings = NetworkSettings()
-    losses: LossSettings = LossSettings()
-    augmentation: AugmentationSettings = AugmentationSettings()
-    steps: int = Field(3000, gt=0)
-    batch_frames: int = Field(2048, ge=4)
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    largest_gradient: float = Field(1.0, ge=0)
-    averaging: float = Field(0.0, ge=0, lt=1)
-    validation_share: float = Field(0.1, ge=0, lt=1)
-    keep: Literal["best", "last"] = "best"
-    patience: int = Field(0, ge=0)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    threads: int = Field(2, gt=0)
 
 
 @dataclass(frozen=True)

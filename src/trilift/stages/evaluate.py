@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,8 @@ from trilift.layout import Layout
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.placement import place
 from trilift.lifting.views import normalised_joints
-from trilift.params import StrictModel, load, load_dataset
+from trilift.params import load, load_dataset
+from trilift.settings.evaluate import Settings
 from trilift.skeletons import TRAINING_SKELETON
 from trilift.splits import Split
 
@@ -48,21 +49,6 @@ log = logging.getLogger(__name__)
 _FRAMES_PER_PART = 512  # from every view
 _TABLES = ("per_recording", "per_action", "per_joint", "per_view", "by_confidence", "by_angle", "distribution")
 _OUTPUTS = ["metrics.json", *(f"{name}.csv" for name in _TABLES), "table.md", "table.tex", "predictions.nc"]
-
-
-class Settings(StrictModel):
-    """The section ``evaluate`` of ``params.yaml``.
-
-    Attributes
-    ----------
-    protocol
-        Which joints count: a key of `trilift.evaluation.protocols.PROTOCOLS`.
-    flip
-        Predict the mirrored detections too, and take the mean of both poses, as ``trilift predict`` does.
-    """
-
-    protocol: Literal["human36m", "human36m_17", "mpi_inf_3dhp", "humaneva"] = "human36m"
-    flip: bool = False
 
 
 def run(layout: Layout, device: torch.device) -> None:

@@ -1,10 +1,8 @@
 """ingest: raw files of any format -> captures (detections and cameras) and references."""
 
 import logging
-from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from trilift import captures, checking, provenance
 from trilift.assembling import AssembledCapture, assemble
@@ -12,28 +10,12 @@ from trilift.captures import Recording, Writer
 from trilift.errors import InputError
 from trilift.formats import registry
 from trilift.layout import Layout
-from trilift.params import StrictModel, load, load_dataset
+from trilift.params import load, load_dataset
+from trilift.settings.ingest import Settings
 
 log = logging.getLogger(__name__)
 
 _READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.values(), *registry.CAMERAS.values())]
-
-
-class Settings(StrictModel):
-    """The section ``ingest`` of ``params.yaml``.
-
-    Attributes
-    ----------
-    max_length_difference
-        By how many frames the views of a recording (and its reference) may differ in length. They are cut to the
-        shortest; a larger difference means that they are not the same clip.
-    check
-        What to do where views contradict each other and a usual mistake explains it: ``stop`` (only where that leaves
-        less than half of the error, else warn), ``warn``, or ``skip``: do not look.
-    """
-
-    max_length_difference: int = Field(10, ge=0)
-    check: Literal["stop", "warn", "skip"] = "stop"
 
 
 def run(layout: Layout) -> None:

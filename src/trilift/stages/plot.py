@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from pydantic import Field
 
 from trilift import captures, provenance, skeletons
 from trilift.errors import InputError
@@ -27,7 +26,8 @@ from trilift.figures.viewer import Clip, viewer_page
 from trilift.files import replacing
 from trilift.geometry.upright import upright
 from trilift.layout import Layout
-from trilift.params import StrictModel, load
+from trilift.params import load
+from trilift.settings.plot import Settings
 from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
@@ -40,24 +40,6 @@ _FIGURES = (
     *("error_distribution", "error_by_condition", "poses"),
 )
 _RANKS = {0.0: "best", 0.5: "median", 1.0: "worst"}
-
-
-class Settings(StrictModel):
-    """The section ``plot`` of ``params.yaml``.
-
-    Attributes
-    ----------
-    examples
-        How many poses the figure of poses shows: from the best to the worst, at even ranks.
-    viewer_recordings
-        How many test recordings the viewer page holds, at even distances.
-    viewer_seconds
-        How much of each, from the beginning.
-    """
-
-    examples: int = Field(3, gt=0, le=20)
-    viewer_recordings: int = Field(10, gt=0, le=100)
-    viewer_seconds: float = Field(16.0, gt=0, le=600)
 
 
 def run(layout: Layout) -> None:

@@ -1,11 +1,9 @@
 """simulate: the raw files of the demo, made in a simulated studio."""
 
 import logging
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from tqdm import tqdm
 
 from trilift import provenance
@@ -14,7 +12,8 @@ from trilift.formats import human36m
 from trilift.formats.videopose3d import write_detections, write_reference
 from trilift.geometry.cameras import Cameras, project
 from trilift.layout import Layout
-from trilift.params import StrictModel, load, load_seed
+from trilift.params import load, load_seed
+from trilift.settings.simulate import Settings
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body
 from trilift.studio.detector import LEVELS, detect
@@ -24,21 +23,6 @@ log = logging.getLogger(__name__)
 
 FPS = 50
 _PEOPLE = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
-
-
-class Settings(StrictModel):
-    """The section ``simulate`` of ``params.yaml``.
-
-    Attributes
-    ----------
-    seconds
-        Length of each recording. There are seven people, each with one recording of every kind of motion.
-    detector
-        How good the simulated detector is: ``off-the-shelf`` or ``fine-tuned``.
-    """
-
-    seconds: float = Field(8.0, gt=0)
-    detector: Literal["off-the-shelf", "fine-tuned"] = "off-the-shelf"
 
 
 def run(layout: Layout) -> None:

@@ -20,18 +20,16 @@ from trilift.geometry.cameras import Cameras
 from trilift.layout import Layout
 from trilift.lifting.inputs import insert_root
 from trilift.lifting.lifter import Lifter
-from trilift.lifting.losses import LossSettings
 from trilift.lifting.samples import Rigs, Samples, trust
-from trilift.lifting.training import Checkpoint, Scaling, TrainingSettings, fit
+from trilift.lifting.training import Checkpoint, Scaling, fit
 from trilift.lifting.views import normalised_joints
 from trilift.params import load, load_dataset, parse
+from trilift.settings.train import LossSettings, Settings
 from trilift.skeletons import TRAINING_SKELETON, Mapping
 from trilift.splits import Split
 from trilift.sweep import of_run
 
 log = logging.getLogger(__name__)
-
-Settings = TrainingSettings
 
 
 def run(layout: Layout, device: torch.device) -> None:

@@ -3,13 +3,11 @@
 import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm import tqdm
 
@@ -20,66 +18,15 @@ from trilift.evaluation.recap import Block, Recap
 from trilift.files import replacing
 from trilift.geometry import labels, noise
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.labels import Sample, Smoothing
+from trilift.geometry.labels import Sample
 from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.rig import CameraFinding, diagnose
 from trilift.layout import Layout
-from trilift.params import StrictModel, load
+from trilift.params import load
+from trilift.settings.triangulate import Limits, Settings
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
-
-
-class Limits(StrictModel):
-    """What makes a capture unusable: the stage stops and says why.
-
-    Attributes
-    ----------
-    median_mm
-        Largest median reprojection error, at the depth of the points.
-    missing
-        Largest share of missing detections.
-    rejected
-        Largest share of detections that contradict the other views.
-    """
-
-    median_mm: float = Field(150.0, gt=0)
-    missing: float = Field(0.8, gt=0, le=1)
-    rejected: float = Field(0.5, gt=0, le=1)
-
-
-class Settings(StrictModel):
-    """The section ``triangulate`` of ``params.yaml``.
-
-    Attributes
-    ----------
-    method
-        ``robust``: weighted by the detector's error, which is learnt from the recordings, outliers rejected;
-        ``dlt``: the plain direct linear transform, in which all detections count the same.
-    min_confidence
-        Detections with a lower confidence do not count.
-    repair_swaps
-        Exchange left and right in a view where the other views say so.
-    smoothing
-        Poses solved over time and with constant bone lengths, or ``null``: every frame on its own.
-    diagnose
-        Look for cameras that are out of time, moved or of another focal length. Changes no label, but says so.
-    limits
-        What makes a capture unusable.
-    """
-
-    method: Literal["robust", "dlt"] = "robust"
-    min_confidence: float = Field(0.0, ge=0, le=1)
-    repair_swaps: bool = True
-    smoothing: Smoothing | None = Smoothing()
-    diagnose: bool = True
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _plain_is_plain(self) -> "Settings":
-        if self.method == "dlt" and (self.smoothing or self.repair_swaps):
-            raise ValueError("method dlt knows no errors to weigh by: set smoothing: null and repair_swaps: false")
-        return self
 
 
 def run(layout: Layout, device: torch.device) -> None:

@@ -1,0 +1,1 @@
+"""The sections of ``params.yaml``, one module per stage: checked without loading what the stage itself needs."""

@@ -1,0 +1,20 @@
+"""The section ``evaluate`` of ``params.yaml``."""
+
+from typing import Literal
+
+from trilift.params import StrictModel
+
+
+class Settings(StrictModel):
+    """The section ``evaluate`` of ``params.yaml``.
+
+    Attributes
+    ----------
+    protocol
+        Which joints count: a key of `trilift.evaluation.protocols.PROTOCOLS`.
+    flip
+        Predict the mirrored detections too, and take the mean of both poses, as ``trilift predict`` does.
+    """
+
+    protocol: Literal["human36m", "human36m_17", "mpi_inf_3dhp", "humaneva"] = "human36m"
+    flip: bool = False

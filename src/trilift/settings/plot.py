@@ -1,0 +1,23 @@
+"""The section ``plot`` of ``params.yaml``."""
+
+from pydantic import Field
+
+from trilift.params import StrictModel
+
+
+class Settings(StrictModel):
+    """The section ``plot`` of ``params.yaml``.
+
+    Attributes
+    ----------
+    examples
+        How many poses the figure of poses shows: from the best to the worst, at even ranks.
+    viewer_recordings
+        How many test recordings the viewer page holds, at even distances.
+    viewer_seconds
+        How much of each, from the beginning.
+    """
+
+    examples: int = Field(3, gt=0, le=20)
+    viewer_recordings: int = Field(10, gt=0, le=100)
+    viewer_seconds: float = Field(16.0, gt=0, le=600)
