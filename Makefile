@@ -48,7 +48,7 @@ test: .venv/dev.installed ## Set up and run the tests
 	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines"
 
 test-engines: .venv/dev.installed ## The tests of Snakemake and DVC together that take long
-	python -m pytest -n 2 --dist worksteal -m engines
+	python -m pytest -n 2 --dist worksteal -m engines tests/workflow
 
 test-cluster: .venv/slurm.installed ## The tests on a Slurm of this machine's own, where Debian's packages of it are installed
 	python -m pytest tests/workflow/test_slurm.py

@@ -378,7 +378,7 @@ class Run:
             for change in changes
             if isinstance(change, dict)
             for path, what in change.get("changed outs", {}).items()
-            if what == "modified"
+            if what == "modified" and path in to_read
         }
         if changed:
             paths, names = " ".join(sorted(changed)), " ".join(sorted(set(changed.values())))

@@ -7,14 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
+STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
 TINY = {
     "datasets": ["demo"],
     "seed": 0,
@@ -128,6 +131,16 @@ class Project:
         lock = yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
         return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
 
+    def commit_results_at_once(self) -> None:
+        """Have the bridge record what a run has made every second, as it would every minute of a longer run."""
+        bridge = self.path / "workflow/bridge.py"
+        text = bridge.read_text()
+        for often, at_once in (("SECONDS_BETWEEN_COMMITS = 60", "SECONDS_BETWEEN_COMMITS = 1"), ("10 * took", "0")):
+            assert often in text
+            text = text.replace(often, at_once)
+        bridge.write_text(text)
+        self.commit()
+
     def commit(self) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", "work")
@@ -143,8 +156,11 @@ class Project:
         return Project(path)
 
 
-def make_project(path: Path) -> Project:
-    """Take the code of this checkout, tiny settings and no data, into a git repository of its own."""
+def make_project(path: Path, stand_in: bool = False) -> Project:
+    """Take the code of this checkout, tiny settings and no data, into a git repository of its own.
+
+    With stand-ins for the stages (`stand_in.py`) it takes a fraction of the time.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -154,6 +170,10 @@ def make_project(path: Path) -> Project:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path / name)
     (path / "params.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
+    if stand_in:
+        for stage in STAGES:
+            shutil.copy(Path(__file__).parent / "stand_in.py", path / f"src/trilift/stages/{stage}.py")
+        (path / "src/trilift/devices.py").write_text("def choose(name):\n    return None\n")
     project = Project(path)
     project.run("git", "init", "-q", "-b", "main")
     project.run("git", "config", "user.email", "test@example.org")
@@ -163,21 +183,58 @@ def make_project(path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory) -> Project:
-    """A fresh project; copy it, do not run in it."""
-    return make_project(tmp_path_factory.mktemp("fresh") / "project")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Project]:
+    """Gives a function that makes a project once, for all processes that share the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def make(name: str, fill: Callable[[Path], object]) -> Project:
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / name).exists():
+                fill(shared / f"{name}.part")
+                (shared / f"{name}.part").rename(shared / name)
+        return Project(shared / name)
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def finished(fresh, tmp_path_factory) -> Project:
-    """A project that snakemake has run in, its dvc.lock in git; copy it, do not run in it."""
-    project = fresh.copy(tmp_path_factory.mktemp("finished") / "project")
-    project.snakemake()
-    project.commit()
-    return project
+def fresh(once) -> Project:
+    """A fresh project with stand-ins for its stages; copy it, do not run in it."""
+    return once("fresh", lambda path: make_project(path, stand_in=True))
+
+
+@pytest.fixture(scope="session")
+def finished(fresh, once) -> Project:
+    """The same after snakemake has run in it, its dvc.lock in git; copy it, do not run in it."""
+    return once("finished", lambda path: finish(fresh.copy(path)))
 
 
 @pytest.fixture
 def project(finished, tmp_path) -> Project:
     """A copy of the finished project to do things with."""
     return finished.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def real_fresh(once) -> Project:
+    """A fresh project with the real stages; copy it, do not run in it."""
+    return once("real_fresh", make_project)
+
+
+@pytest.fixture(scope="session")
+def real_finished(real_fresh, once) -> Project:
+    """The same after snakemake has run in it, its dvc.lock in git; copy it, do not run in it."""
+    return once("real_finished", lambda path: finish(real_fresh.copy(path)))
+
+
+@pytest.fixture
+def real_project(real_finished, tmp_path) -> Project:
+    """A copy of that to do things with."""
+    return real_finished.copy(tmp_path / "project")
+
+
+def finish(project: Project) -> Project:
+    project.snakemake()
+    project.commit()
+    return project

@@ -65,7 +65,7 @@ def in_cache(project, path):
 
 
 @pytest.fixture
-def on_a_small_disk(finished, tmp_path):
+def on_a_small_disk(real_finished, tmp_path):
     """The finished project on a disk of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -74,7 +74,7 @@ def on_a_small_disk(finished, tmp_path):
     )
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield finished.copy(disk / "project")
+    yield real_finished.copy(disk / "project")
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
@@ -88,18 +88,18 @@ def full(project, leaving):
     filler.unlink()
 
 
-def test_on_a_full_disk_a_run_ends_with_one_message_and_the_next_goes_on(on_a_small_disk, finished):
+def test_on_a_full_disk_a_run_ends_with_one_message_and_the_next_goes_on(on_a_small_disk, real_finished):
     project = on_a_small_disk
     remove(project, CAPTURES, LIFTER, FIGURE)
-    for path in finished.hashes().keys() - SIMULATED:
+    for path in real_finished.hashes().keys() - SIMULATED:
         in_cache(project, path).unlink(missing_ok=True)
     with full(project, leaving=400_000):
         message = refused(project, *SNAKEMAKE)
     assert message.count("No space left on device") == 1
     assert f"trilift ingest: {CAPTURES}: No space left on device; free some and run again" in message
     assert not [file for file in project.path.rglob("*.part") if ".trilift" not in file.parts]
-    there = {path for path in finished.hashes() if (project.path / path).exists()}
-    whole = {path for path in there if (project.path / path).read_bytes() == (finished.path / path).read_bytes()}
+    there = {path for path in real_finished.hashes() if (project.path / path).exists()}
+    whole = {path for path in there if (project.path / path).read_bytes() == (real_finished.path / path).read_bytes()}
     assert there == whole
 
     process = project.start_until("plot", *SNAKEMAKE)
@@ -107,7 +107,7 @@ def test_on_a_full_disk_a_run_ends_with_one_message_and_the_next_goes_on(on_a_sm
         output, _ = process.communicate()
     assert "dvc commit failed, tried again later" in output
     project.snakemake()
-    assert is_whole(project, finished)
+    assert is_whole(project, real_finished)
     assert in_cache(project, CAPTURES).exists()
 
 
@@ -157,24 +157,26 @@ def test_a_capture_changed_on_purpose_is_used_once_dvc_has_accepted_it(project):
     assert "triangulate" not in project.jobs()
 
 
-def test_a_lifter_cut_off_is_told_by_both_and_never_used(project, finished):
+def test_a_lifter_cut_off_is_told_by_both_and_never_used(real_project, real_finished):
+    project = real_project
     os.truncate(project.path / LIFTER, 5000)
     assert project.changed() == {"train", "evaluate"}
     assert f"trilift evaluate: {LIFTER}: no readable lifter" in refused(project, *TRILIFT, "evaluate", "demo")
     assert f"damaged or edited: {LIFTER}." in refused(project, *SNAKEMAKE)
-    assert project.hashes() == finished.hashes()
+    assert project.hashes() == real_finished.hashes()
     project.run("dvc", "repro")
-    assert is_whole(project, finished)
+    assert is_whole(project, real_finished)
 
 
-def test_damage_that_changes_neither_size_nor_time_is_told_by_info(project, finished):
+def test_damage_that_changes_neither_size_nor_time_is_told_by_info(real_project, real_finished):
+    project = real_project
     project.run("dvc", "status")  # dvc notes sizes and times
     damage_silently(project.path / CAPTURES)
     assert project.changed() == set()
     assert "CHANGED" in project.run("trilift", "info", CAPTURES).stdout
     remove(project, CAPTURES)
     project.run("dvc", "checkout")
-    assert is_whole(project, finished)
+    assert is_whole(project, real_finished)
 
     damage_silently(in_cache(project, CAPTURES))
     remove(project, CAPTURES)
@@ -186,7 +188,7 @@ def test_damage_that_changes_neither_size_nor_time_is_told_by_info(project, fini
     output = project.run("dvc", "repro").stdout
     assert "Running stage 'ingest@demo'" in output
     assert "Running stage 'triangulate@demo'" not in output
-    assert is_whole(project, finished)
+    assert is_whole(project, real_finished)
 
 
 def test_what_is_lost_from_the_cache_is_made_again(project, finished):
@@ -271,7 +273,8 @@ def test_a_raw_file_that_dvc_add_does_not_track_is_seen_when_it_changes_and_name
         ("results/demo/main", 0o555, (*TRILIFT, "evaluate", "demo")),
     ],
 )
-def test_what_may_not_be_read_or_written_is_named(project, finished, path, mode, command):
+def test_what_may_not_be_read_or_written_is_named(real_project, real_finished, path, mode, command):
+    project = real_project
     before = (project.path / path).stat().st_mode
     (project.path / path).chmod(mode)
     if os.geteuid() == 0:
@@ -282,4 +285,4 @@ def test_what_may_not_be_read_or_written_is_named(project, finished, path, mode,
     assert "Permission denied" in message
     assert path in message
     (project.path / path).chmod(before)
-    assert project.made() == finished.hashes()
+    assert project.made() == real_finished.hashes()

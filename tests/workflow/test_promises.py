@@ -20,20 +20,23 @@ def from_stage(stage):
     return set(order[order.index(stage) :])
 
 
-def test_after_snakemake_both_engines_find_nothing_to_do(finished):
-    assert finished.jobs() == set()
-    assert finished.changed() == set()
-    assert finished.dvc_would_run() == set()
-    assert "Data and pipelines are up to date" in finished.run("dvc", "repro").stdout
+def test_after_snakemake_both_engines_find_nothing_to_do(real_finished):
+    project = real_finished
+    assert project.jobs() == set()
+    assert project.changed() == set()
+    assert project.dvc_would_run() == set()
+    assert "Data and pipelines are up to date" in project.run("dvc", "repro").stdout
 
 
 @takes_long
-def test_after_dvc_repro_snakemake_finds_nothing_to_do_and_the_results_are_the_same_bits(fresh, finished, tmp_path):
-    project = fresh.copy(tmp_path / "project")
+def test_after_dvc_repro_snakemake_finds_nothing_to_do_and_the_results_are_the_same_bits(
+    real_fresh, real_finished, tmp_path
+):
+    project = real_fresh.copy(tmp_path / "project")
     project.run("dvc", "repro")
     assert project.jobs() == set()
     assert project.changed() == set()
-    assert project.hashes() == finished.hashes()
+    assert project.hashes() == real_finished.hashes()
 
 
 @pytest.fixture(scope="session")
@@ -260,11 +263,9 @@ def recovers(project, finished, *command):
 
 @pytest.fixture(scope="session")
 def with_quick_commits(fresh, tmp_path_factory):
-    """The fresh project; what it makes is recorded every second, as it would be every minute of a longer run."""
+    """The fresh project, what it makes being recorded at once."""
     project = fresh.copy(tmp_path_factory.mktemp("quick") / "project")
-    bridge = project.path / "workflow/bridge.py"
-    bridge.write_text(bridge.read_text().replace("SECONDS_BETWEEN_COMMITS = 60", "SECONDS_BETWEEN_COMMITS = 1"))
-    project.commit()
+    project.commit_results_at_once()
     return project
 
 
@@ -292,8 +293,8 @@ def test_after_a_kill_either_engine_goes_on_and_finished_stages_stay(with_quick_
 @takes_long
 def test_after_a_kill_of_dvc_repro_too(fresh, finished, tmp_path, engine):
     project = fresh.copy(tmp_path / "project")
+    slow(project, "evaluate")
     process = project.start_until("evaluate", "dvc", "repro")
-    time.sleep(2)
     project.kill(process)
     assert recovers(project, finished, *engine) == {"evaluate", "plot"}
 
@@ -406,4 +407,26 @@ def test_an_experiment_runs_is_compared_and_applied(project):
     assert yaml.safe_load((project.path / "params.yaml").read_text())["train"]["learning_rate"] == 0.01
     assert project.hashes() != before
     assert project.jobs() == set()
+    assert project.changed() == set()
+
+
+@takes_long
+def test_queued_experiments_run_side_by_side_and_leave_the_project_alone(project, finished):
+    names = {"slow": 0.01, "fast": 0.02}
+    for name, rate in names.items():
+        project.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.learning_rate={rate}")
+    project.start("dvc", "queue", "start", "--jobs", "2").stdout.close()  # which the workers would keep open
+    states = []
+    for _ in range(300):
+        time.sleep(2)
+        shown = project.run("dvc", "queue", "status").stdout.splitlines()
+        states = [line.split()[-1] for line in shown if set(line.split()) & set(names)]
+        if states and not {"Queued", "Running"} & set(states):
+            break
+    assert states == ["Success", "Success"]
+    assert project.made() == finished.hashes()
+    assert project.jobs() == project.changed() == set()
+    project.run("dvc", "exp", "apply", "fast")
+    assert project.jobs() == project.changed() == set()
+    project.snakemake("--forcerun", "train", "--until", "train")
     assert project.changed() == set()

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.engines
 
 
 @pytest.fixture(scope="module")
-def reported(finished, tmp_path_factory):
-    project = finished.copy(tmp_path_factory.mktemp("report") / "project")
+def reported(real_finished, tmp_path_factory):
+    project = real_finished.copy(tmp_path_factory.mktemp("report") / "project")
     project.run("snakemake", "--report", "results/report.html")
     return project
 
