@@ -56,9 +56,9 @@ class Outcome:
 class Harness:
     """The project that nobody disturbs, and those in which runs are killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stand_in: bool) -> None:
         self._folder = folder
-        start = make_project(folder / "start")
+        start = make_project(folder / "start", stand_in)
         start.commit_results_at_once()
         self._before = {STAGES[0]: start}
         self._seconds = {}
@@ -140,9 +140,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50, help="how many kills")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--at-once", type=int, default=1, help="how many projects side by side")
+    parser.add_argument("--stand-ins", action="store_true", help="for the stages: quicker, tries the engines alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.at_once) as pool:
-        harness = Harness(Path(folder))
+        harness = Harness(Path(folder), options.stand_ins)
         print(f"{'seed':>4} {'killed':<10}{'in':<12}{'after (s)':>9}  {'then':<10} made then")
         outcomes = []
         for outcome in pool.map(harness.kill, range(options.first, options.first + options.seeds)):

@@ -2,9 +2,10 @@
 
 Part `data`: `trilift ingest` and `trilift triangulate` on 20 captures of 25,000 frames and on 200, 5 million frames
 in all. A frame is one instant, seen by all 4 cameras in 17 keypoints.
-Part `engines`: what Snakemake and DVC cost, in projects of tiny data sets, and in one with a sweep. All is made by
-`snakemake --cores 2`; then, where there is nothing left to do, `snakemake -n`, `dvc status`, and `snakemake -n` when
-it has to take everything over from dvc.lock (after `dvc pull`). Last, how long a job of each stage takes to start.
+Part `engines`: what Snakemake and DVC cost, with many data sets, and with a sweep. The stages are stand-ins that do
+nothing but write their files. All is made by `snakemake --cores 2`; then, where there is nothing left to do,
+`snakemake -n`, `dvc status`, and `snakemake -n` when it has to take everything over from dvc.lock (after `dvc pull`).
+Last, how long a job of each real stage takes to start.
 Run: make bench NAME=scale, or with options: python tests/benchmarks/scale.py --part data --captures 2 20
 """
 
@@ -205,7 +206,7 @@ def part_engines(options: argparse.Namespace) -> dict[str, object]:
     figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         folder = Path(temporary)
-        start = make_project(folder / "start")
+        start = make_project(folder / "start", stand_in=True)
         start.snakemake("--until", "simulate")
         cases = [(f"{n} data sets", with_data_sets(start, folder, n)) for n in options.data_sets]
         cases.append((f"sweep of {options.runs} runs", with_sweep(start, folder, options.runs)))

@@ -417,8 +417,8 @@ def test_queued_experiments_run_side_by_side_and_leave_the_project_alone(project
         project.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.learning_rate={rate}")
     project.start("dvc", "queue", "start", "--jobs", "2").stdout.close()  # which the workers would keep open
     states = []
-    for _ in range(300):
-        time.sleep(2)
+    for _ in range(120):
+        time.sleep(3)
         shown = project.run("dvc", "queue", "status").stdout.splitlines()
         states = [line.split()[-1] for line in shown if set(line.split()) & set(names)]
         if states and not {"Queued", "Running"} & set(states):
