@@ -151,7 +151,7 @@ def test_a_damaged_capture_is_told_by_both_and_never_used(project, finished):
     assert is_whole(project, finished)
 
 
-def test_a_capture_changed_on_purpose_is_used_once_dvc_has_accepted_it(project):
+def test_labels_changed_on_purpose_are_used_once_dvc_has_accepted_it(project):
     flip_a_byte(project.path / "data/pseudo_labels/demo.nc")  # as somebody who edits labels by hand
     refused(project, *SNAKEMAKE)
     project.run("dvc", "commit", "--force", "triangulate@demo")
