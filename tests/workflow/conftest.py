@@ -131,13 +131,13 @@ class Project:
         lock = yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
         return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
 
-    def commit_results_at_once(self) -> None:
-        """Have the bridge record what a run has made every second, as it would every minute of a longer run."""
+    def record_results_every(self, seconds: int) -> None:
+        """Have the bridge record what a run has made so often, and not every minute."""
         bridge = self.path / "workflow/bridge.py"
         text = bridge.read_text()
-        for often, at_once in (("SECONDS_BETWEEN_COMMITS = 60", "SECONDS_BETWEEN_COMMITS = 1"), ("10 * took", "0")):
-            assert often in text
-            text = text.replace(often, at_once)
+        for usual, here in (("BETWEEN_COMMITS = 60", f"BETWEEN_COMMITS = {seconds}"), ("10 * took", "0")):
+            assert usual in text
+            text = text.replace(usual, here)
         bridge.write_text(text)
         self.commit()
 
@@ -226,12 +226,6 @@ def real_fresh(once) -> Project:
 def real_finished(real_fresh, once) -> Project:
     """The same after snakemake has run in it, its dvc.lock in git; copy it, do not run in it."""
     return once("real_finished", lambda path: finish(real_fresh.copy(path)))
-
-
-@pytest.fixture
-def real_project(real_finished, tmp_path) -> Project:
-    """A copy of that to do things with."""
-    return real_finished.copy(tmp_path / "project")
 
 
 def finish(project: Project) -> Project:

@@ -90,8 +90,7 @@ def full(project, leaving):
 
 def test_on_a_full_disk_a_run_ends_with_one_message_and_the_next_goes_on(on_a_small_disk, real_finished):
     project = on_a_small_disk
-    bridge = project.path / "workflow/bridge.py"  # which is to record all at the end, however slow the machine is
-    bridge.write_text(bridge.read_text().replace("SECONDS_BETWEEN_COMMITS = 60", "SECONDS_BETWEEN_COMMITS = 6000"))
+    project.record_results_every(6000)  # all at the end, however slow the machine is
     remove(project, CAPTURES, LIFTER, FIGURE)
     for path in real_finished.hashes().keys() - SIMULATED:
         in_cache(project, path).unlink(missing_ok=True)
@@ -159,8 +158,8 @@ def test_labels_changed_on_purpose_are_used_once_dvc_has_accepted_it(project):
     assert "triangulate" not in project.jobs()
 
 
-def test_a_lifter_cut_off_is_told_by_both_and_never_used(real_project, real_finished):
-    project = real_project
+def test_a_lifter_cut_off_is_told_by_both_and_never_used(real_finished, tmp_path):
+    project = real_finished.copy(tmp_path / "project")
     os.truncate(project.path / LIFTER, 5000)
     assert project.changed() == {"train", "evaluate"}
     assert f"trilift evaluate: {LIFTER}: no readable lifter" in refused(project, *TRILIFT, "evaluate", "demo")
@@ -170,8 +169,8 @@ def test_a_lifter_cut_off_is_told_by_both_and_never_used(real_project, real_fini
     assert is_whole(project, real_finished)
 
 
-def test_damage_that_changes_neither_size_nor_time_is_told_by_info(real_project, real_finished):
-    project = real_project
+def test_damage_that_changes_neither_size_nor_time_is_told_by_info(real_finished, tmp_path):
+    project = real_finished.copy(tmp_path / "project")
     project.run("dvc", "status")  # dvc notes sizes and times
     damage_silently(project.path / CAPTURES)
     assert project.changed() == set()
@@ -275,8 +274,8 @@ def test_a_raw_file_that_dvc_add_does_not_track_is_seen_when_it_changes_and_name
         ("results/demo/main", 0o555, (*TRILIFT, "evaluate", "demo")),
     ],
 )
-def test_what_may_not_be_read_or_written_is_named(real_project, real_finished, path, mode, command):
-    project = real_project
+def test_what_may_not_be_read_or_written_is_named(real_finished, tmp_path, path, mode, command):
+    project = real_finished.copy(tmp_path / "project")
     before = (project.path / path).stat().st_mode
     (project.path / path).chmod(mode)
     if os.geteuid() == 0:

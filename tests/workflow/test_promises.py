@@ -265,7 +265,7 @@ def recovers(project, finished, *command):
 def with_quick_commits(fresh, tmp_path_factory):
     """The fresh project, what it makes being recorded at once."""
     project = fresh.copy(tmp_path_factory.mktemp("quick") / "project")
-    project.commit_results_at_once()
+    project.record_results_every(1)
     return project
 
 
