@@ -196,7 +196,7 @@ def adopt() -> None:
         _adopt_from_lock(memory, stages, same_lock=memory.lock == _hash_of_lock(), interrupted=interrupted)
 
 
-def _commit(names: set[str], stages: dict[str, Stage], memory: Memory) -> None:
+def _commit(names: set[str], memory: Memory) -> None:
     _keep_lock_before()
     result = _run("dvc", "commit", "--force", *sorted(names))
     if result.returncode:
@@ -204,7 +204,7 @@ def _commit(names: set[str], stages: dict[str, Stage], memory: Memory) -> None:
         reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
         say(f"dvc commit failed, tried again later: {'; '.join(reasons) or result.stderr.strip()[-500:]}")
         return
-    say(f"{len(names)} of {len(stages)} stages recorded in dvc.lock")
+    say(f"{len(names)} stage{'s' * (len(names) > 1)} recorded in dvc.lock")
     memory.pending -= names
     memory.uncertified -= names
     memory.write()
@@ -250,7 +250,7 @@ def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
         _mark_stale(outputs)
         memory.pending.clear()
     elif _nothing_to_do(outputs):
-        _commit(pending, stages, memory)
+        _commit(pending, memory)
     else:
         return  # the run that starts now goes on with them, and commits them
     memory.lock = _hash_of_lock()
@@ -336,7 +336,7 @@ class Run:
             say(f"raw data changed during the run: {names}; what is made of them is not committed")
             complete -= tainted
         if complete:
-            _commit(complete, self._stages, memory)
+            _commit(complete, memory)
 
     def _commit_now_and_then(self) -> None:
         """Commit what is made so far, so that little is lost to DVC if the run is killed.
@@ -351,7 +351,7 @@ class Run:
             try:
                 if complete and hash_of_inputs() == self._inputs and not changed_raw_data():
                     self._lock_of_dvc.close()
-                    _commit(complete, self._stages, memory)
+                    _commit(complete, memory)
                     self._keep_dvc_away(memory)
             except RuntimeError as error:
                 say(str(error))

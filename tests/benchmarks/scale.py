@@ -1,6 +1,6 @@
 """How time and memory grow with the size of the data, and with the number of data sets and runs.
 
-Part `data`: `trilift ingest` and `trilift triangulate` on 20 captures of 25,000 frames and on 200, 5 million frames
+Part `data`: `trilift ingest` and `trilift triangulate` on 2, 20 and 200 captures of 25,000 frames, the last 5 million
 in all. A frame is one instant, seen by all 4 cameras in 17 keypoints.
 Part `engines`: what Snakemake and DVC cost, with many data sets, and with a sweep. The stages are stand-ins that do
 nothing but write their files. All is made by `snakemake --cores 2`; then, where there is nothing left to do,
@@ -232,7 +232,7 @@ def part_engines(options: argparse.Namespace) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["data", "engines", "both"], default="both")
-    parser.add_argument("--captures", type=int, nargs="+", default=[20, 200])
+    parser.add_argument("--captures", type=int, nargs="+", default=[2, 20, 200])
     parser.add_argument("--frames", type=int, default=25_000, help="of each capture")
     parser.add_argument("--folder", type=Path, help="where the temporary files go (data: 15 GB)")
     parser.add_argument("--data-sets", type=int, nargs="+", default=[1, 5, 20])
