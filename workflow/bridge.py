@@ -70,21 +70,21 @@ class Memory:
     pending
         Stages that a run of Snakemake has begun and not committed, because it still runs or was killed.
     inputs
-        `hash_of_inputs` when that run began.
+        `hashes_of_inputs` when that run began.
     """
 
     def __init__(self) -> None:
         try:
             content = json.loads(MEMORY.read_text())
-            self.lock, self.inputs = content["lock"], content["inputs"]
+            self.lock, self.inputs = content["lock"], dict(content["inputs"])
             self.uncertified, self.pending = set(content["uncertified"]), set(content["pending"])
         except (OSError, ValueError, KeyError, TypeError):
-            self.lock, self.inputs = None, ""
+            self.lock, self.inputs = None, {}
             self.uncertified, self.pending = set(), set()
 
     def forget_lock(self, stages: dict[str, Stage]) -> None:
         """Take all stages for not committed: dvc.lock was deleted."""
-        self.pending, self.uncertified, self.inputs = set(stages), set(), hash_of_inputs()
+        self.pending, self.uncertified, self.inputs = set(stages), set(), hashes_of_inputs()
         self.write()
         self.lock = ""
 
@@ -246,7 +246,7 @@ def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
     if not pending:
         return
     outputs = {output for name in pending for output in stages[name].outputs}
-    if memory.inputs != hash_of_inputs():
+    if memory.inputs != hashes_of_inputs():
         _mark_stale(outputs)
         memory.pending.clear()
     elif _nothing_to_do(outputs):
@@ -287,7 +287,7 @@ class Run:
 
     def __init__(self, workflow: Any) -> None:
         self._workflow = workflow
-        self._inputs = hash_of_inputs()
+        self._inputs = hashes_of_inputs()
         self._stages: dict[str, Stage] = {}
         self._lock_of_dvc = ExitStack()
         self._ended = threading.Event()
@@ -324,9 +324,10 @@ class Run:
         self._lock_of_dvc.close()
         memory = Memory()
         complete = self._complete(memory)
-        if hash_of_inputs() != self._inputs:
+        edited = {path for path, _ in hashes_of_inputs().items() ^ self._inputs.items()}
+        if edited:
             _mark_stale({output for name in complete for output in self._stages[name].outputs})
-            say("settings, code or rules were edited during the run: what it made is not committed, but made again")
+            say(f"edited during the run: {' '.join(sorted(edited))}; what it made is not committed, but made again")
             return
         changed = {path.removesuffix(".dvc") for path in changed_raw_data()}
         if changed:
@@ -349,7 +350,7 @@ class Run:
             memory = Memory()
             complete = self._complete(memory)
             try:
-                if complete and hash_of_inputs() == self._inputs and not changed_raw_data():
+                if complete and hashes_of_inputs() == self._inputs and not changed_raw_data():
                     self._lock_of_dvc.close()
                     _commit(complete, memory)
                     self._keep_dvc_away(memory)
@@ -444,8 +445,8 @@ def _tell_of_uncommitted_raw_data() -> None:
             say(f"{file} is not what git has committed: the raw data changed, and dvc has accepted them")
 
 
-def hash_of_inputs() -> str:
-    """Hash settings, code and rules, to see whether somebody edits them during a run.
+def hashes_of_inputs() -> dict[str, str]:
+    """Hash settings, code and rules by their paths, to see whether somebody edits them during a run.
 
     Files of data sets that `datasets` in params.yaml does not list do not count: DVC does not have these, and a new
     one may be written while others run.
@@ -455,11 +456,8 @@ def hash_of_inputs() -> str:
     listed = _listed_data_sets()
     if listed is not None:
         files = [file for file in files if file.parent != Path("workflow/datasets") or file.stem in listed]
-    digest = hashlib.sha256()
-    for file in (Path("params.yaml"), Path("dvc.yaml"), *sorted(files)):
-        if file.is_file():
-            digest.update(f"{file.as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    every = (Path("params.yaml"), Path("dvc.yaml"), *sorted(files))
+    return {file.as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in every if file.is_file()}
 
 
 def _listed_data_sets() -> set[str] | None:

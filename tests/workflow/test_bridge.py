@@ -24,23 +24,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["params.yaml", "src/trilift/__init__.py", "workflow/datasets/demo.yaml"])
 def test_what_a_run_depends_on_is_an_edit(project: Path, name: str) -> None:
-    before = bridge.hash_of_inputs()
+    before = bridge.hashes_of_inputs()
     (project / name).write_text((project / name).read_text() + "# edited\n")
-    assert bridge.hash_of_inputs() != before
+    assert {path for path, _ in bridge.hashes_of_inputs().items() ^ before.items()} == {name}
 
 
 def test_a_new_data_set_that_is_not_listed_is_none(project: Path) -> None:
-    before = bridge.hash_of_inputs()
+    before = bridge.hashes_of_inputs()
     (project / "workflow/datasets/gait.yaml").write_text("ingest: {}\n")
-    assert bridge.hash_of_inputs() == before
+    assert bridge.hashes_of_inputs() == before
     (project / "params.yaml").write_text("datasets:\n  - demo\n  - gait\n")
-    listed = bridge.hash_of_inputs()
+    listed = bridge.hashes_of_inputs()
     (project / "workflow/datasets/gait.yaml").write_text("ingest: {fps: 30}\n")
-    assert bridge.hash_of_inputs() != listed
+    assert bridge.hashes_of_inputs() != listed
 
 
 def test_unreadable_settings_hide_nothing(project: Path) -> None:
     (project / "params.yaml").write_text("datasets: [")
-    before = bridge.hash_of_inputs()
+    before = bridge.hashes_of_inputs()
     (project / "workflow/datasets/gait.yaml").write_text("ingest: {}\n")
-    assert bridge.hash_of_inputs() != before
+    assert bridge.hashes_of_inputs() != before

@@ -211,7 +211,7 @@ def edit_during(project, stage, what):
 def test_what_was_made_while_settings_were_edited_is_made_again(project):
     edit_during(project, "plot", "edit_settings")
     project.set("plot.examples", 2)
-    assert "edited during the run" in project.snakemake()
+    assert "edited during the run: params.yaml;" in project.snakemake()
     assert "plot" in project.changed()
     project.set("seed", 0)
     assert project.jobs() == {"plot"}
