@@ -19,13 +19,15 @@ unlocked by `unlock_after_kill` in any case.
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -197,12 +199,22 @@ def adopt() -> None:
 
 
 def _commit(names: set[str], memory: Memory) -> None:
+    """Do as ``dvc commit --force``, which would read and write the whole dvc.lock once for every stage."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import lock_repo
+
     _keep_lock_before()
-    result = _run("dvc", "commit", "--force", *sorted(names))
-    if result.returncode:
-        _LOCK_BEFORE.unlink()
-        reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
-        say(f"dvc commit failed, tried again later: {'; '.join(reasons) or result.stderr.strip()[-500:]}")
+    try:
+        with _repo() as repo, lock_repo(repo):
+            named = {stage.addressing: stage for stage in repo.index.stages}
+            stages = [named[name] for name in sorted(names)]
+            for stage in stages:
+                stage.save()
+                stage.commit()
+            stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
+    except (DvcException, OSError) as error:
+        say(f"dvc commit failed, tried again later: {error}")
+        _undo_half_commit(memory)
         return
     say(f"{len(names)} stage{'s' * (len(names) > 1)} recorded in dvc.lock")
     memory.pending -= names
@@ -391,13 +403,12 @@ class Run:
     def _keep_dvc_away(self, memory: Memory) -> None:
         """Enter into DVC's lock what is read and written from now on, as DVC itself does for its stages."""
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
         from dvc.rwlock import rwlock
 
         to_make = [self._stages[name] for name in memory.pending & set(self._stages)]
         written = {output for stage in to_make for output in stage.outputs}
         read = {path for stage in to_make for path in stage.inputs if not path.startswith("src/")} - written
-        with Repo() as repo:
+        with _repo() as repo:
             lock = rwlock(
                 repo.tmp_dir,
                 repo.fs,
@@ -468,12 +479,20 @@ def _listed_data_sets() -> set[str] | None:
         return None
 
 
+@contextmanager
+def _repo() -> Iterator[Any]:
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # no progress bars between the lines of Snakemake
+    with Repo() as repo:
+        yield repo
+
+
 def _stages() -> dict[str, Stage]:
     import networkx
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
-    with Repo() as repo:
+    with _repo() as repo:
         try:
             graph = repo.index.graph
         except DvcException as error:
@@ -495,10 +514,9 @@ def _stages() -> dict[str, Stage]:
 def _status(*targets: str) -> dict[str, list[Any]]:
     """Give the stages and ``.dvc`` files that DVC finds changed, and what is changed."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo() as repo:
+        with _repo() as repo:
             return repo.status(targets=list(targets) or None)
     except DvcException as error:
         busy = "blocked by" in str(error) or "acquire lock" in str(error)
