@@ -1,8 +1,10 @@
-"""What the bridge takes for an edit during a run."""
+"""What the bridge takes for an edit during a run, and how it writes dvc.lock."""
 
 from pathlib import Path
 
+import dvc.dvcfile
 import pytest
+import yaml
 
 import bridge
 
@@ -44,3 +46,14 @@ def test_unreadable_settings_hide_nothing(project: Path) -> None:
     before = bridge.hashes_of_inputs()
     (project / "workflow/datasets/gait.yaml").write_text("ingest: {}\n")
     assert bridge.hashes_of_inputs() != before
+
+
+def test_dvc_lock_is_written_once_for_all_stages(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(finished.copy(tmp_path / "copy").path)
+    before = yaml.safe_load(bridge.LOCK.read_text())
+    bridge.LOCK.unlink()
+    written, modify = [], dvc.dvcfile.modify_yaml
+    monkeypatch.setattr(dvc.dvcfile, "modify_yaml", lambda path, fs: written.append(path) or modify(path, fs=fs))
+    bridge._commit(set(before["stages"]), bridge.Memory())
+    assert len(written) == 1
+    assert yaml.safe_load(bridge.LOCK.read_text()) == before
