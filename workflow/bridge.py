@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -203,8 +203,9 @@ def _commit(names: set[str], memory: Memory) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import lock_repo
 
-    _keep_lock_before()
     try:
+        _undo_half_commit(memory)  # of a try that failed
+        _keep_lock_before()
         with _repo() as repo, lock_repo(repo):
             named = {stage.addressing: stage for stage in repo.index.stages}
             stages = [named[name] for name in sorted(names)]
@@ -214,7 +215,8 @@ def _commit(names: set[str], memory: Memory) -> None:
             stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
     except (DvcException, OSError) as error:
         say(f"dvc commit failed, tried again later: {error}")
-        _undo_half_commit(memory)
+        with suppress(OSError):  # a full disk: the next try begins with it
+            _undo_half_commit(memory)
         return
     say(f"{len(names)} stage{'s' * (len(names) > 1)} recorded in dvc.lock")
     memory.pending -= names
@@ -230,7 +232,7 @@ def _keep_lock_before() -> None:
 
 
 def _undo_half_commit(memory: Memory) -> None:
-    """Put dvc.lock back to before a commit that was killed: else its other stages would count as not made.
+    """Put dvc.lock back to before a commit that was cut off: else its other stages would count as not made.
 
     Only if it differs in what was being committed alone: git may have brought another dvc.lock since.
     """

@@ -1,5 +1,7 @@
 """What the bridge takes for an edit during a run, and how it writes dvc.lock."""
 
+import errno
+import os
 from pathlib import Path
 
 import dvc.dvcfile
@@ -57,3 +59,29 @@ def test_dvc_lock_is_written_once_for_all_stages(finished, tmp_path, monkeypatch
     bridge._commit(set(before["stages"]), bridge.Memory())
     assert len(written) == 1
     assert yaml.safe_load(bridge.LOCK.read_text()) == before
+
+
+def test_a_recording_that_fails_half_way_leaves_dvc_lock_as_it_was(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(finished.copy(tmp_path / "copy").path)
+    before = bridge.LOCK.read_bytes()
+    memory = bridge.Memory()
+    memory.pending = set(yaml.safe_load(before)["stages"])
+
+    def fill_the_disk(path, fs):
+        bridge.LOCK.write_bytes(before[: len(before) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def cannot_undo(memory):
+        if bridge._LOCK_BEFORE.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for undo in bridge._undo_half_commit, cannot_undo:
+        with monkeypatch.context() as patch:
+            patch.setattr(dvc.dvcfile, "modify_yaml", fill_the_disk)
+            patch.setattr(bridge, "_undo_half_commit", undo)
+            bridge._commit(set(memory.pending), memory)
+        assert "tried again later: [Errno 28] No space left on device" in capsys.readouterr().err
+        assert (bridge.LOCK.read_bytes() == before) == (undo is bridge._undo_half_commit)
+    bridge._commit(set(memory.pending), memory)
+    assert bridge.LOCK.read_bytes() == before
+    assert not memory.pending
