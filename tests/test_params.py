@@ -5,12 +5,16 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from ruamel.yaml import YAML
 
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.params import STAGES, StrictModel, load, load_dataset, load_seed, parse, read_yaml
+from trilift.settings import train, triangulate
+from trilift.splits import Split
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,6 +92,75 @@ def test_a_wrong_setting_gives_one_message_with_file_section_and_key(params, sec
 def test_all_wrong_settings_are_listed_at_once(params):
     text = message(load, params("train: {steps: many, speed: 1, rate: 0}"), "train", Settings)
     assert [line.split(":")[0].strip() for line in text.splitlines()[1:]] == ["steps", "rate", "speed"]
+
+
+def problems(model, values):
+    """The lines of the message: key and what is said of it."""
+    lines = message(parse, model, values, "here").splitlines()
+    assert lines[0] == "here:"
+    return dict(line.strip().split(": ", 1) for line in lines[1:])
+
+
+def test_what_does_not_fit_together_is_told_beside_wrong_values():
+    """Pydantic looks at what holds between settings only where each of them is sound, inner ones first."""
+    found = problems(
+        train.Settings,
+        {
+            "network": {"kind": "temporal", "blocks": 2, "frames": 5, "width": 0, "deep": 1},
+            "losses": {"input_triangulation": 0.0, "multi_view_consistency": 0.0, "norm": "l3"},
+            "steps": "many",
+        },
+    )
+    assert found.keys() == {"network", "network.width", "network.deep", "losses", "losses.norm", "steps"}
+    assert "set frames to one of these" in found["network"]
+    assert "remove blocks" in found["network"]
+    assert "all losses are switched off" in found["losses"]
+
+
+def test_what_the_dlt_cannot_do_is_told_beside_wrong_values():
+    found = problems(triangulate.Settings, {"method": "dlt", "smoothing": {"max_gap_s": -1.0}, "limits": {"px": 1}})
+    assert found.keys() == {"(the section)", "smoothing.max_gap_s", "limits.px"}
+    assert "smoothing: null and repair_swaps: false" in found["(the section)"]
+
+
+def test_all_that_is_wrong_with_a_data_set_is_told_at_once():
+    found = problems(
+        Source,
+        {
+            "detections": {"format": "openpose", "path": "pose", "detector": "x", "undistorted": "no"},
+            "cameras": {"format": "panoptic", "unit": "cm", "names": 3},
+        },
+    )
+    assert found.keys() == {"detections", "detections.undistorted", "cameras", "cameras.names", "fps"}
+    assert "`path` is needed" in found["cameras"]
+    assert "leave `unit` out" in found["cameras"]
+
+
+def test_all_that_is_wrong_with_a_split_is_told_at_once():
+    (said,) = problems(Split, {"by": "time", "test": ["a", "b"], "train": ["b"]}).values()
+    assert "names no subjects" in said
+    assert "b cannot be in both" in said
+
+
+@given(
+    broken=st.sets(
+        st.sampled_from(["kind", "width", "dropout", "stepz", "steps", "schedule", "flips", "norm"]), min_size=1
+    )
+)
+def test_no_wrong_setting_hides_another(broken):
+    values = {"network": {}, "augmentation": {}, "losses": {}}
+    places = {"kind": "network", "width": "network", "dropout": "network", "flips": "augmentation", "norm": "losses"}
+    for name in broken:
+        (values[places[name]] if name in places else values)[name] = "wrong"
+    values["losses"] |= dict.fromkeys(train.GEOMETRIC, 0.0)
+    expected = {f"{places[name]}.{name}" if name in places else name for name in broken} | {"losses"}
+    assert problems(train.Settings, values).keys() == expected
+
+
+def test_the_checked_values_are_left_as_they_are():
+    values = {"steps": "many", "network": {"width": 0}}
+    problems(train.Settings, values)
+    assert values == {"steps": "many", "network": {"width": 0}}
 
 
 def test_an_unknown_section_is_refused(params):

@@ -1,5 +1,6 @@
 """Reading ``params.yaml`` and the files of data sets; unknown keys are errors."""
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from trilift.errors import InputError
 
@@ -21,6 +23,18 @@ class StrictModel(BaseModel):
     """A settings class: every key is known, every value has its type, nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def refuse(problems: list[str]) -> None:
+    """Say all that does not fit together, from a validator; nothing if there is none.
+
+    Raises
+    ------
+    ValueError
+        With all problems.
+    """
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,23 +55,63 @@ def parse(model: type[Model], values: object, where: str) -> Model:
     Raises
     ------
     InputError
-        Naming the file, the key and what was expected.
+        Naming the file, every wrong key and what was expected.
     """
+    content = {} if values is None else values
     try:
-        return model.model_validate({} if values is None else values)
+        return model.model_validate(content)
     except ValidationError as error:
-        lines = []
+        lines = _describe(model, content, error)
+    raise InputError(f"{where}:\n" + "\n".join(lines))
+
+
+def _describe(model: type[BaseModel], values: object, error: ValidationError) -> list[str]:
+    """Tell all that is wrong, one line each.
+
+    What holds between settings is checked only where each of them is sound: so the wrong ones are taken out, and the
+    rest is checked again, as long as there is something to take out.
+    """
+    lines: dict[str, None] = {}
+    rest, taken = copy.deepcopy(values), set[tuple[int | str, ...]]()
+    while True:
+        before = len(taken)
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "(the section)"
-            if problem["type"] == "extra_forbidden":
-                known = ", ".join(_fields_beside(model, problem["loc"]))
-                lines.append(f"  {key}: unknown setting (known here: {known})")
-            elif problem["type"] == "missing":
-                lines.append(f"  {key}: missing")
-            else:
-                found = "" if isinstance(problem["input"], dict) else f", but it is {problem['input']!r}"
-                lines.append(f"  {key}: {problem['msg'].removeprefix('Value error, ')}{found}")
-        raise InputError(f"{where}:\n" + "\n".join(lines)) from None
+            if problem["type"] == "missing" and problem["loc"] in taken:
+                continue
+            lines[_line(model, problem)] = None
+            removed = _take_out(rest, problem["loc"])
+            if removed:
+                taken.add(removed)
+        if len(taken) == before:
+            return list(lines)
+        try:
+            model.model_validate(rest)
+        except ValidationError as again:
+            error = again
+        else:
+            return list(lines)
+
+
+def _line(model: type[BaseModel], problem: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(the section)"
+    if problem["type"] == "extra_forbidden":
+        return f"  {key}: unknown setting (known here: {', '.join(_fields_beside(model, problem['loc']))})"
+    if problem["type"] == "missing":
+        return f"  {key}: missing"
+    found = "" if isinstance(problem["input"], dict) else f", but it is {problem['input']!r}"
+    return f"  {key}: {problem['msg'].removeprefix('Value error, ')}{found}"
+
+
+def _take_out(values: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Remove the innermost mapping's entry that a location leads to; returns where that was, () if nowhere."""
+    holder, removed = None, ()
+    for depth, part in enumerate(location):
+        if not isinstance(values, dict) or part not in values:
+            break
+        holder, removed, values = values, location[: depth + 1], values[part]
+    if holder is not None:
+        del holder[removed[-1]]
+    return removed
 
 
 def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from trilift.captures import Recording, blocks, load_frames, recordings
 from trilift.errors import InputError
-from trilift.params import StrictModel
+from trilift.params import StrictModel, refuse
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,15 @@ class Split(StrictModel):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Split":
+        problems = []
         if self.by == "time" and (self.test or self.train):
-            raise ValueError("a split by time names no subjects or recordings")
+            problems.append("a split by time names no subjects or recordings")
         if self.by != "time" and not self.test:
-            raise ValueError(f"a split by {self.by} needs `test`, a list of names")
+            problems.append(f"a split by {self.by} needs `test`, a list of names")
         overlap = set(self.test) & set(self.train or ())
         if overlap:
-            raise ValueError(f"{', '.join(sorted(overlap))} cannot be in both train and test")
+            problems.append(f"{', '.join(sorted(overlap))} cannot be in both train and test")
+        refuse(problems)
         return self
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from trilift import skeletons
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
-from trilift.params import StrictModel
+from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
@@ -151,19 +151,17 @@ class Detections(StrictModel):
         return _inside(path)
 
     @model_validator(mode="after")
-    def _skeleton_fits(self) -> "Detections":
+    def _fits_its_format(self) -> "Detections":
+        problems = []
         if isinstance(DETECTIONS[self.format], ViewFormat) != (self.skeleton is not None):
             views = ", ".join(name for name, kind in DETECTIONS.items() if isinstance(kind, ViewFormat))
-            raise ValueError(f"`skeleton` is needed with the formats {views}, and only there")
-        return self
-
-    @model_validator(mode="after")
-    def _truth_is_asked_for(self) -> "Detections":
+            problems.append(f"`skeleton` is needed with the formats {views}, and only there")
         if self.is_truth and not self.ground_truth:
-            raise ValueError(
+            problems.append(
                 "these are no detections but projected ground truth: results on them say nothing about real use. "
                 "State `ground_truth: true` if you want them; every table and figure will say so"
             )
+        refuse(problems)
         return self
 
     @property
@@ -204,10 +202,12 @@ class Calibration(StrictModel):
 
     @model_validator(mode="after")
     def _path_fits(self) -> "Calibration":
+        problems = []
         if (self.format == "human36m") != (self.path is None):
-            raise ValueError("`path` is needed with every format but human36m, which is built in")
+            problems.append("`path` is needed with every format but human36m, which is built in")
         if self.unit != "m" and self.format not in ("opencv", "toml"):
-            raise ValueError(f"the format {self.format} fixes the unit of lengths: leave `unit` out")
+            problems.append(f"the format {self.format} fixes the unit of lengths: leave `unit` out")
+        refuse(problems)
         return self
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trilift.params import StrictModel
+from trilift.params import StrictModel, refuse
 
 
 class NetworkSettings(StrictModel):
@@ -33,11 +33,13 @@ class NetworkSettings(StrictModel):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "NetworkSettings":
-        if self.kind != "temporal" and self.frames != 1:
-            raise ValueError(f"{self.kind} networks see one frame; frames is for temporal ones")
+        problems = []
         if self.kind == "temporal":
             if self.frames not in [3**power for power in range(2, 7)]:
-                raise ValueError("a temporal network sees 9, 27, 81, 243 or 729 frames; set frames to one of these")
+                problems.append("a temporal network sees 9, 27, 81, 243 or 729 frames: set frames to one of these")
             if "blocks" in self.model_fields_set:
-                raise ValueError("the blocks of a temporal network follow from frames; remove blocks")
+                problems.append("the blocks of a temporal network follow from frames: remove blocks")
+        elif self.frames != 1:
+            problems.append(f"{self.kind} networks see one frame; frames is for temporal ones: remove frames")
+        refuse(problems)
         return self

@@ -73,5 +73,8 @@ class Settings(StrictModel):
     @model_validator(mode="after")
     def _plain_is_plain(self) -> "Settings":
         if self.method == "dlt" and (self.smoothing or self.repair_swaps):
-            raise ValueError("method dlt knows no errors to weigh by: set smoothing: null and repair_swaps: false")
+            raise ValueError(
+                "method dlt knows no errors to weigh by: set smoothing: null and repair_swaps: false "
+                "(null stands in place of the settings below smoothing)"
+            )
         return self
