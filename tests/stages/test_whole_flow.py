@@ -291,6 +291,19 @@ def test_flips_are_measured_when_asked_for(project: Path) -> None:
     assert twice["pseudo_label_mpjpe_mm"] == once["pseudo_label_mpjpe_mm"]
 
 
+def test_labels_without_covariance_cannot_be_weighted_by_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = {"method": "dlt", "smoothing": None, "repair_swaps": False, "diagnose": False}
+    train = PARAMS["train"] | {"losses": {"trust_labels": True}}
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"triangulate": plain, "train": train}))
+    assert run(project, "triangulate", "demo") == 0
+    assert run(project, "train", "demo") == 2
+    assert "set trust_labels: false, or make them with triangulate.method: robust" in capsys.readouterr().err
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"triangulate": plain}))
+    assert run(project, "train", "demo") == 0
+
+
 def test_training_again_gives_the_same_bytes(finished: Path, project: Path) -> None:
     assert run(project, "train", "demo") == 0
     assert trained(project) == trained(finished)

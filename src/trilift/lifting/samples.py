@@ -168,8 +168,8 @@ TRUSTED_BELOW = 0.03
 
 
 def trust(variance: Tensor) -> Tensor:
-    """Give the weight of pseudo-labels from their variance per coordinate, square metres."""
-    return 1 / (1 + variance / TRUSTED_BELOW**2)
+    """Give the weight of pseudo-labels from their variance per coordinate, square metres; 0 where it is not known."""
+    return torch.where(variance.isfinite(), 1 / (1 + variance / TRUSTED_BELOW**2), 0.0)
 
 
 def windows(frames: Tensor, first: Tensor, last: Tensor, size: int) -> Tensor:

@@ -46,7 +46,7 @@ class LossSettings(StrictModel):
     huber_from_m
         Metres; in the image, at the depth of the root.
     trust_labels
-        Weight pseudo-labels by their covariance.
+        Weight pseudo-labels by their covariance; those without one, because they were filled in, count nothing.
     trust_detections
         Weight the detections of `reprojection` by their confidence.
     """

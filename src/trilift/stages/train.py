@@ -57,6 +57,11 @@ def run(layout: Layout, device: torch.device) -> None:
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
             f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split"
         )
+    if settings.losses.trust_labels and not (training.trust[training.chosen] > 0).any():
+        raise InputError(
+            f"{layout.pseudo_labels}: no covariance to weight pseudo-labels by (train.losses.trust_labels in "
+            "params.yaml); set trust_labels: false, or make them with triangulate.method: robust"
+        )
     scaling = Scaling.of(training)
     log.info(
         "%d frames to train on, %d to validate on, up to %d views; on %s",
@@ -176,9 +181,17 @@ def _load_frames(
 
 
 def _variance(covariance: np.ndarray, mapping: Mapping) -> Tensor:
-    """Give the variance of joints (frame, joint) from the covariances (frame, keypoint, 6) of keypoints."""
+    """Give the variance of joints (frame, joint) from the covariances (frame, keypoint, 6) of keypoints.
+
+    It is NaN where that of a keypoint which the joint is formed of is not known (it was filled in, not measured), and
+    for all joints where that of the root is not: they are learnt relative to it.
+    """
     variance = covariance[..., [0, 3, 5]].mean(-1)
-    return torch.as_tensor(np.where(np.isfinite(variance), variance, 0) @ (mapping.matrix.T**2))
+    unknown = ~np.isfinite(variance)
+    of_joints = np.where(unknown, 0, variance) @ (mapping.matrix.T**2)
+    unknown = unknown @ (mapping.matrix.T != 0)
+    unknown |= unknown[:, [TRAINING_SKELETON.root_index]]
+    return torch.as_tensor(np.where(unknown, np.nan, of_joints))
 
 
 def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -> np.ndarray:
