@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.params import parse, read_yaml
+from trilift.skeletons import BODY25B
 
 FRAMES = 30
 
@@ -68,6 +70,57 @@ def test_an_offset_of_no_camera_is_refused(openpose):
 
 def test_a_person_of_no_recording_is_refused(openpose):
     assert "subjects names jump, but the recordings are " in refused(openpose, subjects={"jump": "Ann"})
+
+
+def change_images(folder, camera, change):
+    """Let the files of OpenPose show what a detector finds in changed images of a camera; `change` takes (..., 2)."""
+    for file in (folder / f"{camera}_json").iterdir():
+        content = json.loads(file.read_text())
+        for person in content["people"]:
+            keypoints = np.reshape(person["pose_keypoints_2d"], (-1, 3))
+            keypoints[:, :2] = change(keypoints[:, :2])
+            person["pose_keypoints_2d"] = keypoints.ravel().tolist()
+        file.write_text(json.dumps(content))
+
+
+IMAGES = {  # of 1280 x 720
+    "turned clockwise": ({"turned": 90}, lambda xy: np.stack([720 - xy[..., 1], xy[..., 0]], -1)),
+    "turned counterclockwise": ({"turned": 270}, lambda xy: np.stack([xy[..., 1], 1280 - xy[..., 0]], -1)),
+    "upside down": ({"turned": 180}, lambda xy: [1280, 720] - xy),
+    "scaled": ({"size": [640, 480]}, lambda xy: xy * [640 / 1280, 480 / 720]),
+    "mirrored": ({"mirrored": True}, lambda xy: (xy * [-1, 1] + [1280, 0])[..., list(BODY25B.mirrored), :]),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("which", ["cam2", "*"])
+def test_what_was_done_to_images_can_be_stated(openpose, name, which):
+    stated, change = IMAGES[name]
+    for camera in ("cam1", "cam2", "cam3") if which == "*" else (which,):
+        change_images(openpose.layout.raw / "pose", camera, change)
+    (capture,) = assembled(openpose, images={which: stated})
+    points = waving_person(FRAMES)
+    for index, camera in enumerate(capture.cameras):
+        found = capture.recordings[0].keypoints[:, index]
+        np.testing.assert_allclose(found, project_with_opencv(camera, points), atol=6)
+
+
+def test_images_of_no_camera_are_refused(openpose):
+    assert "images names cam9, but the cameras are cam1, cam2, cam3" in refused(openpose, images={"cam9": {}})
+    assert "images.cam1.turned" in refused(openpose, images={"cam1": {"turned": 45}})
+
+
+def test_of_undistorted_images_the_person_is_chosen_without_the_lens(tmp_path):
+    project = make_project(tmp_path)
+    straight = [replace(camera, distortion=np.zeros(5)) for camera in ring_of_cameras(3)]
+    bent = [replace(camera, distortion=np.array([3.0, 0, 0, 0, 0])) for camera in straight]
+    people = waving_person(FRAMES) + np.array([1.4, 1.4, 0]), waving_person(FRAMES, seed=3) + np.array([0.8, 1.6, 0])
+    write_pose2sim(project.layout.raw / "calibration.toml", bent)
+    write_openpose(project.layout.raw / "pose", straight, people[0])
+    add_person(project.layout.raw / "pose", straight, people[1])
+    (capture,) = assembled(project, detections={"undistorted": True}, subject="size")
+    truth = [np.stack([project_with_opencv(camera, points) for camera in straight], 1) for points in people]
+    assert any(np.abs(capture.recordings[0].keypoints - one).max() < 6 for one in truth)
 
 
 def test_several_folders_are_recordings_of_one_capture(tmp_path):

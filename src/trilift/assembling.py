@@ -12,11 +12,31 @@ from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRe
 from trilift.formats.names import plain
 from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.images import Calibrated, ImageChange, mirror
 from trilift.geometry.people import choose_subject, prominence
 from trilift.layout import Layout
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
+
+
+_CROWDED_FRAMES = 256  # of which everybody is kept, to see who would be chosen by another calibration
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Everybody who is seen in some consecutive frames of a recording.
+
+    Attributes
+    ----------
+    keypoints
+        (frame, view, person, keypoint, 2), pixels; NaN is missing.
+    score
+        (frame, view, person): how much speaks for a detection to be the subject's.
+    """
+
+    keypoints: np.ndarray
+    score: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,8 @@ class AssembledRecording:
         By how many frames the longest view was longer than the shortest.
     crowded
         (view,): share of frames in which several people are seen.
+    crowd
+        Of whom the person was chosen; None where nobody else is seen.
     """
 
     name: str
@@ -45,6 +67,7 @@ class AssembledRecording:
     reference: ReferenceRecording | None
     cut: int
     crowded: np.ndarray
+    crowd: Crowd | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +78,9 @@ class AssembledCapture:
     ----------
     lenses
         The cameras' distortion by the calibration; that of `cameras` is 0 where detections are undistorted.
+    images
+        What the data set's file says was done to the images of every camera. Cameras and keypoints are of the images
+        that this leaves, mirrored back.
     has_confidence
         Whether the detector gave a confidence in all views.
     """
@@ -62,6 +88,7 @@ class AssembledCapture:
     name: str
     cameras: list[Camera]
     lenses: list[np.ndarray]
+    images: list[ImageChange]
     skeleton: Skeleton
     recordings: list[AssembledRecording]
     has_confidence: bool
@@ -158,6 +185,11 @@ def _assemble(
     recordings: list[AssembledRecording] = []
     skeleton, has_confidence = detected[0].skeleton, True
     first = detected[0].name
+    changes = {camera.name: source.images.get(camera.name, source.images.get("*", ImageChange())) for camera in rig}
+    rig = [_with_images(camera, changes[camera.name]) for camera in rig]
+    lenses = {camera.name: camera.distortion for camera in rig}
+    if source.detections.undistorted:
+        rig = [replace(camera, distortion=np.zeros(5)) for camera in rig]
     while detected:
         recording = detected.pop(0)  # so that what was read is not kept beside what is made of it
         pairs = _match_views(recording, rig, source, layout)
@@ -173,13 +205,26 @@ def _assemble(
         views = {camera.name: view for camera, view in pairs}
         has_confidence &= all(view.confidence is not None for view in views.values())
         reference = references.take(recording.name)
-        recordings.append(_align(recording, views, cameras, reference, source, where, max_length_difference))
-    lenses = [camera.distortion for camera in cameras]
-    if source.detections.undistorted:
-        cameras = [replace(camera, distortion=np.zeros(5)) for camera in cameras]
+        mirrored = {name for name, change in changes.items() if change.mirrored}
+        recordings.append(
+            _align(recording, views, cameras, mirrored, reference, source, where, max_length_difference)
+        )
     for camera in cameras:
         _check_camera(camera, f"{layout.raw}, cameras of '{capture}'")
-    return AssembledCapture(capture, cameras, lenses, skeleton, recordings, has_confidence)
+    return AssembledCapture(
+        name=capture,
+        cameras=cameras,
+        lenses=[lenses[camera.name] for camera in cameras],
+        images=[changes[camera.name] for camera in cameras],
+        skeleton=skeleton,
+        recordings=recordings,
+        has_confidence=has_confidence,
+    )
+
+
+def _with_images(camera: Camera, change: ImageChange) -> Camera:
+    calibrated = Calibrated(camera.K, camera.distortion, camera.R, camera.t, camera.image_size)
+    return replace(camera, **change.camera(calibrated)._asdict())
 
 
 def _match_views(
@@ -188,8 +233,12 @@ def _match_views(
     """Pair views with cameras, in the order of the cameras, without the excluded ones."""
     where = f"{layout.raw}, '{recording.name}'"
     names = ", ".join(camera.name for camera in rig)
-    for setting, named in (("exclude_cameras", source.exclude_cameras), ("offsets", source.offsets)):
-        unknown = set(named) - {camera.name for camera in rig}
+    for setting, named in (
+        ("exclude_cameras", source.exclude_cameras),
+        ("offsets", source.offsets),
+        ("images", source.images),
+    ):
+        unknown = set(named) - {camera.name for camera in rig} - ({"*"} if setting == "images" else set())
         if unknown:
             raise InputError(
                 f"{layout.dataset_file}: {setting} names {', '.join(sorted(unknown))}, but the cameras are {names}"
@@ -257,6 +306,7 @@ def _align(
     recording: DetectedRecording,
     views: dict[str, DetectedView],
     cameras: list[Camera],
+    mirrored: set[str],
     reference: ReferenceRecording | None,
     source: Source,
     where: str,
@@ -278,6 +328,10 @@ def _align(
         found = view.keypoints[frames]
         keypoints[:, index, : found.shape[1]] = found
         confidence[:, index, : found.shape[1]] = 1 if view.confidence is None else view.confidence[frames]
+        if name in mirrored:
+            other_side = recording.skeleton.mirrored
+            keypoints[:, index] = mirror(keypoints[:, index], cameras[index].image_size[0], other_side)
+            confidence[:, index] = confidence[:, index][..., list(other_side)]
     if np.isinf(keypoints).any():
         raise InputError(f"{where}: infinite coordinates; write NaN for missing keypoints")
     highest = np.nanmax(confidence, initial=0)
@@ -287,10 +341,13 @@ def _align(
     keypoints[missing] = np.nan
     confidence = np.where(missing, 0, confidence.clip(max=1)).astype(np.float32)
     crowded = ((~missing).any(-1).sum(2) > 1).mean(0)
+    crowd = None
     if people == 1:
         keypoints, confidence = keypoints[:, :, 0], confidence[:, :, 0]
     else:
-        keypoints, confidence = _take_subject(keypoints, confidence, cameras, list(views), source, where)
+        score = prominence(keypoints, confidence, source.subject)
+        crowd = _crowd(keypoints, score) if crowded.any() else None
+        keypoints, confidence = _take_subject(keypoints, confidence, score, cameras, list(views), where)
     return AssembledRecording(
         recording.name,
         source.subjects.get(recording.name, recording.subject),
@@ -300,13 +357,27 @@ def _align(
         reference,
         max(lengths.values()) - length,
         crowded,
+        crowd,
     )
 
 
+def _crowd(keypoints: np.ndarray, score: np.ndarray) -> Crowd:
+    """Keep the consecutive frames in which most is seen."""
+    seen = np.cumsum([0, *(score > 0).sum((1, 2))])
+    length = min(_CROWDED_FRAMES, len(score))
+    first = int((seen[length:] - seen[:-length]).argmax())
+    frames = slice(first, first + length)
+    return Crowd(keypoints[frames].copy(), score[frames].copy())  # a view would keep everything
+
+
 def _take_subject(
-    keypoints: np.ndarray, confidence: np.ndarray, cameras: list[Camera], names: list[str], source: Source, where: str
+    keypoints: np.ndarray,
+    confidence: np.ndarray,
+    score: np.ndarray,
+    cameras: list[Camera],
+    names: list[str],
+    where: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    score = prominence(keypoints, confidence, source.subject)
     choice = choose_subject(as_cameras(cameras), keypoints, score)
     for view in choice.unmatched:
         log.warning(

@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from trilift import skeletons
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
+from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
 
@@ -234,6 +235,9 @@ class Source(StrictModel):
         Names of cameras to leave out.
     offsets
         By how many frames a camera is late: ``{camera's name: frames}``.
+    images
+        What was done to the images between calibration and detection: ``{camera's name: change}``; ``*`` stands for
+        the cameras that are not named.
     subject
         Who is taken where several people are seen: the one whose detections add up to the most ``confidence``, or to
         the largest ``size`` in the images. People are followed over time and through the views.
@@ -251,6 +255,7 @@ class Source(StrictModel):
     views: dict[str, str] = {}
     exclude_cameras: list[str] = []
     offsets: dict[str, int] = {}
+    images: dict[str, ImageChange] = {}
     subject: Literal["confidence", "size"] = "confidence"
     subjects: dict[str, str] = {}
     fps: float = Field(gt=0, allow_inf_nan=False)
