@@ -44,8 +44,8 @@ report: run ## One HTML page with all figures and tables of the demo, which open
 repro-check: .venv/run.installed ## Make what git has committed again, in a fresh clone, and compare it with dvc.lock
 	python workflow/repro_check.py
 
-test: .venv/dev.installed ## Set up and run the tests
-	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines"
+test: .venv/dev.installed ## Set up and run the tests; SEED=3: in another order, and with other random numbers
+	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines" $(if $(SEED),--seed $(SEED))
 
 test-engines: .venv/dev.installed ## The tests of Snakemake and DVC together that take long
 	python -m pytest -n 2 --dist worksteal -m engines tests/workflow
