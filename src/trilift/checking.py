@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trilift.assembling import AssembledCapture
+from trilift.formats import layouts
 from trilift.geometry import conventions, rig
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.conventions import Verdict
@@ -17,7 +18,6 @@ from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
 _LARGE_SHARE = 0.05  # of the focal length: views that disagree by more say nothing about anything else
-_SHORTER_BY = 0.7  # another skeleton is named where its bones are shorter by this factor
 
 
 class Problem(NamedTuple):
@@ -175,11 +175,9 @@ def _limbs(points: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
 
 
 def _other_skeleton(pixels: np.ndarray, skeleton: Skeleton) -> Skeleton | None:
-    """Name a skeleton of as many keypoints whose bones are clearly shorter."""
-    own = skeleton.mean_bone_length(pixels)
-    others = [one for one in SKELETONS.values() if len(one) == len(skeleton) and one is not skeleton]
-    shorter = [one for one in others if one.mean_bone_length(pixels) < _SHORTER_BY * own]
-    return min(shorter, key=lambda one: one.mean_bone_length(pixels)) if shorter else None
+    """Name a skeleton of as many keypoints that the poses clearly look more like."""
+    result = layouts.vote(pixels, [one for one in SKELETONS.values() if len(one) == len(skeleton)])
+    return result.skeleton if result.is_clear and result.skeleton is not skeleton else None
 
 
 def _out_of_time(cameras: Cameras, sample: Sample, scale: Tensor, names: list[str]) -> list[str]:

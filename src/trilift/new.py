@@ -5,6 +5,7 @@ import logging
 import re
 from pathlib import Path
 
+from trilift import skeletons
 from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.formats import recognition
@@ -48,15 +49,16 @@ def describe(command: argparse.ArgumentParser) -> None:
     command.epilog = "Example:\n  trilift new ~/recordings/gait --name gait"
     command.add_argument("folder", type=Path, help="holds the detections and the calibration")
     command.add_argument("--name", help="of the data set (default: the folder's)")
+    command.add_argument("--skeleton", help="layout of the keypoints (default: told from names or poses)")
     command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run ``trilift new``."""
-    start(options.folder, options.name, options.project)
+    start(options.folder, options.name, options.project, options.skeleton)
 
 
-def start(folder: Path, name: str | None, project: Path) -> None:
+def start(folder: Path, name: str | None, project: Path, skeleton: str | None = None) -> None:
     """Recognise what is in a folder, link it to the raw data and write the data set's file.
 
     Raises
@@ -77,7 +79,7 @@ def start(folder: Path, name: str | None, project: Path) -> None:
     raw = layout.raw
     if (raw.exists() or raw.is_symlink()) and raw.resolve() != folder.resolve():
         raise InputError(f"{raw}: there already, and not this folder; remove it, or take another name (--name)")
-    found = recognition.look_at(folder)
+    found = recognition.look_at(folder, skeleton and skeletons.get(skeleton).name)
     for line in found.described:
         log.info("%s", line)
     text = _text(found, folder)
@@ -111,9 +113,7 @@ def _text(found: Found, folder: Path) -> str:
         )
     skeleton = ""
     if detections.skeleton:
-        skeleton = (
-            f"    skeleton: {detections.skeleton} # layout of the keypoints, told from their number and place\n"
-        )
+        skeleton = f"    skeleton: {detections.skeleton} # layout of the keypoints\n"
     return _FILE.format(
         detections=detections,
         skeleton=skeleton,

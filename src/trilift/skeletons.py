@@ -53,18 +53,6 @@ class Skeleton:
         """For each keypoint the index of its mirror image (its own index in the middle of the body)."""
         return tuple(self.index(_other_side(name)) for name in self.keypoints)
 
-    def mean_bone_length(self, keypoints: np.ndarray) -> float:
-        """Give the mean over bones of their median length in keypoints (..., keypoint, space), NaN if none is seen.
-
-        Taken in the order of another layout, keypoints make longer bones.
-        """
-        lengths = [
-            np.linalg.norm(keypoints[..., one, :] - keypoints[..., other, :], axis=-1)
-            for one, other in self.bone_indices
-        ]
-        medians = [np.median(length[np.isfinite(length)]) for length in lengths if np.isfinite(length).any()]
-        return float(np.mean(medians)) if medians else float("nan")
-
 
 def _other_side(name: str) -> str:
     if name.startswith("left_"):
@@ -83,6 +71,28 @@ _LEGS = _both_sides(("left_hip", "left_knee"), ("left_knee", "left_ankle"))
 _ARMS = _both_sides(("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"))
 _FACE = _both_sides(("nose", "left_eye"), ("left_eye", "left_ear"))
 _FEET = _both_sides(("left_ankle", "left_heel"), ("left_ankle", "left_big_toe"), ("left_big_toe", "left_small_toe"))
+
+_FACE_OF_68 = (  # right before left
+    *((i, 16 - i) for i in range(8)),
+    *((17 + i, 26 - i) for i in range(5)),
+    *((31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (41, 46), (40, 47)),
+    *((48, 54), (49, 53), (50, 52), (59, 55), (58, 56), (60, 64), (61, 63), (67, 65), (68, 69)),
+)
+
+
+def _face(points: int) -> tuple[str, ...]:
+    """Name the 68 points of the face that the field uses, and the pupils where there are 70."""
+    names = [f"face_{number}" for number in range(points)]
+    for right, left in _FACE_OF_68:
+        if left < points:
+            names[right], names[left] = f"right_face_{right}", f"left_face_{right}"
+    return tuple(names)
+
+
+def _hands(first: int) -> tuple[str, ...]:
+    """Name the points of both hands, from 0, the wrist, or from 1 on; the left hand comes first."""
+    return tuple(f"{side}_hand_{number}" for side in ("left", "right") for number in range(first, 21))
+
 
 H36M17 = Skeleton(
     "h36m17",
@@ -238,6 +248,51 @@ HALPE26 = Skeleton(
     + _both_sides(("pelvis", "left_hip"), ("neck", "left_shoulder"))
     + (("pelvis", "neck"), ("neck", "nose"), ("neck", "head_top")),
     root="pelvis",
+)
+
+COCO133 = Skeleton(
+    "coco133",
+    (
+        *COCO17.keypoints,
+        "left_big_toe",
+        "left_small_toe",
+        "left_heel",
+        "right_big_toe",
+        "right_small_toe",
+        "right_heel",
+        *_face(68),
+        *_hands(0),
+    ),
+    COCO17.bones + _FEET,
+)
+
+BODY135 = Skeleton("body135", (*BODY25B.keypoints, *_hands(1), *_face(70)), BODY25B.bones)
+
+HALPE136 = Skeleton("halpe136", (*HALPE26.keypoints, *_face(68), *_hands(0)), HALPE26.bones, root="pelvis")
+
+MPI15 = Skeleton(
+    "mpi15",
+    (
+        "head_top",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "chest",
+    ),
+    _LEGS
+    + _ARMS
+    + _both_sides(("chest", "left_hip"), ("neck", "left_shoulder"))
+    + (("chest", "neck"), ("neck", "head_top")),
 )
 
 MPII16 = Skeleton(
@@ -407,6 +462,10 @@ SKELETONS = {
         OPENPOSE25,
         BODY25B,
         HALPE26,
+        COCO133,
+        BODY135,
+        HALPE136,
+        MPI15,
         HUMANEVA15,
         MPI_INF_3DHP28,
         MEDIAPIPE33,

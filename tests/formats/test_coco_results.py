@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trilift.errors import InputError
 from trilift.formats.coco_results import first_frame, read_view
-from trilift.skeletons import COCO17, HALPE26
+from trilift.skeletons import COCO17, COCO18, HALPE26
 
 N = len(COCO17)
 
@@ -151,3 +151,30 @@ def test_an_empty_file_is_refused(path):
 
 def test_a_missing_file_is_named(path):
     assert "not there" in message(path)
+
+
+def test_an_entry_without_keypoints_is_nobody(path):
+    write(path, entry(0, person(1)), {"image_id": 1, "keypoints": []}, entry(2, person(2)))
+    found = read_view(path, COCO17)
+    assert np.isnan(found.keypoints[1]).all()
+    np.testing.assert_array_equal(found.keypoints[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])
+
+
+@pytest.mark.parametrize(("people", "keypoints"), [("people", "pose_keypoints_2d"), ("bodies", "joints")])
+def test_the_other_forms_of_alphapose_are_read(path, people, keypoints):
+    one, two = (np.random.default_rng(seed).uniform(0.1, 500, (18, 3)).astype(np.float32) for seed in (1, 2))
+    found = {
+        "000004.jpg": [one, two],
+        "000005.jpg": [],
+        "000006.jpg": [two],
+    }
+    content = {
+        image: {"version": "AlphaPose v0.3", people: [{keypoints: one.ravel().tolist()} for one in persons]}
+        for image, persons in found.items()
+    }
+    path.write_text(json.dumps(content))
+    assert first_frame(path) == 4
+    view = read_view(path, COCO18, 4)
+    np.testing.assert_array_equal(view.keypoints[0], [one[:, :2], two[:, :2]])
+    assert np.isnan(view.keypoints[1]).all()
+    np.testing.assert_array_equal(view.keypoints[2, 0], two[:, :2])

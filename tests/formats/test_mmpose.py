@@ -174,7 +174,6 @@ def test_infinite_numbers_are_refused(path, number, column):
         [{}],
         [{"instances": 5}],
         [{"instances": [5]}],
-        [{"instances": [{}]}],
         [{"instances": [{"keypoints": [[1, 2]] * N}]}],
         [{"instances": [{"keypoints": [[1, 2, 3]] * N, "keypoint_scores": [1] * N}]}],
         [{"instances": [{"keypoints": [[1, 2]] * N, "keypoint_scores": [1] * (N - 1)}]}],
@@ -197,3 +196,11 @@ def test_a_file_that_is_no_json_is_refused(path, content):
 
 def test_a_missing_file_is_named(path):
     assert "not there" in message(path)
+
+
+def test_an_entry_without_keypoints_is_nobody(path):
+    empty = {"frame_id": 1, "instances": [{}, {"keypoints": [], "keypoint_scores": []}]}
+    write(path, [frame(0, person(1)), empty, frame(2, person(2))])
+    found = read_view(path, COCO17)
+    assert np.isnan(found.keypoints[1]).all()
+    np.testing.assert_array_equal(found.keypoints[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])

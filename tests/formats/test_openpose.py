@@ -205,3 +205,24 @@ def test_other_files_are_ignored(folder):
     write(folder, [[person()]])
     (folder / "notes.txt").write_text("no")
     assert len(read_view(folder, BODY25B).keypoints) == 1
+
+
+@pytest.mark.parametrize(
+    "nobody", [{}, None, {"person_id": [2]}, {"pose_keypoints_2d": []}, {"pose_keypoints_2d": None}]
+)
+def test_an_entry_without_keypoints_is_nobody(folder, nobody):
+    people = [person(number).astype(np.float32) for number in (1, 2, 3)]
+    write(folder, [[one] for one in people])
+    (folder / "x.0001.json").write_text(json.dumps({"people": [nobody]}))
+    expected = np.array(people)[:, None]
+    expected[1] = np.nan
+    np.testing.assert_array_equal(read_view(folder, BODY25B).keypoints, expected[..., :2])
+    someone = {"pose_keypoints_2d": people[1].ravel().tolist()}
+    (folder / "x.0001.json").write_text(json.dumps({"people": [nobody, someone]}))
+    np.testing.assert_array_equal(read_view(folder, BODY25B).keypoints, np.array(people)[:, None, :, :2])
+
+
+def test_a_view_of_entries_without_keypoints_holds_nobody(folder):
+    write(folder, [[], []])
+    (folder / "x.0001.json").write_text(json.dumps({"people": [{}]}))
+    assert np.isnan(read_view(folder, BODY25B).keypoints).all()

@@ -146,7 +146,6 @@ def test_live_a_wrong_line_is_named(
         ({"detections": "nothing"}, "nothing: not there"),
         ({"more": ("--camera-name", "cam9")}, "no cam9; there are cam1, cam2"),
         ({"more": ("--format", "pose")}, "--format pose: unknown; known are coco"),
-        ({"more": ("--format", "openpose")}, "--skeleton is needed"),
         ({"more": ("--skeleton", "body")}, "unknown skeleton 'body'"),
         ({"more": ("walk.txt",)}, "unknown format '.txt'"),
         ({"camera": 1100, "more": ("--image-size", "1280")}, "--image-size 1280: expected width and height"),

@@ -1,19 +1,32 @@
 """COCO keypoint results, as AlphaPose and many others write them: a JSON file per view.
 
-It is a list of ``{"image_id": ..., "keypoints": [x, y, score, x, ...], ...}``, one entry per person and frame.
+It is a list of ``{"image_id": ..., "keypoints": [x, y, score, x, ...], ...}``, one entry per person and frame. With
+``--format open``, AlphaPose writes ``{image_id: {"people": [{"pose_keypoints_2d": [x, y, score, ...]}]}}`` instead.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedView, view_of_people
+from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.checks import check_length, load_json, numbers, stack_people
-from trilift.skeletons import Skeleton
+from trilift.formats.layouts import Told
+from trilift.skeletons import COCO17, Skeleton
 
 _EXPECTED = "COCO keypoint results (a list of people with `image_id` and `keypoints`)"
+_OF_ALPHAPOSE = {"open": ("people", "pose_keypoints_2d"), "cmu": ("bodies", "joints")}
+
+
+def tell_layout(paths: Sequence[Path]) -> Told:
+    """Tell the layout from the number of keypoints: COCO's own of 17, which the format fixes, or another."""
+    entries = [entry for path in paths for entry in layouts.evenly(_entries(path), len(paths))]
+    found = [numbers(values, layouts.of_views(paths)).reshape(-1) for _, values in entries]
+    people = [person.reshape(-1, 3) for person in found if person.size % 3 == 0]
+    return layouts.of_poses(people, (COCO17,), layouts.of_views(paths))
 
 
 def first_frame(path: Path) -> int:
@@ -42,13 +55,16 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
     entries = _entries(path)
     for place, (number, values) in enumerate(entries, 1):
         where = f"{path}, entry {place}"
+        found = people.setdefault(number - first, [])
+        if values == []:  # nobody
+            continue
         keypoints = numbers(values, where)
         if keypoints.size != 3 * len(skeleton):
             raise InputError(
                 f"{where}: {keypoints.size} numbers in `keypoints`, expected x, y, score of the {len(skeleton)} "
                 f"keypoints of {skeleton.name}; state the layout of the model (skeleton: in the data set's file)"
             )
-        people.setdefault(number - first, []).append(keypoints)
+        found.append(keypoints)
     check_length(max(people) + 1, len(entries), str(path))
     return view_of_people(path.stem, {n: stack_people(found, skeleton) for n, found in people.items()}, skeleton)
 
@@ -56,6 +72,8 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
 def _entries(path: Path) -> list[tuple[int, object]]:
     """List frame number and keypoints of every entry."""
     content = load_json(path, _EXPECTED)
+    if isinstance(content, dict):
+        content = _entries_of_alphapose(content)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise InputError(f"{path}: not {_EXPECTED}")
     if not content:
@@ -64,6 +82,18 @@ def _entries(path: Path) -> list[tuple[int, object]]:
         (_frame_number(entry.get("image_id"), f"{path}, entry {place}"), entry.get("keypoints"))
         for place, entry in enumerate(content, 1)
     ]
+
+
+def _entries_of_alphapose(content: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Turn ``{image: {"people": [person, ...]}}`` into a list of people; None where it is no such dict."""
+    entries = []
+    for image, found in content.items():
+        kinds = [kind for kind in _OF_ALPHAPOSE.values() if isinstance(found, dict) and kind[0] in found]
+        people = found[kinds[0][0]] if kinds else None
+        if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+            return None
+        entries += [{"image_id": image, "keypoints": person.get(kinds[0][1], [])} for person in people or [{}]]
+    return entries
 
 
 def _frame_number(image: object, where: str) -> int:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -9,12 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedView, view_of_people
+from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.checks import check_length, check_not_infinite
+from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
 from trilift.skeletons import Skeleton
 
 _COORDS = ("x", "y", "likelihood")
+
+
+def tell_layout(paths: Sequence[Path]) -> Told:
+    """Tell the layout from the names of the body parts."""
+    header, _, _ = _read_rows(paths[0])
+    parts = [part for part, coord in zip(header["bodyparts"], header["coords"], strict=True) if coord in _COORDS]
+    return layouts.of_names(list(dict.fromkeys(parts)), str(paths[0]))
 
 
 def first_frame(path: Path) -> int:

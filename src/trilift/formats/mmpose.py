@@ -5,17 +5,31 @@ writes the list of frames alone and counts from 0. A frame is ``{"frame_id": ...
 person ``{"keypoints": [[x, y], ...], "keypoint_scores": [...]}`` and more.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedView, view_of_people
+from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.checks import check_length, load_json, numbers, stack_people
+from trilift.formats.layouts import Told
 from trilift.skeletons import Skeleton
 
 _EXPECTED = "MMPose's predictions of a video (a list of frames with `frame_id` and `instances`)"
+
+
+def tell_layout(paths: Sequence[Path]) -> Told:
+    """Tell the layout from the names of the keypoints, where the files have them, else from the people."""
+    people = []
+    for path in paths:
+        names, entries = _content(path)
+        if names is not None:
+            return layouts.of_ordered_names(names, str(path))
+        for entry in layouts.evenly(entries, len(paths)):
+            people += [_person(person, str(path)) for person in _instances(entry, str(path))]
+    return layouts.of_poses(people, (), layouts.of_views(paths))
 
 
 def first_frame(path: Path) -> int:
@@ -31,34 +45,63 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
     InputError
         If the file is damaged, no such file, or has another number of keypoints than the skeleton.
     """
-    entries = _entries(path, skeleton)
+    names, entries = _content(path)
+    if names is not None:
+        _check_names(path, names, skeleton)
     frames = {}
     for number, entry in zip(_numbers_of_frames(path, entries), entries, strict=True):
         where = f"{path}, frame {number} (counted from 0)"
-        instances = entry.get("instances")
-        if not isinstance(instances, list) or not all(isinstance(person, dict) for person in instances):
-            raise InputError(f"{where}: expected `instances` with a list of people; make the file again")
-        frames[number - first] = stack_people([_person(p, skeleton, where) for p in instances], skeleton)
+        people = [_person(person, where) for person in _instances(entry, where)]
+        for person in people:
+            if len(person) != len(skeleton):
+                raise InputError(_misfit(where, len(person), skeleton))
+        frames[number - first] = stack_people(people, skeleton)
     return view_of_people(path.stem, frames, skeleton)
 
 
-def _entries(path: Path, skeleton: Skeleton) -> list[dict[str, Any]]:
-    content = load_json(path, _EXPECTED)
+def _content(path: Path) -> tuple[list[str] | None, list[dict[str, Any]]]:
+    """Give the names of the keypoints in their order, where the file has them, and what it holds for every frame."""
+    content, names = load_json(path, _EXPECTED), None
     if isinstance(content, dict):
-        _check_names(path, content.get("meta_info"), skeleton)
-        content = content.get("instance_info")
+        names, content = _names(content.get("meta_info")), content.get("instance_info")
     if not isinstance(content, list) or not content or not all(isinstance(entry, dict) for entry in content):
         raise InputError(f"{path}: not {_EXPECTED}")
     if "instances" not in content[0] and "keypoints" in content[0]:
         raise InputError(f"{path}: predictions of a single image; run MMPose on the video, which gives one file")
-    return content
+    return names, content
 
 
-def _check_names(path: Path, about: object, skeleton: Skeleton) -> None:
-    if isinstance(about, dict):
-        names = about.get("keypoint_id2name") or about.get("keypoint_name2id")
-        if isinstance(names, dict) and len(names) != len(skeleton):
-            raise InputError(_misfit(path, len(names), skeleton))
+def _names(about: object) -> list[str] | None:
+    about = about if isinstance(about, dict) else {}
+    by_number, by_name = about.get("keypoint_id2name"), about.get("keypoint_name2id")
+    if not by_number and isinstance(by_name, dict):
+        by_number = {number: name for name, number in by_name.items() if isinstance(number, int | str)}
+    if not by_number or not isinstance(by_number, dict):
+        return None
+    return [str(by_number[number]) for number in sorted(by_number, key=_as_number)]
+
+
+def _as_number(text: object) -> int:
+    return int(str(text)) if str(text).isdecimal() else 0
+
+
+def _check_names(path: Path, names: list[str], skeleton: Skeleton) -> None:
+    if len(names) != len(skeleton):
+        raise InputError(_misfit(path, len(names), skeleton))
+    named = layouts.of_ordered_names(names, str(path)).skeleton
+    if named != skeleton:
+        raise InputError(
+            f"{path}: its keypoints are named as those of {named.name}, not of {skeleton.name}; state that "
+            "(skeleton: in the data set's file)"
+        )
+
+
+def _instances(entry: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """List the people of a frame; an empty entry is nobody."""
+    instances = entry.get("instances")
+    if not isinstance(instances, list) or not all(isinstance(person, dict) for person in instances):
+        raise InputError(f"{where}: expected `instances` with a list of people; make the file again")
+    return [person for person in instances if person.get("keypoints") or person.get("keypoint_scores")]
 
 
 def _misfit(where: object, found: int, skeleton: Skeleton) -> str:
@@ -83,10 +126,9 @@ def _numbers_of_frames(path: Path, entries: list[dict[str, Any]]) -> list[int]:
     return [number - start for number in found]
 
 
-def _person(person: dict[str, Any], skeleton: Skeleton, where: str) -> np.ndarray:
+def _person(person: dict[str, Any], where: str) -> np.ndarray:
+    """Give (keypoint, 3: x, y, confidence)."""
     keypoints, scores = (numbers(person.get(key), where) for key in ("keypoints", "keypoint_scores"))
     if keypoints.ndim != 2 or keypoints.shape[1] != 2 or scores.shape != keypoints.shape[:1]:
         raise InputError(f"{where}: expected `keypoints` as pairs x, y and a number of `keypoint_scores` for each")
-    if len(keypoints) != len(skeleton):
-        raise InputError(_misfit(where, len(keypoints), skeleton))
     return np.column_stack([keypoints, scores])

@@ -1,14 +1,16 @@
 """OpenPose's JSON files: a folder per view, a file per frame, ``people[].pose_keypoints_2d``."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedView, view_of_people
+from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.checks import check_length, load_json, numbers, stack_people
-from trilift.skeletons import Skeleton
+from trilift.formats.layouts import Told
+from trilift.skeletons import MPI15, Skeleton
 
 PATTERN = "*.json"
 """Which files of a view's folder are read."""
@@ -17,6 +19,13 @@ PATTERN = "*.json"
 def first_frame(folder: Path) -> int:
     """Give the smallest frame number of a view."""
     return min(_files(folder))
+
+
+def tell_layout(folders: Sequence[Path]) -> Told:
+    """Tell the layout that OpenPose was run with from the people of all views."""
+    files = [file for folder in folders for file in layouts.evenly(list(_files(folder).values()), len(folders))]
+    people = [person.reshape(-1, 3) for file in files for person in _read_people(file) if person.size % 3 == 0]
+    return layouts.of_poses(people, (MPI15,), layouts.of_views(folders))
 
 
 def read_view(folder: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
@@ -75,11 +84,14 @@ def _files(folder: Path) -> dict[int, Path]:
 def _read_people(file: Path) -> list[np.ndarray]:
     expected = "a JSON file of OpenPose with people and pose_keypoints_2d"
     content = load_json(file, expected)
-    try:
-        lists = [person["pose_keypoints_2d"] for person in content["people"]]
-    except (KeyError, TypeError) as error:
+    people = content.get("people") if isinstance(content, dict) else None
+    if not isinstance(people, list) or not all(isinstance(person, dict | None) for person in people):
+        raise InputError(f"{file}: not {expected}; make it again or remove its frame from all views")
+    # A program that tells people apart leaves an entry without keypoints for who is not in this view.
+    found = [person for person in people if person and set(person) != {"person_id"}]
+    if not all("pose_keypoints_2d" in person for person in found):
         raise InputError(
-            f"{file}: not {expected} ({type(error).__name__}: {error}); make it again or remove its frame from all "
-            "views"
-        ) from None
-    return [numbers(values, str(file)).reshape(-1) for values in lists]
+            f"{file}: a person without pose_keypoints_2d; make it again or remove its frame from all views"
+        )
+    lists = [person["pose_keypoints_2d"] for person in found]
+    return [numbers(values, str(file)).reshape(-1) for values in lists if values]

@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from trilift.errors import InputError
 from trilift.formats.hdf5 import check_strings
 from trilift.formats.registry import CAMERAS, DETECTIONS, Calibration, Detections, ViewFormat
-from trilift.skeletons import SKELETONS, Skeleton
 
 _MOST_FILES = 200_000
 _HEAD = 1 << 16  # bytes
@@ -40,8 +37,21 @@ class Found:
     described: list[str] = field(default_factory=list)
 
 
-def look_at(folder: Path) -> Found:
-    """Recognise the detections and the calibration in a folder."""
+def look_at(folder: Path, skeleton: str | None = None) -> Found:
+    """Recognise the detections and the calibration in a folder.
+
+    Parameters
+    ----------
+    folder
+        Holds them.
+    skeleton
+        The layout of the keypoints, where the user states it.
+
+    Raises
+    ------
+    InputError
+        If there are detections whose layout cannot be told.
+    """
     found = Found()
     files = list(_files(folder))
     recordings: dict[str, list[PurePosixPath]] = {}
@@ -61,14 +71,18 @@ def look_at(folder: Path) -> Found:
         name = max(recordings, key=lambda name: len(recordings[name]))
         path = _pattern(recordings[name])
         found.recordings = len(recordings[name])
-        skeleton = _skeleton(name, folder / recordings[name][0])
-        if skeleton is not None:
-            found.described.append(f"the keypoints are those of {skeleton.name}")
+        kind = DETECTIONS[name]
+        if isinstance(kind, ViewFormat) and skeleton is None:
+            told = kind.tell_layout(
+                [view for place in recordings[name] for view in sorted((folder / place).glob(kind.pattern))]
+            )
+            skeleton = told.skeleton.name
+            found.described.append(f"the keypoints are those of {skeleton}: {told.reason}")
         found.detections = Detections(
             format=name,  # type: ignore[arg-type]
             path=path,
-            detector=_DETECTORS[name] + (f" ({skeleton.name})" if skeleton else ""),
-            skeleton=skeleton.name if skeleton else None,
+            detector=_DETECTORS[name] + (f" ({skeleton})" if skeleton else ""),
+            skeleton=skeleton,
             ground_truth=name == "mpi_inf_3dhp",
         )
         found.fps = _fps(name, folder / recordings[name][0])
@@ -76,15 +90,13 @@ def look_at(folder: Path) -> Found:
     return found
 
 
-def look_at_view(path: Path) -> tuple[str, Skeleton | None]:
+def look_at_view(path: Path) -> str:
     """Recognise detections of one view, or of several in one file.
 
     Returns
     -------
-    format : str
+    str
         A key of `DETECTIONS`.
-    skeleton : Skeleton or None
-        The layout of the keypoints, where the format does not fix it.
 
     Raises
     ------
@@ -100,7 +112,7 @@ def look_at_view(path: Path) -> tuple[str, Skeleton | None]:
         kind = DETECTIONS[name]
         is_folder = isinstance(kind, ViewFormat) and kind.files is not None
         if is_folder == resolved.is_dir() and recognise(resolved.parent, file) is not None:
-            return name, _skeleton_of_view(kind, path) if isinstance(kind, ViewFormat) else None
+            return name
     raise InputError(
         f"{path}: no detections of a known format (a folder must hold OpenPose's files, one per frame; of other "
         f"formats name the file of one camera). --format states it: {', '.join(DETECTIONS)}"
@@ -242,28 +254,6 @@ def _pattern(places: list[PurePosixPath]) -> str:
     alike = [place.parts for place in places if len(place.parts) == len(places[0].parts)]
     parts = [names[0] if len(set(names)) == 1 else "*" for names in zip(*alike, strict=True)]
     return "/".join(parts) or "."
-
-
-def _skeleton(name: str, path: Path) -> Skeleton | None:
-    """Choose the layout of which most keypoints are seen; of several, that with the shortest bones."""
-    kind = DETECTIONS[name]
-    return _skeleton_of_view(kind, min(path.glob(kind.pattern))) if isinstance(kind, ViewFormat) else None
-
-
-def _skeleton_of_view(kind: ViewFormat, view: Path) -> Skeleton:
-    fitting: list[tuple[int, float, str]] = []
-    problems: list[str] = []
-    for skeleton in SKELETONS.values():
-        try:
-            pixels = kind.read_view(view, skeleton, kind.first_frame(view)).keypoints
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        seen = int(np.isfinite(pixels).all(-1).any((0, 1)).sum())
-        fitting.append((-seen, skeleton.mean_bone_length(pixels), skeleton.name))
-    if not fitting:
-        raise InputError(f"{problems[0]} (nor does another skeleton fit: {', '.join(SKELETONS)})")
-    return SKELETONS[min(fitting)[2]]
 
 
 def _fps(name: str, path: Path) -> float | None:

@@ -9,7 +9,7 @@ workflow ask for paths only, and should not wait for libraries of arrays.
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from trilift import skeletons
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
+from trilift.formats.layouts import Told
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
@@ -45,8 +46,9 @@ class ViewFormat(_Format):
     Attributes
     ----------
     module
-        Has ``read_view(path, skeleton, first)``, which counts frames from `first` on, and ``first_frame(path)``, the
-        number of the first frame that a view has.
+        Has ``read_view(path, skeleton, first)``, which counts frames from `first` on, ``first_frame(path)``, the
+        number of the first frame that a view has, and ``tell_layout(paths)``, which says what layout the keypoints of
+        views have.
     pattern
         Which entries of a recording's folder are views.
     files
@@ -58,6 +60,9 @@ class ViewFormat(_Format):
 
     def read_view(self, path: Path, skeleton: Skeleton, first: int) -> DetectedView:
         return self._function("read_view")(path, skeleton, first)
+
+    def tell_layout(self, paths: Sequence[Path]) -> Told:
+        return self._function("tell_layout")(paths)
 
     def first_frame(self, path: Path) -> int:
         return self._function("first_frame")(path)

@@ -1,14 +1,16 @@
 """SLEAP's analysis HDF5: a file per view with ``tracks``, ``point_scores`` and ``node_names``."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedView, view_of_people
+from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
 from trilift.skeletons import Skeleton
 
@@ -19,6 +21,12 @@ _Axes = tuple[tuple[int, ...], tuple[int, ...]]
 _ORDERS: tuple[_Axes, ...] = (((0, 1, 2, 3), (0, 1, 2)), ((1, 3, 2, 0), (1, 2, 0)))
 """Where track, xy, node and frame are in `tracks`, and track, node and frame in `point_scores`: in SLEAP's files and
 in those that sleap-io writes with the preset ``standard``."""
+
+
+def tell_layout(paths: Sequence[Path]) -> Told:
+    """Tell the layout from the names of the nodes."""
+    nodes, _, _ = _read(paths[0])
+    return layouts.of_names(nodes, str(paths[0]))
 
 
 def first_frame(path: Path) -> int:
@@ -34,18 +42,7 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
     InputError
         If the file is damaged, no such file, or no node is a keypoint of the skeleton.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            nodes, tracks, scores = _load(file, path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not there") from None
-    except InputError:
-        raise
-    except Exception as error:  # h5py fails in many ways
-        raise InputError(
-            f"{path}: no readable analysis HDF5 of SLEAP ({type(error).__name__}: {error!s:.200}); export it again "
-            "(sleap-convert --format analysis)"
-        ) from None
+    nodes, tracks, scores = _read(path)
     check_not_infinite(tracks, str(path))
     check_not_infinite(scores, str(path))
     scores[np.isnan(scores) & ~np.isnan(tracks).any(1)] = 1  # SLEAP gives no score to what a human has set.
@@ -56,6 +53,21 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
         people[:, :, keypoint, 2] = scores[:, index].T
     people[np.isnan(people).any(-1)] = np.nan
     return view_of_people(path.stem, dict(enumerate(people[first:])), skeleton)
+
+
+def _read(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    try:
+        with h5py.File(path, "r") as file:
+            return _load(file, path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there") from None
+    except InputError:
+        raise
+    except Exception as error:  # h5py fails in many ways
+        raise InputError(
+            f"{path}: no readable analysis HDF5 of SLEAP ({type(error).__name__}: {error!s:.200}); export it again "
+            "(sleap-convert --format analysis)"
+        ) from None
 
 
 def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

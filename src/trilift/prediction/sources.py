@@ -1,6 +1,7 @@
 """What ``trilift predict`` reads: one view of one recording, and its camera."""
 
 import argparse
+import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from trilift.formats.names import plain
 from trilift.geometry.people import choose_prominent, prominence
 from trilift.prediction.predictor import pinhole
 from trilift.skeletons import Skeleton
+
+log = logging.getLogger(__name__)
 
 Thing = TypeVar("Thing")
 
@@ -53,17 +56,12 @@ def read_view(options: argparse.Namespace) -> View:
         If they cannot be read, or it is not clear which of several are meant.
     """
     path = Path(options.detections)
-    if options.format is None:
-        name, recognised = recognition.look_at_view(path)
-    elif options.format in registry.DETECTIONS:
-        name, recognised = options.format, None
-    else:
-        raise InputError(f"--format {options.format}: unknown; known are {', '.join(registry.DETECTIONS)}")
-    skeleton = skeletons.get(options.skeleton) if options.skeleton else recognised
+    name = options.format or recognition.look_at_view(path)
+    if name not in registry.DETECTIONS:
+        raise InputError(f"--format {name}: unknown; known are {', '.join(registry.DETECTIONS)}")
     kind = registry.DETECTIONS[name]
     if isinstance(kind, registry.ViewFormat):
-        if skeleton is None:
-            raise InputError(f"--skeleton is needed with --format {name}: {', '.join(sorted(skeletons.SKELETONS))}")
+        skeleton = skeletons.get(options.skeleton) if options.skeleton else _told(kind, path)
         detected = kind.read_view(path, skeleton, kind.first_frame(path))
         return _one_person(detected, path.stem, skeleton, options)
     recordings = {recording.name: recording for recording in kind.read_detections(path, path.stem)}
@@ -71,6 +69,12 @@ def read_view(options: argparse.Namespace) -> View:
     views = {str(view.name or number): view for number, view in enumerate(recording.views, 1)}
     detected = _choose(views, options.view, f"{path}, --view")
     return _one_person(detected, f"{recording.name} {detected.name or ''}".strip(), recording.skeleton, options)
+
+
+def _told(kind: registry.ViewFormat, path: Path) -> Skeleton:
+    told = kind.tell_layout([path])
+    log.info("%s: the keypoints are those of %s: %s", path, told.skeleton.name, told.reason)
+    return told.skeleton
 
 
 def _choose(things: dict[str, Thing], name: str | None, where: str) -> Thing:
