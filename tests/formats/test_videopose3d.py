@@ -6,7 +6,7 @@ import pytest
 
 from trilift.errors import InputError
 from trilift.formats.videopose3d import KEPT_OF_32, read_detections, read_reference, write_detections, write_reference
-from trilift.skeletons import H36M17, HUMANEVA15, MPII16
+from trilift.skeletons import COCO17, H36M17, HUMANEVA15, MPII16
 
 # Human3.6M's own numbers of the joints that the field keeps.
 NUMBER_OF = {
@@ -133,6 +133,53 @@ def test_the_number_of_keypoints_tells_the_layout(path, skeleton):
     assert recording.skeleton is skeleton
     for view, array in zip(recording.views, arrays, strict=True):
         np.testing.assert_array_equal(view.keypoints, array[:, None])
+
+
+OF_COCO = {
+    "layout_name": "coco",
+    "num_joints": 17,
+    "keypoints_symmetry": [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]],
+    "video_metadata": {"walk.mp4": {"w": 1920, "h": 1080}},
+}
+"""As VideoPose3D's own script for custom videos writes it."""
+
+
+@pytest.mark.parametrize(
+    ("metadata", "skeleton"),
+    [
+        (OF_COCO, COCO17),
+        (OF_COCO | {"layout_name": "h36m"}, COCO17),
+        ({"layout_name": "coco"}, COCO17),
+        ({"layout_name": "h36m", "keypoints_symmetry": [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]}, H36M17),
+        ({"layout_name": "any", "keypoints_symmetry": ((11, 12, 13, 4, 5, 6), (1, 2, 3, 14, 15, 16))}, H36M17),
+    ],
+)
+def test_what_the_file_says_of_its_keypoints_tells_the_layout(path, metadata, skeleton):
+    arrays = views((5, 17, 2), (5, 17, 2))
+    save(path, positions_2d={"walk.mp4": {"custom": arrays}}, metadata=metadata)
+    (recording,) = read_detections(path, "unused")
+    assert recording.skeleton is skeleton
+
+
+@pytest.mark.parametrize("sides", [[[1, 2], [3, 4]], [[1, "a"]], 5, [5]])
+def test_a_layout_that_is_not_known_is_refused(path, sides):
+    save(
+        path,
+        positions_2d={"S1": {"Walk": views((5, 17, 2))}},
+        metadata={"layout_name": "own", "keypoints_symmetry": sides},
+    )
+    assert "a layout 'own' with other sides" in message(read_detections, path)
+
+
+def test_an_array_over_cameras_is_read_as_a_list(path):
+    arrays = np.stack(views((5, 17, 2), (5, 17, 2), (5, 17, 2)))
+    of_other_lengths = np.empty(2, object)
+    of_other_lengths[:] = views((5, 17, 2), (6, 17, 2))
+    save(path, positions_2d={"S1": {"Walk": arrays, "Sit": of_other_lengths}})
+    walk, sit = read_detections(path, "unused")
+    for recording, expected in ((walk, arrays), (sit, of_other_lengths)):
+        for view, array in zip(recording.views, expected, strict=True):
+            np.testing.assert_array_equal(view.keypoints, array[:, None])
 
 
 def test_references_of_humaneva_are_read(path):

@@ -8,7 +8,7 @@ import math
 import pickle
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -138,7 +138,7 @@ class _Unpickler(pickle._Unpickler):
     }
 
 
-def read_npz(path: Path, *names: str) -> list[Any]:
+def read_npz(path: Path, *names: str, optional: Collection[str] = ()) -> list[Any]:
     """Read entries of an ``.npz`` file.
 
     Parameters
@@ -147,6 +147,8 @@ def read_npz(path: Path, *names: str) -> list[Any]:
         The file.
     names
         The entries to read. One that holds a pickled container comes as that container.
+    optional
+        Those of them that may be missing: None stands for one.
 
     Raises
     ------
@@ -155,7 +157,9 @@ def read_npz(path: Path, *names: str) -> list[Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return [_read_entry(archive, path, name) for name in names]
+            held = archive.namelist()
+            skipped = [name for name in optional if f"{name}.npy" not in held]
+            return [None if name in skipped else _read_entry(archive, path, name) for name in names]
     except FileNotFoundError:
         raise InputError(f"{path}: not there") from None
     except InputError:

@@ -1,12 +1,13 @@
 """VideoPose3D's ``.npz`` layout of 2D detections and 3D poses, as published for Human3.6M and HumanEva.
 
-``positions_2d`` is a dict subject -> action -> list over cameras of (frame, keypoint, 2) pixels; the number of
-keypoints tells the layout. Our extension: a third number per keypoint is the detector's confidence, and NaN is
-missing. Files without it are read too. ``positions_3d`` is a dict subject -> action -> (frame, keypoint, 3) metres in
-world coordinates, for Human3.6M 32, of which 17 are used. A subject is a capture, an action a recording.
+``positions_2d`` is a dict subject -> action -> list over cameras of (frame, keypoint, 2) pixels. Of ``metadata``,
+``keypoints_symmetry`` (or ``layout_name``) tells the layout, without them the number of keypoints. Our extension: a
+third number per keypoint is the detector's confidence, and NaN is missing. Files without it are read too.
+``positions_3d`` is a dict subject -> action -> (frame, keypoint, 3) metres in world coordinates, for Human3.6M 32, of
+which 17 are used. A subject is a capture, an action a recording.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from trilift.formats import DetectedRecording, DetectedView, ReferenceRecording
 from trilift.formats.checks import check_not_infinite
 from trilift.formats.names import name_for_files
 from trilift.formats.npz import read_npz
-from trilift.skeletons import H36M17, HUMANEVA15, MPII16, Skeleton
+from trilift.skeletons import COCO17, H36M17, HUMANEVA15, MPII16, Skeleton
 
 KEPT_OF_32 = np.setdiff1d(np.arange(32), [4, 5, 9, 10, 11, 16, *range(20, 25), *range(28, 32)])
 """The 17 of the 32 joints of Human3.6M's skeleton that the field uses, in the order of ``h36m17``."""
 
 
-_LAYOUTS_2D = {len(skeleton): skeleton for skeleton in (H36M17, MPII16, HUMANEVA15)}
+_LAYOUTS_2D = {"h36m": H36M17, "coco": COCO17, "mpii": MPII16, "humaneva15": HUMANEVA15}
+"""By their names in ``metadata``; without these, the first of so many keypoints."""
+
 _LAYOUTS_3D = {32: H36M17, len(H36M17): H36M17, len(HUMANEVA15): HUMANEVA15}
 
 
@@ -36,13 +39,15 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     InputError
         If the file is no such file, or a recording has a number of keypoints that no layout has.
     """
-    (positions,) = read_npz(path, "positions_2d")
+    positions, metadata = read_npz(path, "positions_2d", "metadata", optional=("metadata",))
     for subject, action, views in _recordings(path, positions):
         where = f"{path}, {subject} '{action}'"
-        if not isinstance(views, list | tuple) or not views:
+        if not isinstance(views, list | tuple | np.ndarray) or not len(views):
             raise InputError(f"{where}: expected a list over cameras")
+        numbers_of_keypoints = {len(skeleton) for skeleton in _LAYOUTS_2D.values()}
         arrays = [
-            _numbers(view, _LAYOUTS_2D, (2, 3), f"{where}, camera {number}") for number, view in enumerate(views, 1)
+            _numbers(view, numbers_of_keypoints, (2, 3), f"{where}, camera {number}")
+            for number, view in enumerate(views, 1)
         ]
         layouts = {array.shape[1] for array in arrays}
         if len(layouts) > 1:
@@ -52,12 +57,43 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
             name=f"{subject} {action}",
             subject=subject,
             action=action,
-            skeleton=_LAYOUTS_2D[layouts.pop()],
+            skeleton=_layout(layouts.pop(), metadata, path),
             views=[
                 DetectedView(None, array[:, None, :, :2], array[:, None, :, 2] if array.shape[2] == 3 else None)
                 for array in arrays
             ],
         )
+
+
+def _layout(keypoints: int, metadata: object, path: Path) -> Skeleton:
+    """Tell the layout of so many keypoints."""
+    fitting = {name: skeleton for name, skeleton in _LAYOUTS_2D.items() if len(skeleton) == keypoints}
+    if not isinstance(metadata, dict):
+        return next(iter(fitting.values()))
+    sides = _numbers_of_sides(metadata.get("keypoints_symmetry"))
+    for skeleton in fitting.values():
+        if sides == _sides(skeleton):
+            return skeleton
+    name = metadata.get("layout_name")
+    if name not in fitting:
+        raise InputError(
+            f"{path}: `metadata` tell of {keypoints} keypoints of a layout {name!a:.40} with other sides "
+            f"(`keypoints_symmetry`) than those that are known: {', '.join(fitting)}; put them in the order of one"
+        )
+    return fitting[name]
+
+
+def _numbers_of_sides(stated: Any) -> list[list[int]] | None:
+    try:
+        return [sorted(int(index) for index in side) for side in stated]
+    except (TypeError, ValueError, OverflowError):  # the file may hold anything
+        return None
+
+
+def _sides(skeleton: Skeleton) -> list[list[int]]:
+    """List the indices of the keypoints on the left and on the right."""
+    names = list(enumerate(skeleton.keypoints))
+    return [[index for index, name in names if name.startswith(side)] for side in ("left_", "right_")]
 
 
 def read_reference(path: Path) -> Iterator[ReferenceRecording]:
@@ -83,7 +119,7 @@ def _recordings(path: Path, positions: object) -> Iterator[tuple[str, str, Any]]
             yield subject, name_for_files(key, f"{path}, {subject}"), actions.pop(key)
 
 
-def _numbers(values: object, layouts: Mapping[int, Skeleton], last: tuple[int, ...], where: str) -> np.ndarray:
+def _numbers(values: object, layouts: Collection[int], last: tuple[int, ...], where: str) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         raise InputError(f"{where}: expected an array of floating-point numbers")
     if values.ndim != 3 or values.shape[1] not in layouts or values.shape[2] not in last:
@@ -98,9 +134,7 @@ def write_detections(path: Path, positions: dict[str, dict[str, list[np.ndarray]
     metadata = {
         "layout_name": "h36m",
         "num_joints": len(H36M17),
-        "keypoints_symmetry": [
-            [k for k, name in enumerate(H36M17.keypoints) if name.startswith(side)] for side in ("left_", "right_")
-        ],
+        "keypoints_symmetry": _sides(H36M17),
     }
     _write(path, positions_2d=positions, metadata=metadata)
 
