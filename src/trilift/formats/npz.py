@@ -8,7 +8,8 @@ import math
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -168,22 +169,42 @@ def read_npz(path: Path, *names: str, optional: Collection[str] = ()) -> list[An
         raise InputError(f"{path}: no complete .npz file ({error}); copy or download it again") from None
 
 
+def read_pickle(path: Path) -> Any:
+    """Read a file that is a pickle of arrays and plain containers.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, damaged, or names anything else.
+    """
+    with _refusing(str(path)), path.open("rb") as file:
+        return _Unpickler(file).load()
+
+
+@contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    """Turn what goes wrong while a pickle is read into a message."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{where}: not there") from None
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{where}: refused, because {error}. Reading such a file could run code; only numpy arrays and plain "
+            "containers are read"
+        ) from None
+    except Exception as error:  # a damaged pickle makes the interpreter fail in any way
+        raise InputError(f"{where}: damaged ({type(error).__name__}: {error!s:.200})") from None
+
+
 def _read_entry(archive: zipfile.ZipFile, path: Path, name: str) -> Any:
     if f"{name}.npy" not in archive.namelist():
         held = ascii(", ".join(member.removesuffix(".npy") for member in archive.namelist()))[1:-1]
         raise InputError(f"{path}: has no entry '{name}' (it has: {held})")
-    try:
-        with archive.open(f"{name}.npy") as stream:
-            content = _read_array(stream)
-            while stream.read(2**20):  # to the end, where the checksum is compared
-                pass
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}, entry '{name}': refused, because {error}. Reading such a file could run code; only numpy "
-            "arrays and plain containers are read"
-        ) from None
-    except Exception as error:  # a damaged pickle makes the interpreter fail in any way
-        raise InputError(f"{path}, entry '{name}': damaged ({type(error).__name__}: {error})") from None
+    with _refusing(f"{path}, entry '{name}'"), archive.open(f"{name}.npy") as stream:
+        content = _read_array(stream)
+        while stream.read(2**20):  # to the end, where the checksum is compared
+            pass
     if isinstance(content, np.ndarray) and content.dtype == object and content.size == 1:
         return content.item()
     return content
