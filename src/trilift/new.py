@@ -3,13 +3,19 @@
 import argparse
 import logging
 import re
+import unicodedata
+from io import StringIO
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+
 from trilift import skeletons
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.files import replacing
 from trilift.formats import recognition
-from trilift.formats.recognition import Found
+from trilift.formats.recognition import Found, Place
 from trilift.formats.registry import Source
 from trilift.layout import Layout
 from trilift.params import parse, read_yaml
@@ -20,24 +26,33 @@ _FILE = """\
 # Written by `trilift new`. Lines that are commented out are what else can be said.
 ingest:
   detections:
-    format: {detections.format}
-    path: {detections.path}
-{skeleton}    detector: {detector} # what made them, for tables and figures
+    format: detections
+    path: detections
+    skeleton: detections # layout of the keypoints
+    detector: detections # what made them, for tables and figures
     # undistorted: true # if the coordinates are of undistorted images
+    ground_truth: true # these are no detections: every table and figure will say so
   cameras:
-    format: {cameras.format}
-{cameras_path}    # unit: mm # of lengths, where the file is not in metres
+    format: cameras
+    names: [] # those of the views; the calibration has more
+    path: cameras
+    # unit: mm # of lengths, where the file is not in metres
     # image_size: [1920, 1080] # width and height, where the file does not hold them
-  # views: {{name_of_a_view: name_of_its_camera}} # where the names do not tell
+  # views: {name_of_a_view: name_of_its_camera} # where the names do not tell
   # exclude_cameras: [name]
-  # offsets: {{name_of_a_camera: 3}} # by how many frames it is late
+  # offsets: {name_of_a_camera: 3} # by how many frames it is late
   # subject: size # of several people follow the largest; by default the one with the most confident detections
-  # subjects: {{name_of_a_recording: person}} # where there are several people
-  fps: {fps}{fps_note}
+  # subjects: {name_of_a_recording: person} # where there are several people
+  fps: 30
 split:
   by: time # the end of every recording is for testing; or by: recording, or by: subject, and their names under test:
   test_share: 0.3
 """
+_GUESSED_FPS = 30
+_LATIN = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
+)
+"""Letters that are no others with a mark."""
 
 
 def describe(command: argparse.ArgumentParser) -> None:
@@ -68,7 +83,7 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no folder")
-    name = name or re.sub(r"[^A-Za-z0-9_-]+", "_", folder.resolve().name).strip("_-")
+    name = name or _name_of(folder)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise InputError(f"'{name}': a name has letters, digits, _ and -, and begins with a letter or digit (--name)")
     layout = Layout(name, project)
@@ -89,6 +104,12 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     if not raw.exists():
         raw.parent.mkdir(parents=True, exist_ok=True)
         raw.symlink_to(folder.resolve(), target_is_directory=True)
+    if found.unused:
+        log.info("not used: %s", listed(found.unused))
+    for doubt in found.doubts:
+        log.warning("%s", doubt)
+    if not found.fps:
+        log.warning("%s frames per second are a guess: state those of the videos (fps:)", _GUESSED_FPS)
     log.info(
         "Wrote %s and linked %s. Look through the file, then:\n"
         "  trilift check %s\n  snakemake --cores all results/%s/main/metrics.json",
@@ -99,7 +120,21 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     )
 
 
+def _name_of(folder: Path) -> str:
+    """Make a data set's name of a folder's: accents go, and what is neither letter nor digit becomes ``_``."""
+    name = folder.resolve().name
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", name.translate(_LATIN))
+        if not unicodedata.combining(letter)
+    )
+    if any(letter.isalnum() and not letter.isascii() for letter in plain):
+        raise InputError(f"{folder}: say how to write its name in letters from a to z (--name)")
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_-")
+
+
 def _text(found: Found, folder: Path) -> str:
+    """Write the data set's file. Names are quoted, so that none reads as a number, a date or a sign of YAML."""
     detections, cameras = found.detections, found.cameras
     if detections is None:
         raise InputError(
@@ -111,15 +146,39 @@ def _text(found: Found, folder: Path) -> str:
             f"{folder}: holds detections ({detections.format}), but no calibration of a known format; "
             "docs/recordings.md lists them"
         )
-    skeleton = ""
-    if detections.skeleton:
-        skeleton = f"    skeleton: {detections.skeleton} # layout of the keypoints\n"
-    return _FILE.format(
-        detections=detections,
-        skeleton=skeleton,
+    yaml = YAML()
+    yaml.width = 10_000  # no line is broken
+    content = yaml.load(_FILE)
+    source = content["ingest"]
+    source["detections"].update(
+        format=detections.format,
+        path=Quoted(detections.path),
+        skeleton=detections.skeleton,
         detector=detections.detector,
-        cameras=cameras,
-        cameras_path=f"    path: {cameras.path}\n" if cameras.path else "",
-        fps=f"{found.fps:g}" if found.fps else 30,
-        fps_note="" if found.fps else " # A GUESS: frames per second of the videos",
     )
+    source["cameras"].update(format=cameras.format, path=Quoted(cameras.path))
+    if detections.skeleton:
+        source["detections"]["skeleton"] = detections.skeleton
+    else:
+        del source["detections"]["skeleton"]
+    if not detections.ground_truth:
+        del source["detections"]["ground_truth"]
+    if cameras.names:
+        source["cameras"]["names"].extend(Quoted(name) for name in cameras.names)
+    else:
+        del source["cameras"]["names"]
+    _mention(source["detections"], found.other_detections)
+    _mention(source["cameras"], found.other_cameras)
+    if found.fps:
+        source["fps"] = found.fps
+    else:
+        source.yaml_add_eol_comment("A GUESS: frames per second of the videos", "fps")
+    written = StringIO()
+    yaml.dump(content, written)
+    return written.getvalue()
+
+
+def _mention(section: CommentedMap, others: list[Place]) -> None:
+    if others:
+        text = "".join(letter if letter.isprintable() else "?" for letter in listed(others))
+        section.yaml_set_comment_before_after_key("path", before=f"not taken: {text}", indent=4)

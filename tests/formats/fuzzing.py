@@ -83,14 +83,14 @@ def _detections(name: str) -> Target:
     def write_all(folder: Path) -> None:
         path = folder / file
         path.parent.mkdir(exist_ok=True)
-        many = isinstance(kind, registry.ViewFormat) and kind.files is not None
+        many = isinstance(kind, registry.ViewFormat) and kind.in_folders
         for number in range(3 if many else 1):
             write(path.with_name(path.name.replace("0000", f"{number:04d}")))
 
     def read_all(folder: Path) -> Iterator[object]:
         path = folder / file
         if isinstance(kind, registry.ViewFormat):
-            view = path.parent if kind.files else path
+            view = path.parent if kind.in_folders else path
             yield kind.read_view(view, COCO17, kind.first_frame(view))
         else:
             for recording in kind.read_detections(path, "S1"):
@@ -131,7 +131,7 @@ def _write_all(folder: Path) -> None:
         kind = registry.DETECTIONS.get(name)
         if isinstance(kind, registry.ViewFormat):
             (view,) = (folder / name).iterdir()
-            copy = shutil.copytree if kind.files else shutil.copy
+            copy = shutil.copytree if kind.in_folders else shutil.copy
             copy(view, view.with_name(f"2{view.name}"))
 
 

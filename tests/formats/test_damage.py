@@ -42,7 +42,7 @@ def mmpose_file(path):
         for n, p in enumerate(POINTS, 1)
     ]
     path.write_text(
-        json.dumps({"meta_info": {"keypoint_id2name": dict(enumerate("x" * N))}, "instance_info": frames})
+        json.dumps({"meta_info": {"keypoint_id2name": dict(enumerate(COCO17.keypoints))}, "instance_info": frames})
     )
 
 

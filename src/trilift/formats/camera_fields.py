@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from trilift.errors import InputError
 from trilift.formats import Camera
+from trilift.formats.folders import files_in
 
 LARGEST_FILE = 256 << 10  # bytes, hundreds of cameras; parsers of TOML and YAML need minutes for some larger ones
 LARGEST_NUMBER = 1e9  # of any field: larger ones are damage, and their squares would overflow later
@@ -38,7 +39,7 @@ def files_of(folder: Path, *endings: str) -> list[Path]:
     """List the files of a folder with one of the endings, sorted by name."""
     try:
         if folder.is_dir():
-            return sorted(file for file in folder.iterdir() if file.suffix in endings)
+            return files_in(folder, *endings)
     except OSError as error:
         raise InputError(f"{folder}: not readable ({error})") from None
     raise InputError(f"{folder}: no folder, but a folder with files {' or '.join(endings)} is expected")

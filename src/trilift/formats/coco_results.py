@@ -13,12 +13,21 @@ import numpy as np
 
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
+from trilift.formats.beginnings import json_beginning
 from trilift.formats.checks import check_length, load_json, numbers, stack_people
 from trilift.formats.layouts import Told
 from trilift.skeletons import COCO17, Skeleton
 
 _EXPECTED = "COCO keypoint results (a list of people with `image_id` and `keypoints`)"
 _OF_ALPHAPOSE = {"open": ("people", "pose_keypoints_2d"), "cmu": ("bodies", "joints")}
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    content = json_beginning(path)
+    if isinstance(content, dict):
+        content = _entries_of_alphapose(dict(list(content.items())[:1]))
+    return bool(content) and _is_list_of_people(content)
 
 
 def tell_layout(paths: Sequence[Path]) -> Told:
@@ -74,7 +83,7 @@ def _entries(path: Path) -> list[tuple[int, object]]:
     content = load_json(path, _EXPECTED)
     if isinstance(content, dict):
         content = _entries_of_alphapose(content)
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+    if not _is_list_of_people(content):
         raise InputError(f"{path}: not {_EXPECTED}")
     if not content:
         raise InputError(f"{path}: holds nobody in any frame; leave the view out")
@@ -82,6 +91,12 @@ def _entries(path: Path) -> list[tuple[int, object]]:
         (_frame_number(entry.get("image_id"), f"{path}, entry {place}"), entry.get("keypoints"))
         for place, entry in enumerate(content, 1)
     ]
+
+
+def _is_list_of_people(content: object) -> bool:
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        return False
+    return not content or {"image_id", "keypoints"} <= set(content[0])
 
 
 def _entries_of_alphapose(content: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,12 +11,23 @@ import numpy as np
 
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
+from trilift.formats.beginnings import csv_dialect
 from trilift.formats.checks import check_length, check_not_infinite
 from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
 from trilift.skeletons import Skeleton
 
 _COORDS = ("x", "y", "likelihood")
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    separator, _ = csv_dialect(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _is_header(_read_header(csv.reader(file, delimiter=separator)))
+    except (OSError, ValueError, csv.Error):
+        return False
 
 
 def tell_layout(paths: Sequence[Path]) -> Told:
@@ -74,14 +85,12 @@ def _read_rows(path: Path) -> tuple[dict[str, list[str]], list[str], np.ndarray]
     """Read the header rows by name, the first column, and the numbers; the first column of those is not used."""
     header: dict[str, list[str]] = {}
     index, values = [], []
+    separator, decimal = csv_dialect(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            for row in islice(rows, 4):
-                header[row[0] if row else ""] = row
-                if "coords" in header:
-                    break
-            if not {"bodyparts", "coords"} <= set(header) or len({len(row) for row in header.values()}) > 1:
+            rows = csv.reader(file, delimiter=separator)
+            header = _read_header(rows)
+            if not _is_header(header) or len({len(row) for row in header.values()}) > 1:
                 raise InputError(
                     f"{path}: no CSV of DeepLabCut, whose header rows scorer, bodyparts and coords are as long as "
                     "each other; export it again"
@@ -91,7 +100,7 @@ def _read_rows(path: Path) -> tuple[dict[str, list[str]], list[str], np.ndarray]
                 if len(row) != len(header["coords"]):
                     raise ValueError(f"{len(row)} columns, expected {len(header['coords'])}")
                 numbers = np.full(len(row), np.nan)
-                numbers[used] = [float(row[column] or "nan") for column in used]
+                numbers[used] = [float(row[column].replace(decimal, ".") or "nan") for column in used]
                 values.append(numbers)
                 index.append(row[0])
     except FileNotFoundError:
@@ -103,6 +112,19 @@ def _read_rows(path: Path) -> tuple[dict[str, list[str]], list[str], np.ndarray]
     array = np.array(values)
     check_not_infinite(array, str(path))
     return header, index, array
+
+
+def _read_header(rows: Iterator[list[str]]) -> dict[str, list[str]]:
+    header: dict[str, list[str]] = {}
+    for row in islice(rows, 4):
+        header[row[0] if row else ""] = row
+        if "coords" in header:
+            break
+    return header
+
+
+def _is_header(header: dict[str, list[str]]) -> bool:
+    return {"bodyparts", "coords"} <= set(header)
 
 
 def _frame_numbers(path: Path, index: list[str]) -> list[int]:

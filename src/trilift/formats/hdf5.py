@@ -1,6 +1,7 @@
 """Checks of HDF5 files that the library itself does not make."""
 
 import struct
+from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -47,3 +48,13 @@ def check_lengths(path: Path) -> None:
     content = np.memmap(path, mode="r")
     with h5py.File(path, "r") as file:
         file.visititems(check)
+
+
+def holds(path: Path, wanted: Callable[[h5py.File], bool]) -> bool:
+    """Tell whether a file is one of HDF5, sound, with what is wanted in it."""
+    try:
+        check_strings(path)
+        with h5py.File(path, "r") as file:
+            return wanted(file)
+    except Exception:  # h5py fails in many ways
+        return False

@@ -12,6 +12,11 @@ from trilift.formats import Camera
 from trilift.formats.camera_fields import camera_name, check_camera, check_rig, files_of, numbers, read_text
 
 
+def recognises(path: Path) -> Path | None:
+    """Give what `read_cameras` takes, if a file is of this format: its ending tells."""
+    return path.parent
+
+
 def read_cameras(path: Path) -> list[Camera]:
     """Read the ``.cal`` files of a folder, sorted by name; a camera is called as its file without the ending.
 

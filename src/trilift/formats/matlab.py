@@ -8,6 +8,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ _MATRIX, _COMPRESSED = 14, 15
 _CELL, _NUMERIC = 1, range(6, 16)
 _COMPLEX = 0x0800
 _MOST_BYTES = 4 * 2**30
+_HEAD = 256  # bytes
 
 
 def read_cells(path: Path, name: str) -> list[np.ndarray]:
@@ -31,9 +33,7 @@ def read_cells(path: Path, name: str) -> list[np.ndarray]:
     """
     try:
         content = path.read_bytes()
-        order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(content[124:128])
-        if order is None:
-            raise ValueError("it begins otherwise")
+        order = _order(content)
         for variable in _variables(memoryview(content)[128:], order):
             flags, sizes, label, *cells = _elements(variable, order)
             if bytes(label[1]) == name.encode():
@@ -48,6 +48,33 @@ def read_cells(path: Path, name: str) -> list[np.ndarray]:
             "again, or save it with -v7"
         ) from None
     raise InputError(f"{path}: has no `{name}`")
+
+
+def has_variable(path: Path, name: str) -> bool:
+    """Tell whether a file is of MATLAB's format 5 and has a variable of this name; most of it is not read."""
+    try:
+        content = memoryview(np.memmap(path, np.uint8, "r"))
+        return name.encode() in _names(content[128:], _order(bytes(content[:128])))
+    except (OSError, ValueError, KeyError, struct.error, zlib.error):
+        return False
+
+
+def _names(content: memoryview, order: str) -> list[bytes]:
+    names = []
+    for kind, element in _elements(content, order):
+        if kind == _COMPRESSED:
+            # Tags, flags, sizes and the name: enough of it for 20 axes and a name of 63 letters.
+            element = memoryview(zlib.decompressobj().decompress(element[:_HEAD], _HEAD))[8:]
+        _, _, label = islice(_elements(element, order), 3)
+        names.append(bytes(label[1]))
+    return names
+
+
+def _order(content: bytes) -> str:
+    order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(content[124:128])
+    if order is None:
+        raise ValueError("it begins otherwise")
+    return order
 
 
 def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:

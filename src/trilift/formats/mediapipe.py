@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trilift.errors import InputError
 from trilift.formats import DetectedRecording, DetectedView
+from trilift.formats.beginnings import csv_dialect
 from trilift.formats.checks import check_not_infinite
 from trilift.skeletons import MEDIAPIPE33
 
@@ -18,6 +20,26 @@ _COLUMNS = {
     "img_loc_x": np.float64,
     "img_loc_y": np.float64,
 }
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    try:
+        _read_columns(path, list(_COLUMNS), nrows=0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def frame_rate(path: Path) -> float | None:
+    """Give the frames per second that the times of a file tell, if it holds any."""
+    try:
+        rows = _read_columns(path, ["sync_index", "port", "frame_time"], dtype=float)
+    except ValueError:  # the reader needs no times, and tells what else is wrong
+        return None
+    rows = rows.drop_duplicates(["sync_index", "port"]).sort_values(["port", "sync_index"])
+    steps = rows["frame_time"].groupby(rows["port"]).diff().dropna()
+    return round(float(1 / steps.median()), 1) if len(steps) and steps.median() > 0 else None
 
 
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
@@ -59,7 +81,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
 def _read_rows(path: Path) -> pd.DataFrame:
     try:
         with np.errstate(invalid="ignore"):  # what is no whole number ends in a ValueError
-            rows = pd.read_csv(path, usecols=list(_COLUMNS), dtype=_COLUMNS, encoding="utf-8")
+            rows = _read_columns(path, list(_COLUMNS), dtype=_COLUMNS)
     except FileNotFoundError:
         raise InputError(f"{path}: not there") from None
     except (OSError, ValueError, OverflowError, TypeError) as error:
@@ -72,3 +94,8 @@ def _read_rows(path: Path) -> pd.DataFrame:
     if twice.any():
         raise InputError(f"{path}, row {int(twice.argmax()) + 2}: the same sync_index, port and point_id once more")
     return rows
+
+
+def _read_columns(path: Path, columns: list[str], **more: Any) -> pd.DataFrame:
+    separator, decimal = csv_dialect(path)
+    return pd.read_csv(path, usecols=columns, sep=separator, decimal=decimal, encoding="utf-8-sig", **more)

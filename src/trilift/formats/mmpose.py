@@ -13,11 +13,18 @@ import numpy as np
 
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
+from trilift.formats.beginnings import json_beginning
 from trilift.formats.checks import check_length, load_json, numbers, stack_people
 from trilift.formats.layouts import Told
 from trilift.skeletons import Skeleton
 
 _EXPECTED = "MMPose's predictions of a video (a list of frames with `frame_id` and `instances`)"
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    frames = _frames(json_beginning(path))
+    return _is_list_of_objects(frames) and "instances" in frames[0]
 
 
 def tell_layout(paths: Sequence[Path]) -> Told:
@@ -61,14 +68,22 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
 
 def _content(path: Path) -> tuple[list[str] | None, list[dict[str, Any]]]:
     """Give the names of the keypoints in their order, where the file has them, and what it holds for every frame."""
-    content, names = load_json(path, _EXPECTED), None
-    if isinstance(content, dict):
-        names, content = _names(content.get("meta_info")), content.get("instance_info")
-    if not isinstance(content, list) or not content or not all(isinstance(entry, dict) for entry in content):
+    content = load_json(path, _EXPECTED)
+    names = _names(content.get("meta_info")) if isinstance(content, dict) else None
+    frames = _frames(content)
+    if not _is_list_of_objects(frames):
         raise InputError(f"{path}: not {_EXPECTED}")
-    if "instances" not in content[0] and "keypoints" in content[0]:
+    if "instances" not in frames[0] and "keypoints" in frames[0]:
         raise InputError(f"{path}: predictions of a single image; run MMPose on the video, which gives one file")
-    return names, content
+    return names, frames
+
+
+def _frames(content: object) -> Any:
+    return content.get("instance_info") if isinstance(content, dict) else content
+
+
+def _is_list_of_objects(content: object) -> bool:
+    return isinstance(content, list) and bool(content) and all(isinstance(entry, dict) for entry in content)
 
 
 def _names(about: object) -> list[str] | None:

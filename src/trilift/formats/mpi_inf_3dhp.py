@@ -12,8 +12,13 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
 from trilift.formats.checks import check_not_infinite
-from trilift.formats.matlab import read_cells
+from trilift.formats.matlab import has_variable, read_cells
 from trilift.skeletons import MPI_INF_3DHP28
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    return has_variable(path, "annot2")
 
 
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:

@@ -14,6 +14,14 @@ ENTRIES = {"name", "sensor", "size", "animated", "intrinsic", "extrinsic", "radi
 FISHEYE = {"polynomial", "polynomialC2W", "polynomialW2C", "imageCircleRadius", "affine"}
 
 
+def recognises(path: Path) -> Path | None:
+    """Give what `read_cameras` takes, if a file is of this format."""
+    try:
+        return path if _begins_rightly(_lines(path)) else None
+    except InputError:
+        return None
+
+
 def read_cameras(path: Path) -> list[Camera]:
     """Read all cameras of a file; they are called by their number.
 
@@ -22,8 +30,8 @@ def read_cameras(path: Path) -> list[Camera]:
     InputError
         If the file is damaged, a camera lacks an entry, moves, or has a lens with distortion.
     """
-    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
-    if not lines or not " ".join(lines[0]).startswith(HEADER):
+    lines = _lines(path)
+    if not _begins_rightly(lines):
         raise InputError(f"{path}: must begin with '{HEADER}'")
     sections: list[dict[str, list[str]]] = []
     for key, *values in lines[1:]:
@@ -37,6 +45,14 @@ def read_cameras(path: Path) -> list[Camera]:
             )
         sections[-1][key] = values
     return check_rig([_camera(f"{path}", section) for section in sections], f"{path}", "`name` begins one")
+
+
+def _lines(path: Path) -> list[list[str]]:
+    return [line.split() for line in read_text(path).splitlines() if line.strip()]
+
+
+def _begins_rightly(lines: list[list[str]]) -> bool:
+    return bool(lines) and " ".join(lines[0]).startswith(HEADER)
 
 
 def _camera(where: str, section: dict[str, list[str]]) -> Camera:

@@ -1,7 +1,9 @@
-"""Names in outside files: body parts, captures and recordings."""
+"""Names in outside files: body parts, views, captures and recordings."""
 
 import logging
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from trilift.errors import InputError
 from trilift.skeletons import Skeleton
@@ -47,6 +49,11 @@ def plain(name: str) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ascii(list(names))[1:-1][:500]
+
+
+def name_of_view(path: Path) -> str:
+    """Give the name of the view that a file or folder holds: without the ending, or OpenPose's ``_json``."""
+    return re.sub("(?i)_json$", "", path.name) if path.is_dir() else path.stem
 
 
 def name_for_files(name: object, where: str) -> str:

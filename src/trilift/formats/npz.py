@@ -169,6 +169,15 @@ def read_npz(path: Path, *names: str, optional: Collection[str] = ()) -> list[An
         raise InputError(f"{path}: no complete .npz file ({error}); copy or download it again") from None
 
 
+def has_entry(path: Path, name: str) -> bool:
+    """Tell whether a file is an ``.npz`` file with an entry of this name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{name}.npy" in archive.namelist()
+    except Exception:  # zipfile fails in many ways
+        return False
+
+
 def read_pickle(path: Path) -> Any:
     """Read a file that is a pickle of arrays and plain containers.
 

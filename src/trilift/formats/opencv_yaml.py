@@ -1,5 +1,6 @@
 """YAML calibrations of OpenCV's FileStorage: EasyMocap's pair of files, or a file per camera."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,16 @@ from trilift.formats.camera_fields import (
     read_text,
     rotation,
 )
+
+_KEY = re.compile(r"^[\"']?(camera_matrix|(K|R|Rot)_[^\s:]+)\s*:", re.MULTILINE)
+
+
+def recognises(path: Path) -> Path | None:
+    """Give what `read_cameras` takes, if a file is of this format."""
+    try:
+        return path.parent if _KEY.search(read_text(path)) else None
+    except InputError:
+        return None
 
 
 def read_cameras(path: Path) -> list[Camera]:

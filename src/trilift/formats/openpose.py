@@ -3,17 +3,23 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
+from trilift.formats.beginnings import json_beginning
 from trilift.formats.checks import check_length, load_json, numbers, stack_people
+from trilift.formats.folders import files_in
 from trilift.formats.layouts import Told
 from trilift.skeletons import MPI15, Skeleton
 
-PATTERN = "*.json"
-"""Which files of a view's folder are read."""
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is a frame of this format."""
+    people = _people(json_beginning(path))
+    return people is not None and all("pose_keypoints_2d" in person for person in people)
 
 
 def first_frame(folder: Path) -> int:
@@ -68,7 +74,7 @@ def read_view(folder: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
 
 def _files(folder: Path) -> dict[int, Path]:
     files: dict[int, Path] = {}
-    for file in sorted(folder.glob(PATTERN)):
+    for file in files_in(folder, ".json"):
         digits = re.findall(r"[0-9]+", file.stem)
         if not digits:
             raise InputError(f"{file}: no frame number in its name, such as video_000000000012_keypoints has")
@@ -77,21 +83,27 @@ def _files(folder: Path) -> dict[int, Path]:
             raise InputError(f"{file}: the same frame number as {files[number].name}; remove one of them")
         files[number] = file
     if not files:
-        raise InputError(f"{folder}: no files {PATTERN} (a folder per view, a JSON file per frame)")
+        raise InputError(f"{folder}: no files *.json (a folder per view, a JSON file per frame)")
     return files
 
 
 def _read_people(file: Path) -> list[np.ndarray]:
     expected = "a JSON file of OpenPose with people and pose_keypoints_2d"
-    content = load_json(file, expected)
-    people = content.get("people") if isinstance(content, dict) else None
-    if not isinstance(people, list) or not all(isinstance(person, dict | None) for person in people):
+    found = _people(load_json(file, expected))
+    if found is None:
         raise InputError(f"{file}: not {expected}; make it again or remove its frame from all views")
-    # A program that tells people apart leaves an entry without keypoints for who is not in this view.
-    found = [person for person in people if person and set(person) != {"person_id"}]
     if not all("pose_keypoints_2d" in person for person in found):
         raise InputError(
             f"{file}: a person without pose_keypoints_2d; make it again or remove its frame from all views"
         )
     lists = [person["pose_keypoints_2d"] for person in found]
     return [numbers(values, str(file)).reshape(-1) for values in lists if values]
+
+
+def _people(content: object) -> list[dict[str, Any]] | None:
+    """Give the people of a frame; None if it is none."""
+    people = content.get("people") if isinstance(content, dict) else None
+    if not isinstance(people, list) or not all(isinstance(person, dict | None) for person in people):
+        return None
+    # A program that tells people apart leaves an entry without keypoints for who is not in this view.
+    return [person for person in people if person and set(person) != {"person_id"}]

@@ -6,6 +6,7 @@ from typing import Any
 
 from trilift.errors import InputError
 from trilift.formats import Camera
+from trilift.formats.beginnings import json_beginning
 from trilift.formats.camera_fields import (
     camera_name,
     check_camera,
@@ -17,6 +18,12 @@ from trilift.formats.camera_fields import (
 )
 
 LARGEST_FILE = 4 << 20  # bytes; the dome has some 500 cameras
+
+
+def recognises(path: Path) -> Path | None:
+    """Give what `read_cameras` takes, if a file is of this format."""
+    content = json_beginning(path)
+    return path if isinstance(content, dict) and isinstance(content.get("cameras"), list) else None
 
 
 def read_cameras(path: Path) -> list[Camera]:

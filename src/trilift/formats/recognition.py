@@ -1,17 +1,44 @@
-"""What a folder of recordings holds: formats of detections and calibration, told from names and first bytes."""
+"""What a folder of recordings holds: formats of detections and calibration, told by the code that reads them."""
 
-import os
-import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from trilift.errors import InputError
-from trilift.formats.hdf5 import check_strings
-from trilift.formats.registry import CAMERAS, DETECTIONS, Calibration, Detections, ViewFormat
+from trilift.errors import InputError, listed
+from trilift.formats import Camera
+from trilift.formats.folders import ends_with, walk
+from trilift.formats.grouping import most_processed, paths
+from trilift.formats.names import name_of_view, plain
+from trilift.formats.registry import (
+    CAMERAS,
+    DETECTIONS,
+    ArchiveFormat,
+    Calibration,
+    Detections,
+    ViewFormat,
+    as_written,
+    holds_truth,
+    matches,
+)
 
-_MOST_FILES = 200_000
-_HEAD = 1 << 16  # bytes
+_MOST_TRIED = 100  # files of a folder, to tell what they are
+_MOST_ASKED = 40  # views, to tell the layout of the keypoints
+
+Folders = dict[PurePosixPath, list[str]]
+"""Names of the files in each folder, by its place."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Something that was recognised, as a data set's file states it: a format, and a path, maybe with stars."""
+
+    format: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.format})"
 
 
 @dataclass
@@ -28,6 +55,12 @@ class Found:
         Frames per second, where a file tells.
     described
         What was seen, in words for the user.
+    doubts
+        What the user should look at: where one of several was taken, or names do not fit.
+    other_detections, other_cameras
+        What could have been taken instead.
+    unused
+        Files that belong to none of what was taken, those of one kind in one folder as one.
     """
 
     detections: Detections | None = None
@@ -35,10 +68,14 @@ class Found:
     recordings: int = 0
     fps: float | None = None
     described: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    other_detections: list[Place] = field(default_factory=list)
+    other_cameras: list[Place] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
 
 def look_at(folder: Path, skeleton: str | None = None) -> Found:
-    """Recognise the detections and the calibration in a folder.
+    """Recognise the detections and the calibration in a folder, and in those behind its links.
 
     Parameters
     ----------
@@ -53,40 +90,11 @@ def look_at(folder: Path, skeleton: str | None = None) -> Found:
         If there are detections whose layout cannot be told.
     """
     found = Found()
-    files = list(_files(folder))
-    recordings: dict[str, list[PurePosixPath]] = {}
-    for name, recognise in _RECORDINGS.items():
-        places = sorted({place for file in files if (place := recognise(folder, file)) is not None})
-        views = {place: [file for file in files if place in (file, *file.parents)] for place in places}
-        kind = DETECTIONS[name]
-        if isinstance(kind, ViewFormat):  # one view is no recording
-            places = [
-                place for place in places if len(list((folder / place).glob(kind.pattern))) >= 2 and views[place]
-            ]
-        if places:
-            recordings[name] = places
-    for name, places in recordings.items():
-        found.described.append(f"{folder}: {len(places)} recording(s) in the format {name}: {_listed(places)}")
-    if recordings:
-        name = max(recordings, key=lambda name: len(recordings[name]))
-        path = _pattern(recordings[name])
-        found.recordings = len(recordings[name])
-        kind = DETECTIONS[name]
-        if isinstance(kind, ViewFormat) and skeleton is None:
-            told = kind.tell_layout(
-                [view for place in recordings[name] for view in sorted((folder / place).glob(kind.pattern))]
-            )
-            skeleton = told.skeleton.name
-            found.described.append(f"the keypoints are those of {skeleton}: {told.reason}")
-        found.detections = Detections(
-            format=name,  # type: ignore[arg-type]
-            path=path,
-            detector=_DETECTORS[name] + (f" ({skeleton})" if skeleton else ""),
-            skeleton=skeleton,
-            ground_truth=name == "mpi_inf_3dhp",
-        )
-        found.fps = _fps(name, folder / recordings[name][0])
-    _find_cameras(folder, files, found)
+    folders = dict(sorted(walk(folder)))
+    recordings, rest = _recordings(folder, folders)
+    views = _find_detections(folder, recordings, skeleton, found)
+    _find_cameras(folder, rest, views, found)
+    _find_unused(folder, folders, found)
     return found
 
 
@@ -105,13 +113,12 @@ def look_at_view(path: Path) -> str:
     """
     if not path.exists():
         raise InputError(f"{path}: not there")
-    resolved = path.resolve()
-    first = min(resolved.iterdir(), default=resolved) if resolved.is_dir() else resolved
-    file = PurePosixPath(first.relative_to(resolved.parent).as_posix())
-    for name, recognise in _RECORDINGS.items():
-        kind = DETECTIONS[name]
-        is_folder = isinstance(kind, ViewFormat) and kind.files is not None
-        if is_folder == resolved.is_dir() and recognise(resolved.parent, file) is not None:
+    for name, kind in DETECTIONS.items():
+        in_folders = isinstance(kind, ViewFormat) and kind.in_folders
+        if in_folders != path.is_dir():
+            continue
+        files = kind.files(path) if isinstance(kind, ViewFormat) else [path]
+        if _any_of(kind, (file for file in files if ends_with(file.name, kind.suffixes))):
             return name
     raise InputError(
         f"{path}: no detections of a known format (a folder must hold OpenPose's files, one per frame; of other "
@@ -132,106 +139,107 @@ def look_at_calibration(path: Path) -> tuple[Path, Calibration]:
     Raises
     ------
     InputError
-        If it is not there or nothing that is known.
+        If it is not there, nothing that is known, or a folder with several.
     """
     if not path.exists():
         raise InputError(f"{path}: not there")
     folder = path if path.is_dir() else path.parent
-    if path.suffix == ".nc":
-        return folder, Calibration(format="trilift", path=path.name)
+    if ends_with(path.name, DETECTIONS["trilift"].suffixes):
+        return folder, Calibration(format="trilift", path=as_written(path.name))
+    names = sorted(file.name for file in path.iterdir() if file.is_file()) if path.is_dir() else [path.name]
     found = Found()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    _find_cameras(folder, [PurePosixPath(file.name) for file in files], found)
+    _find_cameras(folder, {PurePosixPath(): names}, None, found)
     if found.cameras is None:
         raise InputError("\n".join([f"{path}: no calibration of a known format", *found.described]))
+    if found.other_cameras:
+        several = [Place(found.cameras.format, str(found.cameras.path)), *found.other_cameras]
+        raise InputError(f"{path}: several calibrations; name one of {listed(several)}")
     return folder, found.cameras
 
 
-def _files(folder: Path) -> Iterator[PurePosixPath]:
-    number = 0
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            number += 1
-            if number > _MOST_FILES:
-                raise InputError(f"{folder}: more than {_MOST_FILES} files; name a folder that holds one data set")
-            yield PurePosixPath((Path(root) / name).relative_to(folder).as_posix())
+# Detections
 
 
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_HEAD)
-    except OSError:
-        return b""
+def _find_detections(
+    folder: Path, recordings: dict[str, list[PurePosixPath]], skeleton: str | None, found: Found
+) -> list[str | None] | None:
+    """Choose the detections, and name the views of the first recording; None stands for views without names."""
+    groups: list[tuple[Place, list[PurePosixPath]]] = []
+    for name, places in recordings.items():
+        found.described.append(f"{folder}: {len(places)} recording(s) in the format {name}: {listed(places)}")
+        kept = most_processed(places)
+        for part in (kept, sorted(set(places) - set(kept))):
+            groups += [(Place(name, path), alike) for path, alike in paths(folder, part, DETECTIONS[name].recordings)]
+    if not groups:
+        return None
+    groups.sort(key=lambda group: -len(group[1]))
+    (taken, places), *others = groups
+    found.recordings = len(places)
+    found.other_detections = [place for place, _ in others]
+    if others:
+        found.doubts.append(
+            f"taken are the detections {taken}, and not {listed(found.other_detections)}; to take others, state "
+            "their format and path under detections: in the data set's file"
+        )
+    kind = DETECTIONS[taken.format]
+    if isinstance(kind, ViewFormat):
+        views = [view for place in places for view in kind.views(folder / place)]
+        skeleton = skeleton or _tell_layout(folder, kind, views, found)
+        names: list[str | None] = [name_of_view(view) for view in kind.views(folder / places[0])]
+    elif skeleton is None:
+        names = [view.name for view in next(iter(kind.read_detections(folder / places[0], ""))).views]
+        found.fps = kind.frame_rate(folder / places[0])
+    else:
+        raise InputError(f"{folder}: the format {taken.format} fixes the layout of keypoints; leave --skeleton out")
+    found.detections = Detections(
+        format=taken.format,  # type: ignore[arg-type]
+        path=taken.path,
+        detector=_DETECTORS[taken.format] + (f" ({skeleton})" if skeleton else ""),
+        skeleton=skeleton,
+        ground_truth=holds_truth(taken.format, taken.path),
+    )
+    return names
 
 
-def _json_with(*words: bytes, levels: int) -> Callable[[Path, PurePosixPath], PurePosixPath | None]:
-    """Recognise JSON files by words in them; the recording is so many folders above."""
-
-    def recognise(folder: Path, file: PurePosixPath) -> PurePosixPath | None:
-        if file.suffix != ".json" or len(file.parts) <= levels - 1:
-            return None
-        head = _head(folder / file)
-        return file.parents[levels - 1] if all(word in head for word in words) else None
-
-    return recognise
-
-
-def _csv_with(word: bytes, levels: int) -> Callable[[Path, PurePosixPath], PurePosixPath | None]:
-    def recognise(folder: Path, file: PurePosixPath) -> PurePosixPath | None:
-        if file.suffix != ".csv" or not _head(folder / file).split(b"\n")[0].startswith(word):
-            return None
-        return file.parents[0] if levels else file
-
-    return recognise
+def _tell_layout(folder: Path, kind: ViewFormat, views: list[Path], found: Found) -> str:
+    """Ask views that are spread over all recordings."""
+    fitting = [view for view in views if _any_of(kind, kind.files(view))]
+    strange = [str(view.relative_to(folder)) for view in views if view not in fitting]
+    if strange:
+        found.doubts.append(
+            f"{listed(strange)}: among the views, but without detections; if they are no views, move them elsewhere"
+        )
+    told = kind.tell_layout(fitting[:: -(-len(fitting) // _MOST_ASKED)])
+    found.described.append(f"the keypoints are those of {told.skeleton.name}: {told.reason}")
+    return told.skeleton.name
 
 
-def _named(name: str) -> Callable[[Path, PurePosixPath], PurePosixPath | None]:
-    return lambda folder, file: file if file.name == name else None
+def _recordings(folder: Path, folders: Folders) -> tuple[dict[str, list[PurePosixPath]], Folders]:
+    """Find the recordings of every format, files or folders with at least two views; and the folders but views."""
+    rest = dict(folders)
+    found: dict[str, list[PurePosixPath]] = {name: [] for name in _DETECTORS}
+    number: dict[str, Counter[PurePosixPath]] = {name: Counter() for name in _DETECTORS}
+    for place, names in folders.items():
+        views: set[str] = set()
+        for name in _DETECTORS:
+            kind = DETECTIONS[name]
+            files = [file for file in names if ends_with(file, kind.suffixes) and file not in views]
+            if isinstance(kind, ArchiveFormat):
+                found[name] += [place / file for file in files if kind.recognises(folder / place / file)]
+            elif _any_of(kind, (folder / place / file for file in files)):
+                views.update(files)
+                if kind.in_folders:
+                    rest.pop(place)
+                number[name][place.parent if kind.in_folders else place] += 1 if kind.in_folders else len(files)
+    for name, views_in in number.items():
+        found[name] += [place for place, views in views_in.items() if views >= 2]  # one view is no recording
+    return {name: sorted(places) for name, places in found.items() if places}, rest
 
 
-def _npz_with(entry: str) -> Callable[[Path, PurePosixPath], PurePosixPath | None]:
-    def recognise(folder: Path, file: PurePosixPath) -> PurePosixPath | None:
-        if file.suffix != ".npz":
-            return None
-        try:
-            with zipfile.ZipFile(folder / file) as archive:
-                return file if f"{entry}.npy" in archive.namelist() else None
-        except (OSError, zipfile.BadZipFile):
-            return None
-
-    return recognise
+def _any_of(kind: ViewFormat | ArchiveFormat, files: Iterable[Path]) -> bool:
+    return any(map(kind.recognises, islice(files, _MOST_TRIED)))
 
 
-def _hdf5_with(*names: str, suffix: str, levels: int) -> Callable[[Path, PurePosixPath], PurePosixPath | None]:
-    def recognise(folder: Path, file: PurePosixPath) -> PurePosixPath | None:
-        if file.suffix not in suffix.split():
-            return None
-        import h5py
-
-        try:
-            check_strings(folder / file)
-            with h5py.File(folder / file) as content:
-                has_all = all(name in content or content.attrs.get("kind") == name for name in names)
-        except (OSError, ValueError, RuntimeError, KeyError, InputError):
-            return None
-        return (file.parents[0] if levels else file) if has_all else None
-
-    return recognise
-
-
-_RECORDINGS: dict[str, Callable[[Path, PurePosixPath], PurePosixPath | None]] = {
-    "openpose": _json_with(b'"people"', b'"pose_keypoints_2d"', levels=2),
-    "mmpose": _json_with(b'"instances"', b'"keypoint_scores"', levels=1),
-    "coco": _json_with(b'"image_id"', b'"keypoints"', levels=1),
-    "mediapipe": _csv_with(b"sync_index,port", levels=0),
-    "deeplabcut": _csv_with(b"scorer", levels=1),
-    "sleap": _hdf5_with("tracks", "node_names", suffix=".h5 .hdf5", levels=1),
-    "videopose3d": _npz_with("positions_2d"),
-    "mpi_inf_3dhp": _named("annot.mat"),
-    "trilift": _hdf5_with("captures", suffix=".nc", levels=0),
-}
 _DETECTORS = {
     "openpose": "OpenPose",
     "mmpose": "MMPose",
@@ -245,60 +253,137 @@ _DETECTORS = {
 }
 
 
-def _listed(places: list[PurePosixPath]) -> str:
-    return ", ".join(str(place) for place in places[:4]) + (", ..." if len(places) > 4 else "")
+# Calibrations
 
 
-def _pattern(places: list[PurePosixPath]) -> str:
-    """Write one path with stars for several of the same depth; of others, those as deep as the first count."""
-    alike = [place.parts for place in places if len(place.parts) == len(places[0].parts)]
-    parts = [names[0] if len(set(names)) == 1 else "*" for names in zip(*alike, strict=True)]
-    return "/".join(parts) or "."
-
-
-def _fps(name: str, path: Path) -> float | None:
-    if name != "mediapipe":
-        return None
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, usecols=["sync_index", "port", "frame_time"], dtype=float)
-    except ValueError:  # the reader needs no times, and tells what else is wrong
-        return None
-    table = table.drop_duplicates(["sync_index", "port"]).sort_values(["port", "sync_index"])
-    steps = table["frame_time"].groupby(table["port"]).diff().dropna()
-    return round(float(1 / steps.median()), 1) if len(steps) and steps.median() > 0 else None
-
-
-def _find_cameras(folder: Path, files: list[PurePosixPath], found: Found) -> None:
-    candidates: dict[str, list[PurePosixPath]] = {}
-    for file in files:
-        for name, recognise in _CALIBRATIONS.items():
-            if recognise(folder, file):
-                candidates.setdefault(name, []).append(file.parent if name in _FOLDERS else file)
-    for name, places in candidates.items():
-        places = sorted(set(places), key=lambda place: (len(place.parts), place))
-        # One for all recordings, or one beside each.
-        several = len(places) > 1 and len(places) == found.recordings
+def _find_cameras(folder: Path, folders: Folders, views: list[str | None] | None, found: Found) -> None:
+    """Choose the calibration: one beside each recording, or that which has the views' cameras and is nearest."""
+    rigs: dict[tuple[str, PurePosixPath], list[Camera]] = {}
+    for name, place in _calibrations(folder, folders):
         try:
-            cameras = CAMERAS[name].read_cameras(folder / places[0])
+            rigs[name, place] = CAMERAS[name].read_cameras(folder / place)
         except InputError as error:
             found.described.append(f"looks like a calibration in the format {name}, but: {error}")
             continue
-        path = _pattern(places) if several else str(places[0])
-        listed = ", ".join(camera.name for camera in cameras[:8]) + (", ..." if len(cameras) > 8 else "")
-        found.described.append(f"{folder / places[0]}: {len(cameras)} cameras in the format {name}: {listed}")
-        if found.cameras is None:
-            found.cameras = Calibration(format=name, path=path)  # type: ignore[arg-type]
-    if found.cameras is None and found.detections is not None and found.detections.format == "trilift":
-        found.cameras = Calibration(format="trilift", path=found.detections.path)
+        cameras = listed(camera.name for camera in rigs[name, place])
+        found.described.append(f"{folder / place}: {len(rigs[name, place])} cameras in the format {name}: {cameras}")
+    recordings = _names_of_recordings(folder, found.detections)
+    taken = _one_for_each(folder, rigs, recordings)
+    if taken is not None:
+        path, places = taken
+        name = places[0][0]
+    elif rigs:
+        name, place = min(rigs, key=lambda key: (_lacking(views, rigs[key]), len(key[1].parts), key))
+        path, places = as_written(str(place)), [(name, place)]
+    else:
+        if found.detections is not None and found.detections.format == "trilift":
+            found.cameras = Calibration(format="trilift", path=found.detections.path)
+        return
+    names = _names_to_use(views, rigs[places[0]], found)
+    found.cameras = Calibration(format=name, path=path, names=names)  # type: ignore[arg-type]
+    found.other_cameras = [Place(name, as_written(str(place))) for name, place in rigs if (name, place) not in places]
+    if found.other_cameras:
+        found.doubts.append(
+            f"taken is the calibration {Place(name, path)}, and not {listed(found.other_cameras)}; to take another, "
+            "state its format and path under cameras: in the data set's file"
+        )
 
 
-_FOLDERS = ("humaneva", "opencv")  # a file per camera
-_CALIBRATIONS: dict[str, Callable[[Path, PurePosixPath], bool]] = {
-    "toml": lambda folder, file: file.suffix == ".toml" and b"matrix" in _head(folder / file),
-    "opencv": lambda folder, file: file.suffix in (".yml", ".yaml") and b"opencv-matrix" in _head(folder / file),
-    "panoptic": lambda folder, file: file.suffix == ".json" and b'"distCoef"' in _head(folder / file),
-    "mpi_inf_3dhp": lambda folder, file: file.name == "camera.calibration",
-    "humaneva": lambda folder, file: file.suffix == ".cal",
-}
+def _calibrations(folder: Path, folders: Folders) -> list[tuple[str, PurePosixPath]]:
+    found = {}
+    for place, names in folders.items():
+        for name, kind in CAMERAS.items():
+            files = (file for file in names if ends_with(file, kind.suffixes))
+            for file in islice(files, _MOST_TRIED):
+                path = kind.recognises(folder / place / file)
+                if path is not None:
+                    found[name, PurePosixPath(path.relative_to(folder).as_posix())] = None
+    return list(found)
+
+
+def _one_for_each(
+    folder: Path, rigs: Collection[tuple[str, PurePosixPath]], recordings: set[str]
+) -> tuple[str, list[tuple[str, PurePosixPath]]] | None:
+    """Find calibrations whose path with stars stands for the recordings."""
+    if len(recordings) < 2:
+        return None
+    for name in CAMERAS:
+        for path, places in paths(folder, [place for kind, place in rigs if kind == name], matches):
+            if recordings <= set(matches(folder, path)):
+                return path, [(name, place) for place in places]
+    return None
+
+
+def _names_of_recordings(folder: Path, detections: Detections | None) -> set[str]:
+    return set(DETECTIONS[detections.format].recordings(folder, detections.path)) if detections else set()
+
+
+def _lacking(views: list[str | None] | None, cameras: list[Camera]) -> int:
+    """Count the views that have no camera."""
+    known = {plain(camera.name) for camera in cameras}
+    return sum(view is not None and plain(view) not in known for view in views or ())
+
+
+def _names_to_use(views: list[str | None] | None, cameras: list[Camera], found: Found) -> list[str] | None:
+    """Name the cameras that have views, if these are not all."""
+    if views is None:
+        return None
+    names = listed(camera.name for camera in cameras)
+    seen = [camera.name for camera in cameras if plain(camera.name) in {plain(view) for view in views if view}]
+    if None in views:
+        if len(views) != len(cameras):
+            found.doubts.append(
+                f"there are {len(views)} views, which have no names, but {len(cameras)} cameras ({names}): state "
+                "those of the views, in their order, under cameras: names: in the data set's file"
+            )
+        return None
+    if len(seen) < len(views):
+        without = [view for view in views if view and plain(view) not in {plain(camera.name) for camera in cameras}]
+        found.doubts.append(
+            f"no camera for the views {listed(without)} (there are {names}): state it under views: in the data set's "
+            "file"
+        )
+        return None
+    if len(seen) == len(cameras):
+        return None
+    unseen = [camera.name for camera in cameras if camera.name not in seen]
+    found.doubts.append(f"no view for the cameras {listed(unseen)}: they are left out (cameras: names:)")
+    return seen
+
+
+# The rest
+
+
+def _find_unused(folder: Path, folders: Folders, found: Found) -> None:
+    files, of_folders = set[PurePosixPath](), dict[PurePosixPath, tuple[str, ...]]()
+    if found.detections is not None:
+        kind = DETECTIONS[found.detections.format]
+        for path in kind.recordings(folder, found.detections.path).values():
+            for view in kind.views(path) if isinstance(kind, ViewFormat) else [path]:
+                _note_used(folder, view, kind.suffixes, files, of_folders)
+    if found.cameras is not None and found.cameras.format in CAMERAS:
+        for path in matches(folder, str(found.cameras.path)).values():
+            _note_used(folder, path, CAMERAS[found.cameras.format].suffixes, files, of_folders)
+    unused: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = {}
+    for place, names in folders.items():
+        for name in names:
+            if place / name not in files and not ends_with(name, of_folders.get(place, ())):
+                unused.setdefault((place, PurePosixPath(name).suffix), []).append(place / name)
+    found.unused = [
+        str(alike[0]) if len(alike) == 1 else f"{place / '*'}{suffix} ({len(alike)} files)"
+        for (place, suffix), alike in unused.items()
+    ]
+
+
+def _note_used(
+    folder: Path,
+    path: Path,
+    suffixes: tuple[str, ...],
+    files: set[PurePosixPath],
+    of_folders: dict[PurePosixPath, tuple[str, ...]],
+) -> None:
+    place = PurePosixPath(path.relative_to(folder).as_posix())
+    if path.is_dir():
+        of_folders[place] = (*of_folders.get(place, ()), *suffixes)
+    else:
+        files.add(place)

@@ -12,16 +12,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from trilift import skeletons
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
+from trilift.formats.folders import ends_with, entries_in, files_in, folders_in, has_files
 from trilift.formats.layouts import Told
+from trilift.formats.names import name_for_files
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
@@ -31,9 +33,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Format:
-    """A module of `trilift.formats`."""
+    """A module of `trilift.formats`, and the endings of its files, in small letters."""
 
     module: str
+    suffixes: tuple[str, ...]
 
     def _function(self, name: str) -> Any:
         return getattr(import_module(f"trilift.formats.{self.module}"), name)
@@ -47,16 +50,35 @@ class ViewFormat(_Format):
     ----------
     module
         Has ``read_view(path, skeleton, first)``, which counts frames from `first` on, ``first_frame(path)``, the
-        number of the first frame that a view has, and ``tell_layout(paths)``, which says what layout the keypoints of
-        views have.
-    pattern
-        Which entries of a recording's folder are views.
-    files
-        Which files of a view's folder are read; None where a view is a file.
+        number of the first frame that a view has, ``tell_layout(paths)``, which says what layout the keypoints of
+        views have, and ``recognises(path)``, which tells whether a file is of the format.
+    in_folders
+        Whether a view is a folder of files and not a file.
     """
 
-    pattern: str
-    files: str | None = None
+    in_folders: bool = False
+
+    def views(self, folder: Path) -> list[Path]:
+        """List the views of a recording, the files in its folder or the folders that hold such files.
+
+        A calibration among them is no view.
+        """
+        if not self.in_folders:
+            return [file for file in files_in(folder, *self.suffixes) if not _is_calibration(file)]
+        return [view for view in folders_in(folder) if has_files(view, *self.suffixes)]
+
+    def recordings(self, raw: Path, path: str) -> dict[str, Path]:
+        """Give the recordings' folders by name: of what stars stand for, those that have views."""
+        found = _without_second_times(raw, matches(raw, path))
+        return {name: place for name, place in found.items() if not has_stars(path) or self.views(place)}
+
+    def files(self, view: Path) -> list[Path]:
+        """List the files of a view."""
+        return files_in(view, *self.suffixes) if self.in_folders else [view]
+
+    def recognises(self, file: Path) -> bool:
+        """Tell whether a file of a view is of this format."""
+        return self._function("recognises")(file)
 
     def read_view(self, path: Path, skeleton: Skeleton, first: int) -> DetectedView:
         return self._function("read_view")(path, skeleton, first)
@@ -75,12 +97,27 @@ class ArchiveFormat(_Format):
     Attributes
     ----------
     module
-        Has ``read_detections(path, name)``.
+        Has ``read_detections(path, name)`` and ``recognises(path)``.
     ground_truth
         Whether such files hold projected truth, no detections.
+    has_rate
+        Whether such files may hold the frames per second; the module then has ``frame_rate(path)``.
     """
 
     ground_truth: bool = False
+    has_rate: bool = False
+
+    def recordings(self, raw: Path, path: str) -> dict[str, Path]:
+        """Give the files of recordings by name."""
+        return _without_second_times(raw, matches(raw, path))
+
+    def recognises(self, path: Path) -> bool:
+        """Tell whether a file is of this format."""
+        return self._function("recognises")(path)
+
+    def frame_rate(self, path: Path) -> float | None:
+        """Give the frames per second, where a file tells."""
+        return self._function("frame_rate")(path) if self.has_rate else None
 
     def read_detections(self, path: Path, name: str) -> Iterator[DetectedRecording]:
         return self._function("read_detections")(path, name)
@@ -88,30 +125,40 @@ class ArchiveFormat(_Format):
 
 @dataclass(frozen=True)
 class CameraFormat(_Format):
-    """A calibration; the module has ``read_cameras(path)``."""
+    """A calibration; the module has ``read_cameras(path)`` and ``recognises(path)``."""
+
+    def recognises(self, path: Path) -> Path | None:
+        """Give what `read_cameras` takes, the file or its folder, if a file is of this format."""
+        return self._function("recognises")(path)
 
     def read_cameras(self, path: Path) -> list[Camera]:
         return self._function("read_cameras")(path)
 
 
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
-    "coco": ViewFormat("coco_results", "*.json"),
-    "deeplabcut": ViewFormat("deeplabcut", "*.csv"),
-    "mediapipe": ArchiveFormat("mediapipe"),
-    "mmpose": ViewFormat("mmpose", "*.json"),
-    "mpi_inf_3dhp": ArchiveFormat("mpi_inf_3dhp", ground_truth=True),
-    "openpose": ViewFormat("openpose", "*/", files="*.json"),
-    "sleap": ViewFormat("sleap", "*.h5"),
-    "trilift": ArchiveFormat("trilift_nc"),
-    "videopose3d": ArchiveFormat("videopose3d"),
+    "coco": ViewFormat("coco_results", (".json",)),
+    "deeplabcut": ViewFormat("deeplabcut", (".csv",)),
+    "mediapipe": ArchiveFormat("mediapipe", (".csv",), has_rate=True),
+    "mmpose": ViewFormat("mmpose", (".json",)),
+    "mpi_inf_3dhp": ArchiveFormat("mpi_inf_3dhp", (".mat",), ground_truth=True),
+    "openpose": ViewFormat("openpose", (".json",), in_folders=True),
+    "sleap": ViewFormat("sleap", (".h5", ".hdf5")),
+    "trilift": ArchiveFormat("trilift_nc", (".nc",), has_rate=True),
+    "videopose3d": ArchiveFormat("videopose3d", (".npz",)),
 }
 CAMERAS = {
-    "humaneva": CameraFormat("humaneva_cameras"),
-    "mpi_inf_3dhp": CameraFormat("mpi_inf_3dhp_cameras"),
-    "opencv": CameraFormat("opencv_yaml"),
-    "panoptic": CameraFormat("panoptic"),
-    "toml": CameraFormat("toml_cameras"),
+    "humaneva": CameraFormat("humaneva_cameras", (".cal",)),
+    "mpi_inf_3dhp": CameraFormat("mpi_inf_3dhp_cameras", (".calibration", ".calib", ".txt")),
+    "opencv": CameraFormat("opencv_yaml", (".yml", ".yaml")),
+    "panoptic": CameraFormat("panoptic", (".json",)),
+    "toml": CameraFormat("toml_cameras", (".toml",)),
 }
+
+
+def _is_calibration(file: Path) -> bool:
+    return any(ends_with(file.name, kind.suffixes) and kind.recognises(file) for kind in CAMERAS.values())
+
+
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
@@ -124,7 +171,8 @@ class Detections(StrictModel):
         A key of `DETECTIONS`.
     path
         A file, or for formats with a file or folder per view the folder that holds these. With ``*`` in it, every
-        match is a recording, named by what the stars stand for: ``*/pose``, ``S*/Seq*/annot.mat``.
+        match is a recording, named by what the stars stand for: ``*/pose``, ``S*/Seq*/annot.mat``. A star that is
+        part of a name is written ``[*]``.
     detector
         What made them, for tables and figures, for example ``OpenPose BODY_25B``.
     skeleton
@@ -162,7 +210,7 @@ class Detections(StrictModel):
         if isinstance(DETECTIONS[self.format], ViewFormat) != (self.skeleton is not None):
             views = ", ".join(name for name, kind in DETECTIONS.items() if isinstance(kind, ViewFormat))
             problems.append(f"`skeleton` is needed with the formats {views}, and only there")
-        if self.is_truth and not self.ground_truth:
+        if holds_truth(self.format, self.path) and not self.ground_truth:
             problems.append(
                 "these are no detections but projected ground truth: results on them say nothing about real use. "
                 "State `ground_truth: true` if you want them; every table and figure will say so"
@@ -170,11 +218,12 @@ class Detections(StrictModel):
         refuse(problems)
         return self
 
-    @property
-    def is_truth(self) -> bool:
-        kind = DETECTIONS[self.format]
-        is_named_so = self.format == "videopose3d" and re.search(r"(^|_)gt(_|\.)", Path(self.path).name) is not None
-        return (isinstance(kind, ArchiveFormat) and kind.ground_truth) or is_named_so
+
+def holds_truth(name: str, path: str) -> bool:
+    """Tell whether a file of a format holds no detections but projected ground truth."""
+    kind = DETECTIONS[name]
+    is_named_so = name == "videopose3d" and re.search(r"(^|_)gt(_|\.)", Path(path).name) is not None
+    return (isinstance(kind, ArchiveFormat) and kind.ground_truth) or is_named_so
 
 
 class Calibration(StrictModel):
@@ -269,7 +318,7 @@ class Source(StrictModel):
     def files(self, raw: Path) -> list[Path]:
         """List the files that ingest reads, without those of folders with a file per frame."""
         kind = DETECTIONS[self.detections.format]
-        found = [] if _many_files(kind) else list(_view_files(kind, raw, self.detections.path))
+        found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.path))
         parts = (self.cameras.path, self.reference.path if self.reference else None)
         for path in parts:
             for match in _expected(raw, path) if path else ():
@@ -279,7 +328,7 @@ class Source(StrictModel):
     def digest(self, raw: Path) -> str:
         """Hash what ingest reads of folders with a file per frame: names and contents; empty where there are none."""
         kind = DETECTIONS[self.detections.format]
-        if not _many_files(kind):
+        if not _in_folders(kind):
             return ""
         digest = hashlib.sha256()
         for file in _view_files(kind, raw, self.detections.path):
@@ -291,7 +340,13 @@ class Source(StrictModel):
 def read_detections(source: Detections, raw: Path, dataset: str) -> Iterator[DetectedRecording]:
     """Read the detections of a data set, captures one after the other."""
     kind = DETECTIONS[source.format]
-    for name, path in _existing(raw, source.path).items():
+    recordings = kind.recordings(raw, source.path)
+    passed_over = [path for path in matches(raw, source.path).values() if path not in recordings.values()]
+    if not recordings:
+        raise InputError(f"{raw / source.path}: not there, or no detections in it")
+    if passed_over:
+        log.warning("no views of their own, passed over: %s", listed(passed_over))
+    for name, path in recordings.items():
         if isinstance(kind, ArchiveFormat):
             yield from kind.read_detections(path, name or dataset)
         else:
@@ -299,9 +354,9 @@ def read_detections(source: Detections, raw: Path, dataset: str) -> Iterator[Det
 
 
 def _read_views(kind: ViewFormat, folder: Path, name: str, skeleton: Skeleton) -> DetectedRecording:
-    paths = sorted(folder.glob(kind.pattern))
+    paths = kind.views(folder)
     if not paths:
-        wanted = "a folder per camera" if kind.files else f"a file {kind.pattern} per camera"
+        wanted = f"{'a folder with files' if kind.in_folders else 'a file'} {' or '.join(kind.suffixes)} per camera"
         raise InputError(f"{folder}: no {wanted} in it")
     starts = {path.stem: kind.first_frame(path) for path in paths}
     if len(set(starts.values())) > 1:
@@ -327,7 +382,7 @@ def read_cameras(source: Calibration, raw: Path) -> dict[str, list[Camera]]:
     if source.format == "trilift":
         from trilift.formats import trilift_nc
 
-        return trilift_nc.read_cameras(raw / path)
+        return trilift_nc.read_cameras(raw / without_stars(path))
     rigs = {name or "*": CAMERAS[source.format].read_cameras(match) for name, match in _existing(raw, path).items()}
     return {name: _complete(rig, source, raw / path) for name, rig in rigs.items()}
 
@@ -372,38 +427,87 @@ def _inside(path: str) -> str:
     return path
 
 
-def _matches(raw: Path, path: str) -> dict[str, Path]:
-    """Give what a path with stars stands for, by what the stars stand for, joined by hyphens."""
-    if "*" not in path:
-        return {"": raw / path} if (raw / path).exists() else {}
-    pattern = re.compile("/".join(re.escape(part).replace(r"\*", "([^/]*)") for part in Path(path).parts))
-    found = {}
-    for match in sorted(raw.glob(path)):
-        stars = pattern.fullmatch(match.relative_to(raw).as_posix())
-        if stars:
-            found["-".join(stars.groups())] = match
+def matches(raw: Path, path: str) -> dict[str, Path]:
+    """Give what a path with stars stands for, by what the stars stand for, joined by hyphens.
+
+    Raises
+    ------
+    InputError
+        If two would get the same name.
+    """
+    places: list[tuple[tuple[str, ...], Path]] = [((), raw)]
+    for part in PurePosixPath(path).parts:
+        places = [found for stars, place in places for found in _match_part(stars, place, part)]
+    found: dict[str, Path] = {}
+    for stars, place in places:
+        name = name_for_files("-".join(stars), str(place)) if stars else ""
+        if name in found:
+            raise InputError(f"{place}: would be called {name}, as {found[name]}; rename a folder")
+        found[name] = place
     return found
 
 
+def _match_part(stars: tuple[str, ...], place: Path, part: str) -> Iterator[tuple[tuple[str, ...], Path]]:
+    if not has_stars(part):
+        entry = place / without_stars(part)
+        if entry.exists():
+            yield stars, entry
+        return
+    pieces = ("(.*)" if piece == "*" else re.escape(without_stars(piece)) for piece in _STARS.split(part))
+    pattern = re.compile("".join(pieces), re.DOTALL)
+    for entry in entries_in(place):
+        match = pattern.fullmatch(entry.name)
+        if match:
+            yield (*stars, *match.groups()), entry
+
+
+_STARS = re.compile(r"(\[\*\]|\*)")
+
+
+def has_stars(path: str) -> bool:
+    """Tell whether a path has stars that stand for something."""
+    return "*" in _STARS.split(path)
+
+
+def without_stars(path: str) -> str:
+    """Give the path that is meant where no star stands for anything."""
+    return path.replace("[*]", "*")
+
+
+def as_written(path: str) -> str:
+    """Give a path as a data set's file states it, if its stars are part of names."""
+    return path.replace("*", "[*]")
+
+
+def _without_second_times(raw: Path, found: dict[str, Path]) -> dict[str, Path]:
+    """Leave out what a link shows that also lies there itself."""
+    root = raw.resolve()
+    names: dict[Path, str] = {}
+    for name in sorted(found, key=lambda name: found[name].resolve() != root / found[name].relative_to(raw)):
+        names.setdefault(found[name].resolve(), name)
+    return {name: place for name, place in found.items() if name in names.values()}
+
+
 def _existing(raw: Path, path: str) -> dict[str, Path]:
-    matches = _matches(raw, path)
-    if not matches:
+    found = matches(raw, path)
+    if not found:
         raise InputError(f"{raw / path}: not there")
-    return matches
+    return found
 
 
 def _expected(raw: Path, path: str) -> list[Path]:
     """Give the matches of a path; without stars the path itself, which another stage may yet have to make."""
-    return list(_matches(raw, path).values()) if "*" in path else [raw / path]
+    return list(matches(raw, path).values()) if has_stars(path) else [raw / without_stars(path)]
 
 
-def _many_files(kind: ViewFormat | ArchiveFormat) -> bool:
-    return isinstance(kind, ViewFormat) and kind.files is not None
+def _in_folders(kind: ViewFormat | ArchiveFormat) -> bool:
+    return isinstance(kind, ViewFormat) and kind.in_folders
 
 
 def _view_files(kind: ViewFormat | ArchiveFormat, raw: Path, path: str) -> Iterator[Path]:
-    for match in _expected(raw, path):
+    for match in kind.recordings(raw, path).values() if has_stars(path) else _expected(raw, path):
         if isinstance(kind, ArchiveFormat):
             yield match
         else:
-            yield from sorted(match.glob(kind.pattern + (kind.files or "")))
+            for view in kind.views(match):
+                yield from kind.files(view)

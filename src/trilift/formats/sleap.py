@@ -10,17 +10,24 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.hdf5 import holds
 from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
 from trilift.skeletons import Skeleton
 
 _MOST_BYTES = 4 * 2**30
+_DATA_SETS = ("node_names", "tracks", "point_scores")
 
 _Axes = tuple[tuple[int, ...], tuple[int, ...]]
 
 _ORDERS: tuple[_Axes, ...] = (((0, 1, 2, 3), (0, 1, 2)), ((1, 3, 2, 0), (1, 2, 0)))
 """Where track, xy, node and frame are in `tracks`, and track, node and frame in `point_scores`: in SLEAP's files and
 in those that sleap-io writes with the preset ``standard``."""
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    return holds(path, lambda file: all(name in file for name in _DATA_SETS))
 
 
 def tell_layout(paths: Sequence[Path]) -> Told:
@@ -72,7 +79,7 @@ def _read(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Read the names of the nodes, tracks (track, 2, node, frame) and scores (track, node, frame)."""
-    names, tracks, scores = (_dataset(file, path, name) for name in ("node_names", "tracks", "point_scores"))
+    names, tracks, scores = (_dataset(file, path, name) for name in _DATA_SETS)
     # SLEAP and sleap-io write strings of fixed length. HDF5 believes the length of others, however damaged.
     if names.dtype.kind != "S" or tracks.dtype.kind != "f" or scores.dtype.kind != "f":
         raise InputError(

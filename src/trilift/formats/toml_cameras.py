@@ -1,5 +1,6 @@
 """The TOML calibrations of Pose2Sim, Anipose, aniposelib and Caliscope: a section per camera."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,17 @@ POSE = {"matrix", "rotation", "translation"}
 """A section with one of these is a camera; others hold the settings of the programs."""
 
 MOST_DOTS = 500  # in a line: Python's parser takes hours for a key of thousands of parts
+
+
+_KEY = re.compile(rf"\b({'|'.join(sorted(POSE))})\b\s*=")
+
+
+def recognises(path: Path) -> Path | None:
+    """Give what `read_cameras` takes, if a file is of this format."""
+    try:
+        return path if _KEY.search(read_text(path)) else None
+    except InputError:
+        return None
 
 
 def read_cameras(path: Path) -> list[Camera]:

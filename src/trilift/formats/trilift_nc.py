@@ -13,8 +13,20 @@ from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView
 from trilift.formats.camera_fields import camera_name, check_camera
 from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
-from trilift.formats.hdf5 import check_lengths, check_strings
+from trilift.formats.hdf5 import check_lengths, check_strings, holds
 from trilift.formats.names import name_for_files
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    return holds(path, lambda file: file.attrs.get("kind") == "captures")
+
+
+def frame_rate(path: Path) -> float | None:
+    """Give the frames per second, if all recordings have the same."""
+    with _opened(path) as opened:
+        rates = {recording.fps for capture in opened.values() for recording in captures.recordings(capture)}
+    return rates.pop() if len(rates) == 1 else None
 
 
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:

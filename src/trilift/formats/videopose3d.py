@@ -18,7 +18,7 @@ from trilift.files import replacing
 from trilift.formats import DetectedRecording, DetectedView, ReferenceRecording
 from trilift.formats.checks import check_not_infinite
 from trilift.formats.names import name_for_files
-from trilift.formats.npz import read_npz
+from trilift.formats.npz import has_entry, read_npz
 from trilift.skeletons import COCO17, H36M17, HUMANEVA15, MPII16, Skeleton
 
 KEPT_OF_32 = np.setdiff1d(np.arange(32), [4, 5, 9, 10, 11, 16, *range(20, 25), *range(28, 32)])
@@ -29,6 +29,11 @@ _LAYOUTS_2D = {"h36m": H36M17, "coco": COCO17, "mpii": MPII16, "humaneva15": HUM
 """By their names in ``metadata``; without these, the first of so many keypoints."""
 
 _LAYOUTS_3D = {32: H36M17, len(H36M17): H36M17, len(HUMANEVA15): HUMANEVA15}
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format."""
+    return has_entry(path, "positions_2d")
 
 
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:

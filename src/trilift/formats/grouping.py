@@ -1,0 +1,92 @@
+"""Recordings that lie side by side: which are one recording several times, and which path stands for them."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+from trilift.formats.registry import as_written
+
+_PROCESSED = re.compile(
+    r"[-_. ]?(sync(ed|hroni[sz]ed)?|associat(ed|ion)|filt(er|ered)?|smooth(ed)?|interpolated|corrected|cleaned)$",
+    re.I,
+)
+"""What programs append to the name of a folder when they process its files further."""
+
+
+def most_processed(places: list[PurePosixPath]) -> list[PurePosixPath]:
+    """Of recordings that are there several times, more or less processed, keep those of one stage.
+
+    That which most recordings have, and of these the last.
+    """
+    origins: dict[PurePosixPath, list[tuple[PurePosixPath, tuple[str, ...]]]] = {}
+    for place in places:
+        origin, words = _origin(place)
+        origins.setdefault(origin, []).append((place, words))
+    stages = Counter(words for versions in origins.values() for _, words in versions)
+    stage = max(stages, key=lambda words: (stages[words], len(words), words))
+    return sorted(
+        place for versions in origins.values() for place, words in versions if len(versions) == 1 or words == stage
+    )
+
+
+def _origin(place: PurePosixPath) -> tuple[PurePosixPath, tuple[str, ...]]:
+    """Give the place without what was appended, and that."""
+    parts, words = [], []
+    for part in place.parts:
+        while found := _PROCESSED.search(part):
+            part = part[: found.start()]
+            words.append(found[1].lower())
+        parts.append(part)
+    return PurePosixPath(*parts), tuple(words)
+
+
+Find = Callable[[Path, str], dict[str, Path]]
+
+
+def paths(folder: Path, places: Collection[PurePosixPath], find: Find) -> Iterator[tuple[str, list[PurePosixPath]]]:
+    """Part places into those that one path with stars stands for, and for nothing else.
+
+    Parameters
+    ----------
+    folder
+        What the places are relative to.
+    places
+        Of files or folders.
+    find
+        Gives what a path stands for, as the reader sees it.
+    """
+    by_depth = sorted(places, key=lambda place: (len(place.parts), place))
+    for _, alike in groupby(by_depth, key=lambda place: len(place.parts)):
+        yield from _paths_alike(folder, list(alike), find)
+
+
+def _paths_alike(folder: Path, places: list[PurePosixPath], find: Find) -> Iterator[tuple[str, list[PurePosixPath]]]:
+    different = [set(names) for names in zip(*(place.parts for place in places), strict=True)]
+    for star in (_star_with_ending, _star_with_what_all_share):
+        path = "/".join(star(names) if len(names) > 1 else as_written(*names) for names in different) or "."
+        if set(find(folder, path).values()) == {folder / place for place in places}:
+            yield path, places
+            return
+    # Apart by the name that differs least; of several, the last.
+    level = min(
+        (level for level, names in enumerate(different) if len(names) > 1),
+        key=lambda level: (len(different[level]), -level),
+    )
+    for name in sorted(different[level]):
+        yield from _paths_alike(folder, [place for place in places if place.parts[level] == name], find)
+
+
+def _star_with_ending(names: set[str]) -> str:
+    endings = {PurePosixPath(name).suffix for name in names}
+    return f"*{as_written(*endings)}" if len(endings) == 1 else "*"
+
+
+def _star_with_what_all_share(names: set[str]) -> str:
+    begin = os.path.commonprefix(list(names))  # noqa: RUF071
+    end = os.path.commonprefix([name[len(begin) :][::-1] for name in names])[::-1]  # noqa: RUF071
+    if any(len(name) == len(begin + end) for name in names):
+        return "*"  # one would have no name
+    return f"{as_written(begin)}*{as_written(end)}"
