@@ -21,6 +21,7 @@ from trilift.assembling import assemble
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
+from trilift.geometry.people import Choice
 from trilift.params import parse, read_yaml
 from trilift.skeletons import BODY25B
 
@@ -222,3 +223,17 @@ def test_of_two_people_the_more_confident_or_the_larger_is_followed(openpose):
         (recording,) = capture.recordings
         np.testing.assert_allclose(recording.keypoints, truth[expected], atol=6)
         assert (recording.crowded == 1).all()
+
+
+def test_a_track_that_passes_to_somebody_else_is_named_by_view_and_frame(openpose, caplog, monkeypatch):
+    for file in (openpose.layout.raw / "pose" / "cam2_json").glob("*.json"):
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps(content | {"people": 2 * content["people"]}))
+    person = np.zeros((FRAMES, 3), int)
+    person[12:20, 1] = -1
+    monkeypatch.setattr("trilift.assembling.choose_subject", lambda *_: Choice(person, [], [(1, 12), (1, 20)]))
+    ((recording,),) = (capture.recordings for capture in assembled(openpose))
+    assert np.isnan(recording.keypoints[12:20, 1]).all()
+    assert np.isfinite(recording.keypoints[20:, 1]).any()
+    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "in view cam2 a track passes between the subject and somebody else at frame 12, 20" in said

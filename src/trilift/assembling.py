@@ -385,6 +385,14 @@ def _take_subject(
             where,
             names[view],
         )
+    for view, jumps in groupby(choice.jumps, key=lambda jump: jump[0]):
+        log.warning(
+            "%s: in view %s a track passes between the subject and somebody else at frame %s; it is cut there, and "
+            "the one who lies where the other views see the subject is taken",
+            where,
+            names[view],
+            ", ".join(str(frame) for _, frame in jumps),
+        )
     index = choice.person.clip(0)[:, :, None, None]
     nobody = choice.person < 0
     confidence = np.take_along_axis(confidence, index, 2)[:, :, 0]

@@ -106,3 +106,70 @@ def test_a_view_without_anybody_has_no_choice():
     choice = choose_subject(CAMERAS, person[:, :, None], np.isfinite(person[..., 0]).sum(-1, dtype=float)[:, :, None])
     assert (choice.person[:, 1] == -1).all()
     assert (choice.person[:, [0, 2, 3]] == 0).all()
+
+
+# Tracks that pass from one person to another.
+
+LONG = 200
+
+
+def beside(view, across, behind):
+    """Places (frame, 2) on the floor, so far to the right of the middle and behind it as a view sees it."""
+    R = CAMERAS.R[view].numpy()
+    right, forward = R[0, :2] / np.linalg.norm(R[0, :2]), R[2, :2] / np.linalg.norm(R[2, :2])
+    return np.multiply.outer(across, right) + np.multiply.outer(behind, forward)
+
+
+def seen_along(places, seed):
+    joints = waving_person(len(places), seed) + np.pad(places, ((0, 0), (0, 1)))[:, None]
+    pixels = project(CAMERAS, torch.as_tensor(joints)).numpy()
+    return pixels + np.random.default_rng(seed).normal(scale=4.0, size=pixels.shape)
+
+
+def one_hides_the_other(view, seed):
+    """In one view the second person is hidden, then comes out while the first is hidden: the track goes over."""
+    time = np.arange(LONG)
+    out = np.maximum(time - 100, 0)
+    first = seen_along(np.zeros((LONG, 2)), seed)
+    second = seen_along(beside(view, 0.008 * out, np.full(LONG, 0.8)), seed + 1)
+    second[:100, view] = np.nan
+    first[100:115, view] = np.nan
+    return first, second
+
+
+def both_pass_unseen(view, seed):
+    """In one view both are lost for some frames while they pass each other: each track goes on with the other."""
+    way = 0.025 * (np.arange(LONG) - 100).clip(-40, 40)
+    first = seen_along(beside(view, way, np.full(LONG, -0.25)), seed)
+    second = seen_along(beside(view, -way, np.full(LONG, 0.25)), seed + 1)
+    for person in (first, second):
+        person[97:104, view] = np.nan
+    return first, second
+
+
+@pytest.mark.parametrize("scene", [one_hides_the_other, both_pass_unseen])
+@pytest.mark.parametrize("subject", [0, 1])
+@pytest.mark.parametrize("view", [0, 3])
+def test_a_track_that_passes_to_another_person_is_cut_and_the_right_one_taken(scene, subject, view):
+    for seed in (0, 2):
+        pixels, order = mixed(*scene(view, seed), seed=seed)
+        choice = choose_subject(CAMERAS, pixels, scored(pixels, order, [1.0 + (subject == 0), 1.0 + (subject == 1)]))
+        found = taken(choice, order)
+        assert (np.delete(found, view, 1) == subject).all()
+        wrong = np.flatnonzero(found[:, view] == 1 - subject)
+        assert len(wrong) <= 2
+        there = (np.isfinite(pixels).all((-1, -2)) & (order == subject))[:, view].any(1)
+        assert (found[there, view] == subject).mean() > 0.98
+        assert {jumped for jumped, _ in choice.jumps} == {view}
+        assert all(abs(frame - 100) <= 5 for _, frame in choice.jumps)
+
+
+def test_people_who_pass_each_other_in_plain_sight_are_not_cut():
+    way = 0.012 * (np.arange(LONG) - 100)
+    people = (
+        seen_along(beside(1, sign * way, np.full(LONG, -0.6 * sign)), seed) for seed, sign in enumerate((1, -1))
+    )
+    pixels, order = mixed(*people)
+    choice = choose_subject(CAMERAS, pixels, scored(pixels, order, [2.0, 1.0]))
+    assert choice.jumps == []
+    assert (taken(choice, order) == 0).all()
