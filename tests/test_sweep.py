@@ -10,6 +10,9 @@ sweep:
   losses:
     both: {}
     only-input: {multi_view_consistency: 0.0}
+train:
+  steps: 5
+  losses: {multi_view_consistency: 0.5}
 """
 
 
@@ -26,9 +29,11 @@ def test_every_choice_runs_with_every_seed(params):
 
 
 def test_a_run_is_told_by_its_name(params):
-    assert of_run(params, "main") == ({}, 7)
-    assert of_run(params, "both-s4") == ({}, 4)
-    assert of_run(params, "only-input-s0") == ({"multi_view_consistency": 0.0}, 0)
+    main, seed = of_run(params, "main")
+    assert (main.steps, main.losses.multi_view_consistency, seed) == (5, 0.5, 7)
+    assert of_run(params, "both-s4") == (main, 4)
+    only_input, seed = of_run(params, "only-input-s0")
+    assert (only_input.steps, only_input.losses.multi_view_consistency, seed) == (5, 0.0, 0)
 
 
 @pytest.mark.parametrize("run", ["both", "both-s1", "others-s0", "both-sx"])

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from trilift.errors import InputError
-from trilift.params import StrictModel, load, load_seed
+from trilift.params import StrictModel, load, load_seed, parse
+from trilift.settings.train import LossSettings, TrainingSettings
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
 
@@ -41,19 +42,22 @@ class Sweep(StrictModel):
         return name, int(seed)
 
 
-def of_run(params: Path, run: str) -> tuple[dict[str, Any], int]:
-    """Tell what a run changes of the losses, and its seed.
+def of_run(params: Path, run: str) -> tuple[TrainingSettings, int]:
+    """Read the settings of a run's training, and its seed.
 
     Raises
     ------
     InputError
-        If the sweep has no such run.
+        If the sweep has no such run, or a setting is wrong.
     """
+    settings = load(params, "train", TrainingSettings)
     if run == "main":
-        return {}, load_seed(params)
+        return settings, load_seed(params)
     sweep = load(params, "sweep", Sweep)
     changes = sweep.changes(run)
     if changes is None:
         known = ", ".join(["main", *sweep.runs])
         raise InputError(f"{params}, section sweep: there is no run {run} (known: {known})")
-    return changes, sweep.choice(run)[1]
+    name, seed = sweep.choice(run)
+    losses = parse(LossSettings, settings.losses.model_dump() | changes, f"{params}, section sweep, losses, {name}")
+    return settings.model_copy(update={"losses": losses}), seed

@@ -43,7 +43,8 @@ def digest(layout, params, inputs):
             for section in sections:
                 made_of.update(json.dumps(None if section == "sweep" else content.get(section)).encode())
     if STAGE == "train":
-        made_of.update(json.dumps(of_run(layout.params, layout.run)).encode())
+        settings, seed = of_run(layout.params, layout.run)
+        made_of.update(json.dumps([settings.model_dump(), seed]).encode())
     for path in inputs:
         for file in files(layout.project / path):
             content = file.read_bytes()

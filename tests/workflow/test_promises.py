@@ -380,12 +380,64 @@ def test_without_dvc_and_git_snakemake_runs_alone_and_says_so(project):
     assert project.jobs() == set()
 
 
-def test_a_wrong_setting_is_refused_before_anything_is_removed(project):
-    project.set("plot.exmaples", 1)
-    refused = project.snakemake(check=False)
-    assert "section plot" in refused
-    assert "exmaples: unknown setting" in refused
-    assert (project.path / "results/demo/main/figures/poses.png").exists()
+WRONG = {
+    "plot.exmaples": (1, "exmaples: unknown setting"),
+    "train.steps": ("many", "steps: Input should be a valid integer, but it is 'many'"),
+    "train.losses.norm": ("l3", "losses.norm: Input should be 'l1', 'mpjpe' or 'huber', but it is 'l3'"),
+    "seed": (-1, "seed must be a whole number from 0 on, but it is -1"),
+    "sweep": ({"seeds": [0], "losses": {"none": {"multi_view": 1}}}, "multi_view: unknown setting"),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_wrong_setting_is_refused_before_anything_is_removed(project, finished, key):
+    value, reason = WRONG[key]
+    project.set(key, value)
+    refused = project.snakemake(check=False).splitlines()
+    assert any(reason in line for line in refused[-2:])  # it stands last
+    assert project.made() == finished.hashes()
+
+
+@pytest.mark.parametrize(
+    "key", [pytest.param(key, marks=() if key == "train.steps" else takes_long) for key in WRONG]
+)
+def test_a_wrong_setting_is_refused_by_dvc_repro_before_anything_is_removed(project, finished, key):
+    value, reason = WRONG[key]
+    project.set(key, value)
+    *before, error = project.run("dvc", "repro", check=False).stdout.splitlines()
+    assert error.startswith("ERROR: failed to reproduce")
+    assert any(reason in line for line in before[-2:])
+    assert project.made() == finished.hashes()
+    project.run("git", "checkout", "-q", "--", "params.yaml")
+    assert project.jobs() == project.changed() == set()
+
+
+@takes_long
+def test_an_experiment_with_a_wrong_setting_leaves_the_results(project, finished):
+    refused = project.run("dvc", "exp", "run", "-S", "train.network.kind=foo", check=False)
+    assert refused.returncode
+    assert "network.kind: Input should be 'encoder_decoder', 'residual' or 'temporal'" in refused.stdout
+    assert project.made() == finished.hashes()
+
+
+@takes_long
+@pytest.mark.parametrize("engine", [("snakemake", "--cores", "2"), ("dvc", "repro")])
+def test_a_split_that_names_nobody_is_refused_before_anything_is_removed(real_finished, tmp_path, engine):
+    project = real_finished.copy(tmp_path / "project")
+    project.set("split.test", ["S99"], file="workflow/datasets/demo.yaml")
+    refused = project.run(*engine, check=False)
+    assert refused.returncode
+    assert "section split: no subject S99" in refused.stdout
+    assert project.made() == real_finished.hashes()
+
+
+@takes_long
+def test_what_dvc_repro_cannot_run_removes_nothing_and_has_a_reason(project, finished):
+    project.set("train.steps", 4)
+    with (project.path / "workflow/rules/train.smk").open("a") as rule:
+        rule.write("rule train\n")
+    assert "SyntaxError" in project.run("dvc", "repro", check=False).stdout
+    assert project.made() == finished.hashes()
 
 
 def test_config_on_the_command_line_is_refused(project):

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,19 +13,28 @@ from snakemake.exceptions import WorkflowError
 from trilift import params
 from trilift.errors import InputError
 from trilift.formats.registry import Source
-from trilift.sweep import Sweep
+from trilift.layout import Layout
+from trilift.sweep import Sweep, of_run
 
-if config:
-    raise WorkflowError("settings are in params.yaml: edit them there (--config is unknown to DVC)")
 
-try:
+@contextmanager
+def refusing():
+    """Let the reason why nothing is run stand last on the screen, without the lines of the rules that led there."""
+    try:
+        yield
+    except (InputError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+with refusing():
+    if config:
+        raise InputError("settings are in params.yaml: edit them there (--config is unknown to DVC)")
     SETTINGS = params.read_yaml(Path("params.yaml"))
     DATASETS = params.load_datasets(Path("params.yaml"))
     SWEEP = params.parse(Sweep, SETTINGS.get("sweep"), "params.yaml, section sweep")
     for dataset in DATASETS:
         params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
-except InputError as error:
-    raise WorkflowError(str(error)) from None
 RUNS = ["main", *SWEEP.runs]
 THREADS_OF_TRAINING = (SETTINGS.get("train") or {}).get("threads", 2)
 DVC_STAGES = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
@@ -98,11 +108,24 @@ def raw_folders(wildcards):
     return source(wildcards.dataset).digest(Path("data/raw") / wildcards.dataset)
 
 
-def check_settings(stages):
-    """Refuse wrong settings before Snakemake removes the outputs of the stages that are to run."""
-    for stage in stages:
-        settings_of_stage = importlib.import_module(f"trilift.settings.{stage}").Settings
-        try:
-            params.load(Path("params.yaml"), stage, settings_of_stage)
-        except InputError as error:
-            raise WorkflowError(str(error)) from None
+def check_settings(jobs):
+    """Refuse wrong settings before Snakemake removes the outputs of the jobs that are to run."""
+    by_stage = {stage: [job for job in jobs if job.rule.name == stage] for stage in DVC_STAGES}
+    for stage in [stage for stage in by_stage if by_stage[stage]]:
+        params.load(Path("params.yaml"), stage, importlib.import_module(f"trilift.settings.{stage}").Settings)
+    params.load_seed(Path("params.yaml"))
+    for run in {job.wildcards.run for job in by_stage["train"]}:
+        of_run(Path("params.yaml"), run)
+    ingested = {job.wildcards.dataset for job in by_stage["ingest"]}
+    for dataset in {job.wildcards.dataset for job in by_stage["train"] + by_stage["evaluate"]}:
+        check_split(Layout(dataset), known=dataset not in ingested)
+
+
+def check_split(layout, known):
+    """Refuse a wrong split, of unknown names too where it is known whom a data set shows."""
+    from trilift import captures, splits  # takes a second, and every job reads these rules
+
+    split = params.load_dataset(layout.dataset_file, "split", splits.Split)
+    if known:
+        with captures.read(layout.captures, "captures") as detections:
+            splits.check_names(detections, split, str(layout.dataset_file))

@@ -5,7 +5,6 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,8 @@ from trilift.lifting.lifter import Lifter
 from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Checkpoint, Scaling, fit
 from trilift.lifting.views import normalised_joints
-from trilift.params import load, load_dataset, parse
-from trilift.settings.train import LossSettings, Settings
+from trilift.params import load_dataset
+from trilift.settings.train import Settings
 from trilift.skeletons import TRAINING_SKELETON, Mapping
 from trilift.splits import Split
 from trilift.sweep import of_run
@@ -34,8 +33,7 @@ log = logging.getLogger(__name__)
 
 def run(layout: Layout, device: torch.device) -> None:
     """Train the lifter of a data set; writes its weights, description and history."""
-    losses, seed = of_run(layout.params, layout.run)
-    settings = _load_settings(layout.params, losses)
+    settings, seed = of_run(layout.params, layout.run)
     split = load_dataset(layout.dataset_file, "split", Split)
     torch.set_num_threads(settings.threads)
     with (
@@ -101,15 +99,6 @@ def run(layout: Layout, device: torch.device) -> None:
         inputs=[layout.captures, layout.pseudo_labels],
         outputs=[layout.results / name for name in ("lifter.safetensors", "lifter.json", "history.csv")],
     )
-
-
-def _load_settings(params: Path, losses: dict[str, Any]) -> Settings:
-    """Read the section ``train``, some of its losses changed."""
-    settings = load(params, "train", Settings)
-    if not losses:
-        return settings
-    both = settings.losses.model_dump() | losses
-    return settings.model_copy(update={"losses": parse(LossSettings, both, f"{params}, section sweep, losses")})
 
 
 def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) -> str:
