@@ -187,7 +187,8 @@ def test_the_recording_without_3d_is_left_out_of_the_evaluation_with_a_notice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="trilift"):
-        chosen = {name: frames_to_test(capture, split, references.get(name)) for name, capture in detections.items()}
+        chosen, compared = frames_to_test(detections, split, references)
+    assert compared
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["S11 Directions"]
     assert not any(chosen[person].any() for person in (*TRAIN, *ONLY_2D))
     assert chosen["S9"].all()
@@ -196,7 +197,9 @@ def test_the_recording_without_3d_is_left_out_of_the_evaluation_with_a_notice(
 
 
 def test_without_any_reference_all_recordings_are_evaluated(detections: dict[str, xr.Dataset], split: Split) -> None:
-    assert frames_to_test(detections["S11"], split, None).all()
+    chosen, compared = frames_to_test(detections, split, {})
+    assert not compared
+    assert chosen["S11"].all()
 
 
 def test_training_recordings_without_a_reference_are_not_mentioned(
@@ -204,8 +207,8 @@ def test_training_recordings_without_a_reference_are_not_mentioned(
     references: dict[str, xr.Dataset],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    chosen = frames_to_test(detections["S11"], Split(by="subject", test=["S9"]), references["S11"])
-    assert not chosen.any()
+    chosen, _ = frames_to_test(detections, Split(by="subject", test=["S9"]), references)
+    assert not chosen["S11"].any()
     assert not caplog.records
 
 

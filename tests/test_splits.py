@@ -72,8 +72,16 @@ def test_with_named_training_data_the_others_are_unused(opened):
 
 
 def test_people_are_seen_in_training_unless_the_split_is_by_subject(opened):
-    found = {by: seen_in_training(opened, split) for by, split in SPLITS.items()}
-    assert found == {"subject": False, "recording": True, "time": True}
+    def seen(split, people):
+        tested = {name: frames_of(capture, split, "test") & (name in people) for name, capture in opened.items()}
+        return seen_in_training(opened, split, tested)
+
+    assert {by: seen(split, LENGTHS) for by, split in SPLITS.items()} == {
+        "subject": False,
+        "recording": True,
+        "time": True,
+    }
+    assert not seen(SPLITS["recording"], ["S9"])  # S1 was left out of the evaluation
 
 
 @pytest.mark.parametrize(

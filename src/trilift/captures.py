@@ -211,6 +211,7 @@ class Writer:
         views: list[str] | None = None,
         frames: int | None = None,
         attributes: dict[str, str] | None = None,
+        units: dict[str, str] | None = None,
     ) -> CaptureWriter:
         """Add a capture with all variables of the file's kind, unfilled.
 
@@ -228,6 +229,8 @@ class Writer:
             Length of the axis ``frame``; by default what the recordings add up to.
         attributes
             Further facts, such as ``detections_from``.
+        units
+            Of variables, where they are not always the schema's.
         """
         group = self._file.create_group(name)
         group.attrs["skeleton"] = skeleton.name
@@ -256,7 +259,7 @@ class Writer:
             # Values that were never written read as missing. For whole numbers there is no such mark: they are 0.
             empty = np.nan if about.dtype.startswith("f") else None
             created = group.create_variable(variable, about.dims, dtype=about.dtype, fillvalue=empty)
-            created.attrs["units"] = about.units
+            created.attrs["units"] = (units or {}).get(variable, about.units)
             created.attrs["long_name"] = about.meaning
         self._add_recordings(group, recordings)
         _return_freed_memory()

@@ -7,9 +7,11 @@ import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
+from trilift import skeletons
 from trilift.captures import Recording, blocks, load_frames, recordings
 from trilift.errors import InputError
 from trilift.params import StrictModel, refuse
+from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +48,17 @@ class Split(StrictModel):
         return self
 
 
-def seen_in_training(captures: dict[str, xr.Dataset], split: Split) -> bool:
-    """Tell whether a person of the test frames is also in the training frames."""
-    people: dict[str, set[str]] = {"train": set(), "test": set()}
-    parts: tuple[Literal["train", "test"], ...] = ("train", "test")
-    for capture in captures.values():
-        for part in parts:
-            chosen = frames_of(capture, split, part)
-            people[part] |= {r.subject for r in recordings(capture) if chosen[r.frames].any()}
-    return bool(people["train"] & people["test"])
+def seen_in_training(captures: dict[str, xr.Dataset], split: Split, tested: dict[str, np.ndarray]) -> bool:
+    """Tell whether a person of the tested frames (of each capture, bool) is also in the training frames."""
+    trained, seen = set(), set()
+    for name, capture in captures.items():
+        trained |= _people(capture, frames_of(capture, split, "train"))
+        seen |= _people(capture, tested[name])
+    return bool(trained & seen)
+
+
+def _people(capture: xr.Dataset, chosen: np.ndarray) -> set[str]:
+    return {recording.subject for recording in recordings(capture) if chosen[recording.frames].any()}
 
 
 def check_names(captures: dict[str, xr.Dataset], split: Split, where: str) -> None:
@@ -103,38 +107,64 @@ def frames_of(capture: xr.Dataset, split: Split, part: Literal["train", "test"])
     return chosen
 
 
-def frames_to_test(capture: xr.Dataset, split: Split, reference: xr.Dataset | None) -> np.ndarray:
-    """Tell which frames of a capture are evaluated: those for testing, as far as they can be compared.
+def frames_to_test(
+    captures: dict[str, xr.Dataset], split: Split, references: dict[str, xr.Dataset]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Tell which frames are evaluated: those for testing, as far as they can be compared.
 
-    Where a capture has a reference, recordings without one are left out with a notice, so that all numbers are over
-    the same poses. Without any reference all frames for testing count.
+    Where there is a reference for some of them, captures and recordings without one are left out with a notice, so
+    that all numbers are over the same poses. Without any reference all frames for testing count.
 
     Parameters
     ----------
-    capture
+    captures
         The detections.
     split
         The split of the data set.
-    reference
-        The same capture in the file of references, or None where it is not there.
+    references
+        The same captures, or some of them, in the file of references.
 
     Returns
     -------
-    numpy.ndarray
-        (frame,) of bool.
+    chosen : dict of numpy.ndarray
+        Of every capture (frame,) of bool.
+    compared : bool
+        Whether they are compared with a reference.
     """
-    chosen = frames_of(capture, split, "test")
+    tested = {name: frames_of(capture, split, "test") for name, capture in captures.items()}
+    without = {
+        name: [
+            recording
+            for recording in recordings(capture)
+            if tested[name][recording.frames].any() and not _has_poses(references.get(name), recording)
+        ]
+        for name, capture in captures.items()
+    }
+    chosen = {name: frames.copy() for name, frames in tested.items()}
+    for name, left_out in without.items():
+        for recording in left_out:
+            chosen[name][recording.frames] = False
+    if not any(frames.any() for frames in chosen.values()):
+        if any(tested[name].any() for name in references):
+            log.warning("The reference has no pose of the test frames: they are compared with the other views only")
+        return tested, False
+    for name, left_out in without.items():
+        if left_out and not chosen[name].any():
+            log.warning("capture %s: no reference, so it is left out of the evaluation", name)
+        else:
+            for recording in left_out:
+                log.warning("%s: no reference, so it is left out of the evaluation", recording.name)
+    return chosen, True
+
+
+def _has_poses(reference: xr.Dataset | None, recording: Recording) -> bool:
+    """Tell whether a reference has a pose of a recording: the root, and a joint beside it."""
     if reference is None:
-        return chosen
-    for recording in recordings(reference):
-        if chosen[recording.frames].any() and not _has_poses(reference, recording):
-            log.warning("%s: no reference, so it is left out of the evaluation", recording.name)
-            chosen[recording.frames] = False
-    return chosen
-
-
-def _has_poses(reference: xr.Dataset, recording: Recording) -> bool:
-    return any(
-        np.isfinite(load_frames(reference, recording.part(block.start, block.stop), "keypoints_3d")[0]).any()
-        for block in blocks(recording.length)
-    )
+        return False
+    mapping = skeletons.mapping(skeletons.get(reference.attrs["skeleton"]), TRAINING_SKELETON)
+    for block in blocks(recording.length):
+        (keypoints,) = load_frames(reference, recording.part(block.start, block.stop), "keypoints_3d")
+        known = np.isfinite(mapping.apply(keypoints)).all(-1)
+        if (known[:, TRAINING_SKELETON.root_index] & (known.sum(1) > 1)).any():
+            return True
+    return False

@@ -86,6 +86,14 @@ def test_a_missing_joint_takes_no_part_in_the_alignment() -> None:
     assert error[4].isnan()
 
 
+@pytest.mark.parametrize("known", [1, 2])
+def test_a_pose_of_which_any_alignment_is_perfect_has_no_aligned_error(known: int) -> None:
+    predicted, reference = torch.tensor(np.random.default_rng(0).normal(size=(2, 17, 3)))
+    reference[known:] = torch.nan
+    assert aligned_joint_error(predicted, reference).isnan().all()
+    assert joint_error(predicted, reference)[:known].isfinite().all()
+
+
 def test_a_missing_pose_has_no_error() -> None:
     predicted = torch.full((2, 17, 3), torch.nan)
     assert joint_error(predicted, torch.zeros(2, 17, 3)).isnan().all()
@@ -141,6 +149,15 @@ def test_a_joint_that_no_other_view_has_seen_has_no_error() -> None:
     images[1, 1:, 6] = torch.nan
     missing = other_views_error(poses, points[:, ROOT], CAMERAS, images).isnan()
     assert missing.nonzero().tolist() == [[1, 0, 6]]
+
+
+def test_a_view_in_which_a_point_is_infinitely_far_does_not_count() -> None:
+    points, poses, images = people()
+    images[1, 3, 6] = torch.inf
+    expected = images.clone()
+    expected[1, 3, 6] = torch.nan
+    found, others = (other_views_error(poses, points[:, ROOT], CAMERAS, pixels) for pixels in (images, expected))
+    torch.testing.assert_close(found, others, equal_nan=True)
 
 
 def test_without_a_pose_or_a_root_there_is_no_error() -> None:

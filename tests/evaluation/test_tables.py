@@ -63,9 +63,9 @@ def test_means_are_those_of_all_errors(seed: int, blocks: int, missing: float) -
     assert overall(table)["mm"] == pytest.approx(raw["mm"].mean())
     for by in ("recording", "joint", "view"):
         expected = raw.groupby(by)["mm"].mean().to_dict()
-        assert means(table, by)["mm"].to_dict() == pytest.approx(expected)
+        assert means(table, by)["mm"].dropna().to_dict() == pytest.approx(expected)
     both = raw.groupby(["recording", "view"])["mm"].mean().to_dict()
-    assert means(table, "recording", "view")["mm"].to_dict() == pytest.approx(both)
+    assert means(table, "recording", "view")["mm"].dropna().to_dict() == pytest.approx(both)
 
 
 def test_missing_errors_are_not_zeros() -> None:
@@ -73,14 +73,33 @@ def test_missing_errors_are_not_zeros() -> None:
     collected.add("mm", 0, torch.tensor([[[10.0, torch.nan, torch.nan]], [[20.0, 60.0, torch.nan]]]))
     table = collected.table()
     assert overall(table) == {"mm": 30.0}
-    assert means(table, "joint")["mm"].to_dict() == {"hip": 15, "knee": 60}
+    assert means(table, "joint")["mm"].dropna().to_dict() == {"hip": 15, "knee": 60}
 
 
-def test_without_errors_there_are_no_rows() -> None:
+def test_what_has_no_error_keeps_its_row() -> None:
     collected = empty()
     assert collected.table().empty
-    collected.add("mm", 0, torch.full((1, 2, 3), torch.nan))
-    assert collected.table().empty
+    errors = torch.full((1, 2, 3), torch.nan)
+    collected.add("mm", 0, errors)
+    table = collected.table()
+    assert len(table) == len(RECORDINGS) * len(VIEWS) * len(JOINTS)
+    assert (table["number"] == 0).all()
+    errors[0, 1, 2] = 7.0
+    collected.add("mm", 0, errors)
+    found = means(collected.table(), "recording", "view")["mm"]
+    assert found.index.tolist() == [(recording, view) for recording in RECORDINGS for view in VIEWS]
+    assert found.dropna().to_dict() == {("walk", "b"): 7}
+    assert means(collected.table(), "joint")["mm"].dropna().to_dict() == {"ankle": 7}
+
+
+def test_infinite_errors_count_no_more_in_sums_than_in_numbers() -> None:
+    collected = empty(["walk"], ["a"])
+    collected.add("mm", 0, torch.tensor([[[10.0, torch.inf, -torch.inf]], [[20.0, 60.0, torch.nan]]]))
+    part = empty(["walk"], ["a"])
+    part.add("mm", 0, torch.full((1, 1, 3), torch.inf))
+    collected.merge(part, 0)
+    assert overall(collected.table()) == {"mm": 30.0}
+    assert means(collected.table(), "joint")["mm"].dropna().to_dict() == {"hip": 15, "knee": 60}
 
 
 def test_measures_are_kept_apart_and_those_of_whole_poses_too() -> None:
@@ -161,13 +180,14 @@ def test_actions_are_in_the_order_of_the_field() -> None:
     assert list(per_action(collected.table()).index) == [*FIELD, "average"]
 
 
-def test_actions_without_errors_are_not_in_the_table_nor_in_the_average() -> None:
-    collected = empty(["a", "b", "c"], ["a"], ["hip"])
+def test_actions_without_errors_are_in_the_table_but_not_in_the_average() -> None:
+    collected = empty(["a", "b"], ["a"], ["hip"])
     collected.add("mm", 0, torch.tensor([[[10.0]]]))
     collected.add("px", 0, torch.tensor([[[2.0]]]))
     collected.add("px", 1, torch.tensor([[[4.0]]]))
     found = per_action(collected.table())
     assert list(found.index) == ["a", "b", "average"]
+    assert np.isnan(found.loc["b", "mm"])
     assert found.loc["average", "mm"] == 10
     assert found.loc["average", "px"] == 3
 
@@ -216,6 +236,18 @@ def test_one_recording_has_no_interval() -> None:
     assert np.isnan(confidence_interval(collected.table(), "mm")).all()
 
 
+def test_recordings_without_errors_do_not_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    measured, with_others = empty(["a", "b", "c"], ["a"]), empty(["a", "none", "b", "c", "nor here"], ["a"])
+    for into, numbers in ((measured, range(3)), (with_others, (0, 2, 3))):
+        rng = np.random.default_rng(0)
+        for number in numbers:
+            into.add("mm", number, torch.tensor(rng.gamma(2, 10, (5, 1, 3))))
+    expected = confidence_interval(measured.table(), "mm")
+    assert np.isfinite(expected).all()
+    assert confidence_interval(with_others.table(), "mm") == expected
+
+
 @given(st.integers(0, 2**31))
 @settings(max_examples=20)
 def test_bins_hold_the_means_of_their_errors(seed: int) -> None:
@@ -229,8 +261,9 @@ def test_bins_hold_the_means_of_their_errors(seed: int) -> None:
     cut = pd.cut(np.where(of == 1, 0.999, of), edges, right=False)
     expected = pd.Series(errors).groupby(cut, observed=True).agg(["mean", "count"])
     expected = expected[expected["count"] > 0]
-    table = bins.table("joints")
-    assert table["error"].tolist() == pytest.approx(expected["mean"].tolist())
+    table = bins.table("confidence_low", "confidence_high", "error_mm", "joints")
+    assert table["error_mm"].tolist() == pytest.approx(expected["mean"].tolist())
+    assert table["confidence_low"].tolist() == [interval.left for interval in expected.index]
     assert table["joints"].tolist() == expected["count"].tolist()
 
 
@@ -245,4 +278,12 @@ def test_the_distribution_counts_errors_up_to_each_threshold(seed: int) -> None:
         distribution.add("lifter", torch.tensor(part))
     known = errors[np.isfinite(errors)]
     expected = [(known <= threshold).mean() for threshold in range(0, 11, 2)]
-    assert distribution.table()["lifter"].tolist() == pytest.approx(expected)
+    assert distribution.table("mm")["lifter_percent"].tolist() == pytest.approx([100 * share for share in expected])
+
+
+def test_a_distribution_of_no_errors_is_not_known() -> None:
+    distribution = Distribution(np.arange(3))
+    distribution.add("lifter", torch.tensor([torch.nan]))
+    table = distribution.table("px")
+    assert list(table) == ["threshold_px", "lifter_percent"]
+    assert table["lifter_percent"].isna().all()

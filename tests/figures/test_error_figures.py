@@ -43,20 +43,23 @@ def sample_errors(name: str) -> np.ndarray:
     return np.random.default_rng(0).gamma(2, ERRORS[name], 5000)
 
 
-def make_shares(**replaced: float) -> pd.DataFrame:
+def make_shares(unit: str = "mm", **replaced: float) -> pd.DataFrame:
     thresholds = np.arange(0, 501, 5)
-    shares = {name: [(sample_errors(name) <= threshold).mean() for threshold in thresholds] for name in ERRORS}
-    return pd.DataFrame({"threshold": thresholds} | shares).assign(**replaced)
+    shares = {
+        f"{name}_percent": [100 * (sample_errors(name) <= threshold).mean() for threshold in thresholds]
+        for name in ERRORS
+    }
+    return pd.DataFrame({f"threshold_{unit}": thresholds} | shares).assign(**replaced)
 
 
-def make_confidence() -> pd.DataFrame:
-    return pd.DataFrame({"low": [0, 0.5], "high": [0.5, 1.0], "error": [120.0, 60.0], "joints": [2_000, 1_500_000]})
+def make_confidence(unit: str = "mm") -> pd.DataFrame:
+    edges = {"confidence_low": [0, 0.5], "confidence_high": [0.5, 1.0]}
+    return pd.DataFrame(edges | {f"error_{unit}": [120.0, 60.0], "joints": [2_000, 1_500_000]})
 
 
-def make_angles() -> pd.DataFrame:
-    return pd.DataFrame(
-        {"low": [0, 60, 120], "high": [60, 120, 180], "error": [50.0, np.nan, 70.0], "poses": [300, 0, 100]}
-    )
+def make_angles(unit: str = "mm") -> pd.DataFrame:
+    edges = {"angle_low_deg": [0, 60, 120], "angle_high_deg": [60, 120, 180]}
+    return pd.DataFrame(edges | {f"error_{unit}": [50.0, np.nan, 70.0], "poses": [300, 0, 100]})
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -69,8 +72,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "40 views": lambda: error_per_view(make_views(["S9"], 40), NOTE),
     "40 views of captures": lambda: error_per_view(make_views(["S9", "S11"], 40, PX), NOTE),
     "distribution": lambda: error_distribution(make_shares(), NOTE, "mm"),
-    "distribution without reference": lambda: error_distribution(make_shares(), NOTE, "px"),
-    "distribution of nothing": lambda: error_distribution(make_shares(**dict.fromkeys(ERRORS, np.nan)), NOTE, "px"),
+    "distribution without reference": lambda: error_distribution(make_shares("px"), NOTE, "px"),
+    "distribution of nothing": lambda: error_distribution(
+        make_shares("px", **{f"{name}_percent": np.nan for name in ERRORS}), NOTE, "px"
+    ),
     "conditions": lambda: error_by_condition(make_confidence(), make_angles(), NOTE),
     "no conditions": lambda: error_by_condition(make_confidence().iloc[:0], make_angles().iloc[:0], NOTE, "px"),
 }
@@ -213,10 +218,11 @@ def test_the_curves_go_through_the_shares_and_the_densities_add_up_to_them() -> 
     table = make_shares()
     shares, densities = error_distribution(table, NOTE, "mm").axes
     for index, name in enumerate(ERRORS):
-        np.testing.assert_allclose(shares.lines[index].get_xdata(), table["threshold"])
-        np.testing.assert_allclose(shares.lines[index].get_ydata(), 100 * table[name])
+        np.testing.assert_allclose(shares.lines[index].get_xdata(), table["threshold_mm"])
+        percent = table[f"{name}_percent"]
+        np.testing.assert_allclose(shares.lines[index].get_ydata(), percent)
         density = np.asarray(densities.lines[index].get_ydata())
-        assert 5 * density.sum() == pytest.approx(100 * (table[name].iloc[-1] - table[name].iloc[0]))
+        assert 5 * density.sum() == pytest.approx(percent.iloc[-1] - percent.iloc[0])
         highest = np.asarray(densities.lines[index].get_xdata())[density.argmax()]
         assert highest == pytest.approx(ERRORS[name], abs=0.4 * ERRORS[name])  # the mode of this gamma distribution
     assert shares.lines[3].get_xdata() == pytest.approx([150, 150])
@@ -231,8 +237,8 @@ def test_the_legend_gives_pck_and_auc_of_the_errors_themselves() -> None:
 
 
 def test_in_pixels_the_legend_gives_medians_and_there_is_no_pck() -> None:
-    table = make_shares()
-    table["mean_pose"] *= 0.4
+    table = make_shares("px")
+    table["mean_pose_percent"] *= 0.4
     figure = error_distribution(table, NOTE, "px")
     medians = [float(text.split()[-2]) for text in legend_of(figure)]
     assert medians[0] == pytest.approx(np.median(sample_errors("lifter")), abs=1)
@@ -244,7 +250,7 @@ def test_in_pixels_the_legend_gives_medians_and_there_is_no_pck() -> None:
 
 
 def test_a_series_without_errors_is_left_out() -> None:
-    figure = error_distribution(make_shares(pseudo_label=np.nan), NOTE, "mm")
+    figure = error_distribution(make_shares(pseudo_label_percent=np.nan), NOTE, "mm")
     assert [text.split("\n")[0] for text in legend_of(figure)] == ["lifter (one view)", "mean training pose"]
 
 
@@ -284,11 +290,11 @@ def test_a_condition_that_is_not_known_says_why(empty: int) -> None:
 
 
 def test_conditions_without_a_reference_are_in_pixels() -> None:
-    axes = error_by_condition(make_confidence(), make_angles(), NOTE, "px").axes
+    axes = error_by_condition(make_confidence("px"), make_angles("px"), NOTE, "px").axes
     assert axes[0].get_ylabel() == axes[1].get_ylabel() == "mean distance\nin the other views (px)"
 
 
 def test_a_condition_without_any_error_can_be_shown(tmp_path: Path) -> None:
-    figure = error_by_condition(make_confidence().assign(error=np.nan), make_angles(), NOTE)
+    figure = error_by_condition(make_confidence().assign(error_mm=np.nan), make_angles(), NOTE)
     figure.savefig(tmp_path / "figure.png")
     assert plt.imread(tmp_path / "figure.png").std() > 0.01

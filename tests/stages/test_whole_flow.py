@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -222,13 +223,131 @@ def test_the_viewer_and_the_table_say_that_the_demo_is_simulated(finished: Path)
         assert "SIMULATED" in (results / name).read_text("utf-8")
 
 
-def test_all_poses_of_a_figure_are_compared_with_the_same_thing(project: Path) -> None:
-    page = project / "results/demo/main/viewer.html"
-    assert '"comparedWith":"reference"' in page.read_text("utf-8").replace(": ", ":")
+def compared_with(project: Path) -> str:
+    page = (project / "results/demo/main/viewer.html").read_text("utf-8")
+    (name,) = re.findall(r'"comparedWith": ?"([^"]*)"', page)
+    return name
+
+
+@pytest.mark.parametrize("lost", ["the capture", "its poses"])
+def test_a_capture_without_a_reference_is_left_out_with_a_notice(
+    finished: Path, project: Path, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(project / "data/references/demo.nc", "a") as file:
+        if lost == "the capture":
+            del file["S11"]
+        else:
+            file["S11/keypoints_3d"][:, 0] = np.nan  # without a root nothing can be compared
+    assert run(project, "evaluate", "demo") == 0
+    said = capsys.readouterr().err
+    assert "capture S11: no reference, so it is left out of the evaluation" in said
+    assert "S9: no reference" not in said
+    found, both = metrics(project), metrics(finished)
+    assert (found["test_frames"], found["test_poses"]) == (150, 600)
+    of_both = pd.read_csv(finished / "results/demo/main/per_view.csv")
+    of_one = pd.read_csv(project / "results/demo/main/per_view.csv")
+    pd.testing.assert_frame_equal(of_one, of_both[of_both["capture"] == "S9"].reset_index(drop=True))
+    expected = np.average(of_one["mpjpe_mm"], weights=of_one["poses"])
+    assert found["mpjpe_mm"] == pytest.approx(expected, abs=1e-3) != both["mpjpe_mm"]
+    with captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
+        assert list(predictions) == ["S9"]
+        assert predictions["S9"]["pose_error"].attrs["units"] == "mm"
+    assert run(project, "plot", "demo") == 0
+    assert compared_with(project) == "reference"
+
+
+def test_a_reference_of_training_people_only_is_no_reference_of_the_test(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(project / "data/references/demo.nc", "a") as file:
+        del file["S11"]
+        file["S9/keypoints_3d"][:] = np.nan
+    assert run(project, "evaluate", "demo") == 0
+    assert "The reference has no pose of the test frames" in capsys.readouterr().err
+    found = metrics(project)
+    assert found["test_frames"] == 300
+    assert "mpjpe_mm" not in found
+    assert found["pseudo_label_other_views_reprojection_px"] > 0
+    distribution = pd.read_csv(project / "results/demo/main/distribution.csv")
+    assert list(distribution) == ["threshold_px", "lifter_percent", "mean_pose_percent", "pseudo_label_percent"]
+    assert distribution["threshold_px"].max() == 100
+    assert run(project, "plot", "demo") == 0
+    assert compared_with(project) == "pseudo-label"
+
+
+def test_poses_are_not_shown_beside_another_reference_than_they_were_measured_with(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with h5py.File(project / "data/references/demo.nc", "a") as file:
         del file["S9"]
+    assert run(project, "plot", "demo") == 2
+    assert "predictions.nc: made from other recordings of 'S9'" in capsys.readouterr().err
+
+
+def test_a_view_without_a_prediction_keeps_its_row(project: Path) -> None:
+    with h5py.File(project / "data/captures/demo.nc", "a") as file:
+        names = file["S9/view"].asstr()[:].tolist()
+        file["S9/keypoints_2d"][:, 1] = np.nan
+        file["S9/confidence"][:, 1] = 0
+        file["S11/keypoints_2d"][:30] = np.nan  # the first of its recordings
+        file["S11/confidence"][:30] = 0
+    assert run(project, "evaluate", "demo") == 0
+    folder = project / "results/demo/main"
+    per_view = pd.read_csv(folder / "per_view.csv", dtype={"view": str}).set_index(["capture", "view"])
+    assert per_view.index.tolist() == [(capture, name) for capture in ("S9", "S11") for name in names]
+    unseen = per_view.loc["S9", names[1]]
+    assert unseen["poses"] == 0
+    assert unseen.drop("poses").isna().all()
+    assert (per_view.drop(("S9", names[1]))["poses"] > 0).all()
+    per_recording = pd.read_csv(folder / "per_recording.csv")
+    assert per_recording["poses"].eq(0).tolist() == [False] * 5 + [True] + [False] * 4
+    assert per_recording["mpjpe_mm"].isna().tolist() == [False] * 5 + [True] + [False] * 4
+    assert not any(value is None for value in metrics(project).values())
     assert run(project, "plot", "demo") == 0
-    assert '"comparedWith":"pseudo-label"' in page.read_text("utf-8").replace(": ", ":")
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        (["captures/keypoints_2d"], "no view has detected the pelvis"),
+        (["references/keypoints_3d", "pseudo_labels/joints_3d"], "there is no reference"),
+    ],
+)
+def test_test_poses_of_which_none_can_be_measured_are_refused(
+    project: Path, variables: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("metrics.json", "predictions.nc"):
+        (project / "results/demo/main" / name).unlink()
+    for variable in variables:
+        kind, _, name = variable.partition("/")
+        with h5py.File(project / f"data/{kind}/demo.nc", "a") as file:
+            for person in ("S9", "S11"):
+                file[person][name][...] = np.nan
+    assert run(project, "evaluate", "demo") == 2
+    said = capsys.readouterr().err
+    assert "none of the 1200 test poses can be measured" in said
+    assert reason in said
+    for name in ("metrics.json", "predictions.nc"):
+        assert not (project / "results/demo/main" / name).exists()
+
+
+def test_tables_name_their_units(finished: Path, without_reference: Path) -> None:
+    for project, dataset, unit in ((finished, "demo", "mm"), (without_reference, "mine", "px")):
+        folder = project / "results" / dataset / "main"
+        columns = {name: list(pd.read_csv(folder / f"{name}.csv")) for name in CONDITIONS}
+        assert columns == {
+            "by_confidence": ["confidence_low", "confidence_high", f"error_{unit}", "joints"],
+            "by_angle": ["angle_low_deg", "angle_high_deg", f"error_{unit}", "poses"],
+            "distribution": [f"threshold_{unit}", "lifter_percent", "mean_pose_percent", "pseudo_label_percent"],
+        }
+        distribution = pd.read_csv(folder / "distribution.csv").drop(columns=f"threshold_{unit}")
+        assert (distribution.diff().dropna() >= 0).all(axis=None)
+        assert 1 < distribution.max().max() <= 100
+        with captures.read(folder / "predictions.nc", "predictions") as predictions:
+            assert {capture["pose_error"].attrs["units"] for capture in predictions.values()} == {unit}
+
+
+CONDITIONS = ("by_confidence", "by_angle", "distribution")
 
 
 def test_the_table_counts_the_poses_that_it_is_a_mean_of(finished: Path) -> None:

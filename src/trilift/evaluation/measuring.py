@@ -68,12 +68,24 @@ class Frames:
 
 
 class Conditions:
-    """Errors of joints by how sure the detector was, by the side a person is seen from, and how they are spread."""
+    """Errors of joints by how sure the detector was, by the side a person is seen from, and how they are spread.
 
-    def __init__(self, has_reference: bool):
+    Parameters
+    ----------
+    unit
+        ``mm``, where poses are compared with a reference, or ``px``, where only other views tell.
+    """
+
+    def __init__(self, unit: str):
+        self.unit = unit
         self.by_confidence = Bins(np.linspace(0, 1, 11))
         self.by_angle = Bins(np.arange(0, 181, 15))
-        self.distribution = Distribution(np.arange(0, 501, 5) if has_reference else np.arange(0, 100.5, 0.5))
+        self.distribution = Distribution(np.arange(0, 501, 5) if unit == "mm" else np.arange(0, 100.5, 0.5))
+
+    @property
+    def main(self) -> str:
+        """The measure of joints that these errors are of."""
+        return "mpjpe_mm" if self.unit == "mm" else "other_views_reprojection_px"
 
     def merge(self, other: "Conditions") -> None:
         self.by_confidence.merge(other.by_confidence)

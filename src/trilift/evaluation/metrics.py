@@ -19,9 +19,11 @@ def joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
 def aligned_joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
     """Distance of each joint after the best similarity alignment of the pose (no reflection).
 
-    The mean over the joints is the PA-MPJPE (protocol 2).
+    The mean over the joints is the PA-MPJPE (protocol 2). NaN where fewer than three joints are known: any two
+    points can be aligned with any two others.
     """
-    return joint_error(align(predicted, reference), reference)
+    error = joint_error(align(predicted, reference), reference)
+    return torch.where(error.isfinite().sum(-1, keepdim=True) >= 3, error, torch.nan)
 
 
 def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, detected: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, detected: 
     projected = projected.reshape(frames, views, views, joints, 2)
     error = (projected - detected.double().unsqueeze(2)).norm(dim=-1)  # (F, into, from, J)
     itself = torch.eye(views, dtype=torch.bool, device=error.device)[:, :, None]
-    return error.masked_fill(itself, torch.nan).nanmean(1)
+    return error.masked_fill(itself | ~error.isfinite(), torch.nan).nanmean(1)
 
 
 def scaled_joint_error(predicted: Tensor, reference: Tensor) -> Tensor:

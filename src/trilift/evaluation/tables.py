@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,50 +17,59 @@ OF_POSE = "(pose)"
 _AXES = ["capture", "recording", "action", "view", "joint", "measure"]
 
 
+class _Collected(NamedTuple):
+    """Sums and numbers (recording, view, joint) of a measure's errors."""
+
+    joints: list[str]
+    sums: np.ndarray
+    numbers: np.ndarray
+
+
 class Errors:
     """Sums and numbers of errors per recording, view and joint of a capture: memory does not grow with the frames.
+
+    Errors that are not finite do not count.
 
     Parameters
     ----------
     capture
         Its name.
     recordings
-        Of the capture.
+        Those that are measured.
     views, joints
         Names of the axes.
     """
 
     def __init__(self, capture: str, recordings: Sequence[Recording], views: Sequence[str], joints: Iterable[str]):
         self.capture, self.recordings, self.views = capture, list(recordings), list(views)
-        self.joints = [*joints, OF_POSE]
-        self._sums: dict[str, np.ndarray] = {}
-        self._numbers: dict[str, np.ndarray] = {}
+        self.joints = list(joints)
+        self._collected: dict[str, _Collected] = {}
 
     def add(self, measure: str, recording: int, errors: Tensor) -> None:
         """Add errors (frame, view, joint), or (frame, view) of whole poses, of frames of one recording."""
-        sums, numbers = self._of(measure)
-        values = errors.double().cpu().numpy()
-        places = slice(0, -1) if values.ndim == 3 else -1
-        sums[recording, :, places] += np.nansum(values, 0)
-        numbers[recording, :, places] += np.isfinite(values).sum(0)
+        of_joints = errors.ndim == 3
+        mine = self._of(measure, self.joints if of_joints else [OF_POSE])
+        values = (errors if of_joints else errors.unsqueeze(-1)).double().cpu().numpy()
+        known = np.isfinite(values)
+        mine.sums[recording] += values.sum(0, where=known)
+        mine.numbers[recording] += known.sum(0)
 
     def merge(self, part: "Errors", recording: int) -> None:
         """Add errors that were collected of one recording alone."""
-        for measure in part._sums:
-            for mine, others in zip(self._of(measure), part._of(measure), strict=True):
-                mine[recording] += others[0]
+        for measure, others in part._collected.items():
+            mine = self._of(measure, others.joints)
+            mine.sums[recording] += others.sums[0]
+            mine.numbers[recording] += others.numbers[0]
 
-    def _of(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
-        shape = (len(self.recordings), len(self.views), len(self.joints))
-        sums = self._sums.setdefault(measure, np.zeros(shape))
-        return sums, self._numbers.setdefault(measure, np.zeros(shape, np.int64))
+    def _of(self, measure: str, joints: list[str]) -> _Collected:
+        shape = (len(self.recordings), len(self.views), len(joints))
+        return self._collected.setdefault(measure, _Collected(joints, np.zeros(shape), np.zeros(shape, np.int64)))
 
     def table(self) -> pd.DataFrame:
-        """Give a row for each recording, view, joint and measure that has errors: their `sum` and `number`."""
+        """Give a row for each recording, view, joint and measure: `sum` and `number` of its errors, 0 without any."""
         parts = []
-        for measure, sums in self._sums.items():
-            numbers = self._numbers[measure]
-            recording, view, joint = np.nonzero(numbers)
+        for measure, (joints, sums, numbers) in self._collected.items():
+            recording, view, joint = (index.ravel() for index in np.indices(numbers.shape))
             parts.append(
                 pd.DataFrame(
                     {
@@ -67,10 +77,10 @@ class Errors:
                         "recording": [self.recordings[index].name for index in recording],
                         "action": [action_of_take(self.recordings[index].action) for index in recording],
                         "view": np.array(self.views, object)[view],
-                        "joint": np.array(self.joints, object)[joint],
+                        "joint": np.array(joints, object)[joint],
                         "measure": measure,
-                        "sum": sums[recording, view, joint],
-                        "number": numbers[recording, view, joint],
+                        "sum": sums.ravel(),
+                        "number": numbers.ravel(),
                     }
                 )
             )
@@ -87,7 +97,7 @@ def of_protocol(errors: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
 
 
 def overall(errors: pd.DataFrame) -> dict[str, float]:
-    """Give the mean of every measure over all joints of all poses."""
+    """Give the mean of every measure over all joints of all poses; NaN without any."""
     total = errors.groupby("measure", sort=False)[["sum", "number"]].sum()
     return {str(name): float(row["sum"] / row["number"]) for name, row in total.iterrows()}
 
@@ -105,7 +115,7 @@ def means(errors: pd.DataFrame, *by: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per group in the order in which they come, a column per measure.
+        A row per group in the order in which they come, a column per measure; NaN where there is no error.
     """
     total = errors.groupby([*by, "measure"], sort=False)[["sum", "number"]].sum()
     table = (total["sum"] / total["number"]).unstack("measure")
@@ -135,6 +145,7 @@ def confidence_interval(errors: pd.DataFrame, measure: str, draws: int = 1000, s
     """
     of_measure = errors[errors["measure"] == measure]
     parts = of_measure.groupby(["capture", "recording"], sort=False)[["sum", "number"]].sum().to_numpy(float)
+    parts = parts[parts[:, 1] > 0]
     if len(parts) < 2:
         return float("nan"), float("nan")
     drawn = parts[np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))].sum(1)
@@ -163,12 +174,11 @@ class Bins:
         self.sums += other.sums
         self.numbers += other.numbers
 
-    def table(self, counted: str) -> pd.DataFrame:
-        """Give ``low, high, error`` and the number of errors, named `counted`, of the bins that have any."""
-        table = pd.DataFrame({"low": self.edges[:-1], "high": self.edges[1:]})
-        table["error"] = self.sums / np.maximum(self.numbers, 1)
-        table[counted] = self.numbers
-        return table[self.numbers > 0]
+    def table(self, low: str, high: str, error: str, number: str) -> pd.DataFrame:
+        """Give edges, mean error and number of errors, in columns of these names, of the bins that have any."""
+        some = self.numbers > 0
+        columns = self.edges[:-1], self.edges[1:], self.sums / np.where(some, self.numbers, 1), self.numbers
+        return pd.DataFrame(dict(zip((low, high, error, number), columns, strict=True)))[some]
 
 
 class Distribution:
@@ -190,10 +200,13 @@ class Distribution:
     def _of(self, name: str) -> np.ndarray:
         return self._counts.setdefault(name, np.zeros(len(self.thresholds) + 1, np.int64))
 
-    def table(self) -> pd.DataFrame:
-        """Give ``threshold`` and for every name the share of its errors that are at most as large."""
-        shares = {name: counts.cumsum()[:-1] / max(counts.sum(), 1) for name, counts in self._counts.items()}
-        return pd.DataFrame({"threshold": self.thresholds} | shares)
+    def table(self, unit: str) -> pd.DataFrame:
+        """Give ``threshold_<unit>`` and ``<name>_percent``: how many errors are at most as large; NaN without any."""
+        percent = {
+            f"{name}_percent": 100 * counts.cumsum()[:-1] / (counts.sum() or np.nan)
+            for name, counts in self._counts.items()
+        }
+        return pd.DataFrame({f"threshold_{unit}": self.thresholds} | percent)
 
 
 def action_of_take(action: str) -> str:

@@ -15,10 +15,11 @@ def error_by_condition(by_confidence: pd.DataFrame, by_angle: pd.DataFrame, note
     Parameters
     ----------
     by_confidence
-        Columns ``low``, ``high``, ``error`` and ``joints``, a row per range of the confidence; empty if not known.
+        Columns ``confidence_low``, ``confidence_high``, ``error_<unit>`` and ``joints``, a row per range of the
+        confidence; empty if not known.
     by_angle
-        Columns ``low``, ``high``, ``error`` and ``poses``, a row per range of the angle in degrees between where
-        the person faces and the camera: 0 is seen from the front. Empty if not known.
+        Columns ``angle_low_deg``, ``angle_high_deg``, ``error_<unit>`` and ``poses``, a row per range of the angle
+        between where the person faces and the camera: 0 is seen from the front. Empty if not known.
     note
         Where the data come from.
     unit
@@ -27,13 +28,19 @@ def error_by_condition(by_confidence: pd.DataFrame, by_angle: pd.DataFrame, note
     figure = new_figure(7, 3, note)
     of_confidence, of_angle = figure.subplots(1, 2)
     what, where = ("Error", "from the reference") if unit == "mm" else ("Reprojection", "in the other views")
-    for axes, table, number, unknown in (
-        (of_confidence, by_confidence, "joints", "the detector gives no confidence"),
-        (of_angle, by_angle, "poses", "no pose tells where the person faces"),
+    for axes, table, low, high, number, unknown in (
+        (
+            *(of_confidence, by_confidence, "confidence_low", "confidence_high", "joints"),
+            "the detector gives no confidence",
+        ),
+        (
+            *(of_angle, by_angle, "angle_low_deg", "angle_high_deg", "poses"),
+            "no pose tells where the person faces",
+        ),
     ):
         axes.set_ylabel(f"mean distance\n{where} ({unit})")
         if len(table):
-            _draw(axes, table, number)
+            _draw(axes, table[low], table[high], table[f"error_{unit}"], table[number])
         else:
             axes.text(0.5, 0.5, f"not known:\n{unknown}", transform=axes.transAxes, ha="center", va="center")
             axes.set(xticks=[], yticks=[])
@@ -44,19 +51,18 @@ def error_by_condition(by_confidence: pd.DataFrame, by_angle: pd.DataFrame, note
     return figure
 
 
-def _draw(axes: Axes, table: pd.DataFrame, number: str) -> None:
+def _draw(axes: Axes, low: pd.Series, high: pd.Series, error: pd.Series, number: pd.Series) -> None:
     """Draw the errors as a line, and behind it how many samples each is the mean of."""
     counts = axes.twinx()
     axes.set_zorder(counts.get_zorder() + 1)
     axes.patch.set_visible(False)
-    width = table["high"] - table["low"]
-    counts.bar(table["low"], table[number], width, align="edge", color=_BARS, edgecolor="white", linewidth=1)
+    counts.bar(low, number, high - low, align="edge", color=_BARS, edgecolor="white", linewidth=1)
     counts.grid(visible=False)
-    counts.set_ylabel(f"number of {number} (bars)", color=_COUNTS)
+    counts.set_ylabel(f"number of {number.name} (bars)", color=_COUNTS)
     counts.tick_params(axis="y", colors=_COUNTS)
     counts.yaxis.set_major_formatter(EngFormatter(sep=""))
-    counts.set_ylim(0, 1.35 * table[number].max())
-    axes.plot((table["low"] + table["high"]) / 2, table["error"], "o-", color=LINES[0], markersize=4)
-    axes.set_xlim(table["low"].min(), table["high"].max())
-    axes.set_ylim(0, 1.1 * np.nanmax(table["error"]) if table["error"].notna().any() else 1)
+    counts.set_ylim(0, 1.35 * number.max())
+    axes.plot((low + high) / 2, error, "o-", color=LINES[0], markersize=4)
+    axes.set_xlim(low.min(), high.max())
+    axes.set_ylim(0, 1.1 * np.nanmax(error) if error.notna().any() else 1)
     axes.yaxis.label.set_color(LINES[0])

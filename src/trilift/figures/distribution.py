@@ -7,7 +7,7 @@ from trilift.figures.series import ALL_SERIES, Series
 from trilift.figures.style import new_figure
 
 _PCK_MM = 150
-_FAR = 0.95  # the axes end where so many of all joints are
+_FAR_PERCENT = 95  # the axes end where so many of all joints are
 
 
 def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
@@ -16,8 +16,8 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
     Parameters
     ----------
     table
-        Columns ``threshold``, increasing in equal steps, and ``lifter``, ``mean_pose`` and ``pseudo_label``: the
-        share of joints with an error of at most the threshold.
+        Columns ``threshold_<unit>``, increasing in equal steps, and ``lifter_percent``, ``mean_pose_percent`` and
+        ``pseudo_label_percent``: how many joints have an error of at most the threshold.
     note
         Where the data come from.
     unit
@@ -25,12 +25,16 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
     """
     figure = new_figure(7, 3.2, note)
     shares, densities = figure.subplots(1, 2)
-    known = [series for series in ALL_SERIES if table[series.name].notna().any()]
-    thresholds = table["threshold"].to_numpy(float)
-    for series in known:
-        _draw(shares, densities, thresholds, table[series.name].to_numpy(float), series, unit)
+    known = {
+        series: table[f"{series.name}_percent"].to_numpy(float)
+        for series in ALL_SERIES
+        if table[f"{series.name}_percent"].notna().any()
+    }
+    thresholds = table[f"threshold_{unit}"].to_numpy(float)
+    for series, percent in known.items():
+        _draw(shares, densities, thresholds, percent, series, unit)
     for axes in (shares, densities):
-        axes.set(xlim=(0, _last_shown(table, known)))
+        axes.set(xlim=(0, _last_shown(thresholds, list(known.values()))))
         axes.set_xlabel("distance from the reference (mm)" if unit == "mm" else "distance in the other views (px)")
     shares.set(ylabel="joints up to this distance (%)", ylim=(0, 100))
     densities.set(ylabel=f"joints (% per {unit})", ylim=(0, None))
@@ -47,30 +51,29 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
 
 
 def _draw(
-    shares: Axes, densities: Axes, thresholds: np.ndarray, share: np.ndarray, series: Series, unit: str
+    shares: Axes, densities: Axes, thresholds: np.ndarray, percent: np.ndarray, series: Series, unit: str
 ) -> None:
-    label = f"{series.label}\n{_summary(thresholds, share, unit)}"
-    shares.plot(thresholds, 100 * share, series.line, color=series.colour, label=label)
-    density = 100 * np.diff(share) / np.diff(thresholds)
+    label = f"{series.label}\n{_summary(thresholds, percent, unit)}"
+    shares.plot(thresholds, percent, series.line, color=series.colour, label=label)
+    density = np.diff(percent) / np.diff(thresholds)
     densities.plot((thresholds[1:] + thresholds[:-1]) / 2, density, series.line, color=series.colour)
     densities.fill_between(
         (thresholds[1:] + thresholds[:-1]) / 2, density, color=series.colour, alpha=0.12, linewidth=0
     )
 
 
-def _summary(thresholds: np.ndarray, share: np.ndarray, unit: str) -> str:
+def _summary(thresholds: np.ndarray, percent: np.ndarray, unit: str) -> str:
     if unit == "mm":
-        correct = 100 * np.interp(_PCK_MM, thresholds, share)
+        correct = np.interp(_PCK_MM, thresholds, percent)
         # The convention of MPI-INF-3DHP: the mean of the shares at thresholds in equal steps, 0 included.
-        area = 100 * share[thresholds <= _PCK_MM].mean()
+        area = percent[thresholds <= _PCK_MM].mean()
         return f"PCK@{_PCK_MM} {correct:.1f} %, AUC 0-{_PCK_MM} {area:.1f} %"
-    if share[-1] < 0.5:
+    if percent[-1] < 50:
         return f"median above {thresholds[-1]:g} px"
-    return f"median {np.interp(0.5, share, thresholds):.1f} px"
+    return f"median {np.interp(50, percent, thresholds):.1f} px"
 
 
-def _last_shown(table: pd.DataFrame, known: list[Series]) -> float:
-    """Find the first threshold that nearly all errors are below, whatever the series."""
-    far = (table[[series.name for series in known]] >= _FAR).all(axis=1)
-    last = table["threshold"][far].min() if far.any() else table["threshold"].max()
-    return float(max(last, table["threshold"].iloc[min(1, len(table) - 1)]))
+def _last_shown(thresholds: np.ndarray, known: list[np.ndarray]) -> float:
+    """Find the first threshold but 0 that nearly all errors are below, whatever the series."""
+    far = np.all([percent >= _FAR_PERCENT for percent in known], 0)[1:] if known else np.zeros(0, bool)
+    return float(thresholds[1:][far].min() if far.any() else thresholds[-1])

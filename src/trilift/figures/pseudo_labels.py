@@ -17,41 +17,47 @@ def pseudo_label_quality(views: pd.DataFrame, keypoints: pd.DataFrame, bones: pd
     note
         Where the data come from.
     """
-    if len(views) > 12:
-        views = views.drop(columns="capture").groupby("view", as_index=False).median()
-    elif views["capture"].nunique() > 1:
+    if views["capture"].nunique() > 1 and len(views) <= 12:
         views = views.assign(view=views["capture"] + " " + views["view"])
-    keypoints = keypoints.drop(columns="capture").groupby("keypoint", as_index=False, sort=False).median()
+    keypoints = keypoints.assign(rejected_of_all=((1 - keypoints["missing"]) * keypoints["rejected"]))
     bones = bones.assign(bone=bones["parent"] + " - " + bones["child"])
-    bones = bones.groupby("bone", as_index=False, sort=False)[["spread_mm", "single_frames_spread_mm"]].median()
+    views, keypoints = (
+        _medians(table, name, "median_px") for table, name in ((views, "view"), (keypoints, "keypoint"))
+    )
+    bones = _medians(bones, "bone", "single_frames_spread_mm")
 
-    longest = max(len(views), len(keypoints), len(bones))
-    figure = new_figure(10, 1.6 + 0.19 * longest, note)
+    figure = new_figure(10, 1.6 + 0.19 * max(len(views), len(keypoints), len(bones)), note)
     of_views, of_keypoints, shares, of_bones = figure.subplots(1, 4)
-    for axes, table, column in ((of_views, views, "view"), (of_keypoints, keypoints, "keypoint")):
-        table = table.sort_values("median_px")
-        _bars(axes, table[column], table["p90_px"], REFERENCE, "90th percentile")
-        _bars(axes, table[column], table["median_px"], LINES[0], "median")
-        axes.set(xlabel="reprojection error (px)", title=f"Error per {column}")
-    keypoints = keypoints.sort_values("median_px")
-    left = np.zeros(len(keypoints))
-    for what, colour in (("missing", REFERENCE), ("rejected", LINES[1]), ("filled", LINES[2])):
-        percent = 100 * keypoints[what].to_numpy()
-        shares.barh(np.arange(len(keypoints)), percent, left=left, color=colour, label=what)
-        left += percent
-    shares.set_yticks(np.arange(len(keypoints)), [])
-    shares.set(xlabel="detections (%)", title="Missing, rejected, filled")
-    shares.grid(axis="y", visible=False)
-    bones = bones.sort_values("single_frames_spread_mm")
-    _bars(of_bones, bones["bone"], bones["single_frames_spread_mm"], REFERENCE, "each frame on its own")
-    _bars(of_bones, bones["bone"], bones["spread_mm"], LINES[0], "in the end")
+    for axes, table in ((of_views, views), (of_keypoints, keypoints)):
+        _bars(axes, table["p90_px"], REFERENCE, "90th percentile")
+        _bars(axes, table["median_px"], LINES[0], "median")
+        axes.set(xlabel="reprojection error (px)", title=f"Error per {table.index.name}")
+    # Shares of the same: what is missing cannot be rejected too.
+    _bars(shares, 100 * keypoints["missing"], REFERENCE, "missing")
+    _bars(shares, 100 * keypoints["rejected_of_all"], LINES[1], "rejected", left=100 * keypoints["missing"])
+    shares.plot(
+        100 * keypoints["filled"], range(len(keypoints)), "D", color=LINES[2], markersize=3, label="filled points"
+    )
+    shares.tick_params(axis="y", labelleft=False)
+    shares.set(xlabel="of all frames (%)", title="Missing, rejected, filled", xlim=(0, None))
+    _bars(of_bones, bones["single_frames_spread_mm"], REFERENCE, "each frame on its own")
+    _bars(of_bones, bones["spread_mm"], LINES[0], "in the end")
     of_bones.set(xlabel="spread over time (mm)", title="Bone lengths")
     for axes in (of_views, of_keypoints, shares, of_bones):
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.4 / figure.get_figheight() - 0.04), fontsize=7)
     return figure
 
 
-def _bars(axes: Axes, names: pd.Series, values: pd.Series, colour: str, label: str) -> None:
-    axes.barh(np.arange(len(names)), values, color=colour, label=label)
-    axes.set_yticks(np.arange(len(names)), [name.replace("_", " ") for name in names], fontsize=7)
+def _medians(table: pd.DataFrame, name: str, order: str) -> pd.DataFrame:
+    """Give the medians of rows of the same name, in the order of a column: what is not known comes last."""
+    medians = table.groupby(name, sort=False).median(numeric_only=True)
+    return medians.sort_values(order, kind="stable", na_position="last")
+
+
+def _bars(axes: Axes, values: pd.Series, colour: str, label: str, left: pd.Series | float = 0.0) -> None:
+    """Draw a bar for every row; also without a value each has its place, the same in all axes of one table."""
+    rows = np.arange(len(values))
+    axes.barh(rows, values, left=left, color=colour, label=label)
+    axes.set_yticks(rows, [name.replace("_", " ") for name in values.index], fontsize=7)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(axis="y", visible=False)

@@ -71,46 +71,43 @@ def run(layout: Layout, device: torch.device) -> None:
         splits.check_names(detections, split, str(layout.dataset_file))
         captures.check_same_recordings(layout.pseudo_labels, detections, labels)
         captures.check_same_recordings(layout.references, references, detections)
-        chosen = {
-            name: splits.frames_to_test(capture, split, references.get(name)) for name, capture in detections.items()
-        }
-        total = sum(int(frames.sum()) for frames in chosen.values())
         _check_joints(references, PROTOCOLS[settings.protocol], layout)
+        chosen, compared = splits.frames_to_test(detections, split, references)
+        total = sum(int(frames.sum()) for frames in chosen.values())
         if not total:
             raise InputError(f"{layout.dataset_file}, section split: leaves no frame for testing")
+        conditions = Conditions("mm" if compared else "px")
         with (
             tqdm(total=total, unit="frame", unit_scale=True, desc="evaluate", disable=None) as progress,
             _threads(device) as pool,
         ):
             for name, capture in detections.items():
                 if chosen[name].any():
+                    reference = references[name] if compared else None
                     evaluation = _CaptureEvaluation(
-                        name, capture, labels[name], references.get(name), lifter, device, settings.flip
+                        name, capture, labels[name], reference, chosen[name], lifter, device, settings.flip
                     )
                     written = file.add_capture(
                         name,
-                        recordings=evaluation.recordings,
+                        recordings=captures.recordings(capture),
                         skeleton=TRAINING_SKELETON,
                         views=evaluation.views,
                         frames=int(chosen[name].sum()),
+                        units={"pose_error": conditions.unit},
                     )
-                    evaluation.run(chosen[name], written, pool, progress)
+                    evaluation.run(written, conditions, pool, progress)
                     evaluations.append(evaluation)
+        errors = pd.concat([evaluation.errors.table() for evaluation in evaluations], ignore_index=True)
+        predicted = int(errors.loc[errors["measure"] == POSES, "number"].sum())
         facts: dict[str, Any] = {
             "detections_from": next(iter(detections.values())).attrs["detections_from"],
             "simulated": next(iter(detections.values())).attrs["simulated"] == "yes",
-            "seen_in_training": splits.seen_in_training(detections, split),
+            "seen_in_training": splits.seen_in_training(detections, split, chosen),
             "test_frames": total,
-            "test_poses": sum(
-                len(evaluation.views) * int(chosen[evaluation.name].sum()) for evaluation in evaluations
-            ),
+            "test_poses": sum(evaluation.poses for evaluation in evaluations),
         }
-    errors = pd.concat([evaluation.errors.table() for evaluation in evaluations], ignore_index=True)
-    conditions = evaluations[0].conditions
-    for evaluation in evaluations[1:]:
-        conditions.merge(evaluation.conditions)
-    predicted = int(errors.loc[errors["measure"] == POSES, "number"].sum())
-    facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
+        facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
+        _check_content(errors, conditions.main, facts, layout)
     _write_results(layout, errors, conditions, settings, facts)
     lifter_files = [layout.results / name for name in ("lifter.safetensors", "lifter.json")]
     provenance.write(
@@ -155,6 +152,26 @@ def _check_joints(references: dict[str, xr.Dataset], protocol: Protocol, layout:
             )
 
 
+def _check_content(errors: pd.DataFrame, main: str, facts: dict[str, Any], layout: Layout) -> None:
+    """Refuse to report on poses of which none can be measured."""
+    if errors.loc[errors["measure"] == main, "number"].sum():
+        return
+    poses, without = facts["test_poses"], facts["test_poses_without_prediction"]
+    if poses == without:
+        reason = f"the lifter can predict none: no view has detected the {TRAINING_SKELETON.root} in these frames"
+    elif main == "mpjpe_mm":
+        reason = "where the lifter predicts them, the reference has no pose"
+    else:
+        reason = (
+            f"there is no reference, and where the lifter predicts them, there is no pseudo-label of the "
+            f"{TRAINING_SKELETON.root}, or no other view detected the person"
+        )
+    raise InputError(
+        f"{layout.captures}: none of the {poses} test poses can be measured: {reason}. Choose other frames for "
+        f"testing ({layout.dataset_file}, section split)"
+    )
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """Some frames of a recording as they are in the files; `first` is the first one's index in the capture."""
@@ -190,32 +207,37 @@ class _CaptureEvaluation:
         capture: xr.Dataset,
         labels: xr.Dataset,
         reference: xr.Dataset | None,
+        chosen: np.ndarray,
         lifter: Lifter,
         device: torch.device,
         flip: bool,
     ):
-        self.name, self._capture, self._labels, self._reference = name, capture, labels, reference
+        self._name, self._capture, self._labels, self._reference = name, capture, labels, reference
         self._lifter, self._device, self._flip = lifter, device, flip
         self._cameras = Cameras.from_arrays(capture).to(device)
         self._mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
         self._measuring = Measuring(self._cameras, lifter.skeleton, lifter.mean_pose)
         self._has_confidence = capture.attrs["confidence_source"] != "none"
         self._around = lifter.network_settings.frames // 2
-        self.recordings = captures.recordings(capture)
         self.views = capture["view"].values.tolist()
-        self.errors = self._no_errors(self.recordings)
-        self.conditions = Conditions(reference is not None)
+        self.poses = len(self.views) * int(chosen.sum())
+        self._tested = {  # frames that follow each other
+            recording: slice(recording.first_frame + int(own[0]), recording.first_frame + int(own[-1]) + 1)
+            for recording in captures.recordings(capture)
+            if len(own := np.flatnonzero(chosen[recording.frames]))
+        }
+        self.errors = self._no_errors(list(self._tested))
 
     def run(
-        self, chosen: np.ndarray, written: captures.CaptureWriter, pool: ThreadPoolExecutor, progress: tqdm
+        self, written: captures.CaptureWriter, conditions: Conditions, pool: ThreadPoolExecutor, progress: tqdm
     ) -> None:
+        """Write the predictions, and collect their errors in `errors` and `conditions`."""
         done = 0
-        for number, recording in enumerate(self.recordings):
-            own = recording.first_frame + np.flatnonzero(chosen[recording.frames])  # follow each other
-            for block in captures.blocks(len(own)):
-                tested = slice(int(own[0]), int(own[-1]) + 1)
+        for number, (recording, tested) in enumerate(self._tested.items()):
+            for block in captures.blocks(tested.stop - tested.start):
                 frames = slice(tested.start + block.start, tested.start + block.stop)
-                evaluate = partial(self._evaluate, self._load(self._around_of(frames, tested)), tested, recording)
+                loaded = self._load(self._around_of(frames, tested))
+                evaluate = partial(self._evaluate, loaded, tested, recording, conditions.unit)
                 # Parts that stay in the processor's cache; a temporal lifter sees many frames around each.
                 parts = [
                     slice(frames.start + part.start, frames.start + part.stop)
@@ -231,12 +253,12 @@ class _CaptureEvaluation:
                         frame_of_capture=np.arange(part.start, part.stop),
                     )
                     self.errors.merge(result.errors, number)
-                    self.conditions.merge(result.conditions)
+                    conditions.merge(result.conditions)
                     done += length
                     progress.update(length)
 
     def _no_errors(self, recordings: list[Recording]) -> Errors:
-        return Errors(self.name, recordings, self.views, self._lifter.skeleton.keypoints)
+        return Errors(self._name, recordings, self.views, self._lifter.skeleton.keypoints)
 
     def _around_of(self, frames: slice, tested: slice) -> slice:
         """Frames to which the movements into `frames` belong, and what a temporal lifter sees around these."""
@@ -253,7 +275,7 @@ class _CaptureEvaluation:
             reference = skeletons.mapping(skeleton, self._lifter.skeleton).apply(reference)
         return _Loaded(frames.start, pixels, confidence, labels, reference)
 
-    def _evaluate(self, loaded: _Loaded, tested: slice, recording: Recording, frames: slice) -> _Part:
+    def _evaluate(self, loaded: _Loaded, tested: slice, recording: Recording, unit: str, frames: slice) -> _Part:
         seen = self._around_of(frames, tested)
         lead = min(FRAMES_OF_MOVEMENT, frames.start - tested.start)
         core = slice(frames.start - lead - seen.start, frames.stop - seen.start)
@@ -263,7 +285,7 @@ class _CaptureEvaluation:
         )
         predicted = self._lifter.predict(points, scores, self._flip)[core]
         root = place(predicted, points[core], scores[core])
-        errors, conditions = self._no_errors([recording]), Conditions(self._reference is not None)
+        errors, conditions = self._no_errors([recording]), Conditions(unit)
         measured = Frames(
             predicted,
             root,
@@ -288,10 +310,9 @@ def _write_results(
     poses, errors = errors[errors["measure"] == POSES], errors[errors["measure"] != POSES]
     counted = of_protocol(errors, protocol)
     metrics = overall(counted)
-    has_reference = "mpjpe_mm" in metrics
-    main = "mpjpe_mm" if has_reference else "other_views_reprojection_px"
+    main, compared = conditions.main, conditions.unit == "mm"
     actions = per_action(counted)
-    if has_reference:
+    if compared:
         metrics["mpjpe_over_actions_mm"] = float(actions["mpjpe_mm"]["average"])
         metrics["pa_mpjpe_over_actions_mm"] = float(actions["pa_mpjpe_mm"]["average"])
     metrics[f"{main}_ci95_low"], metrics[f"{main}_ci95_high"] = confidence_interval(counted, main)
@@ -312,14 +333,20 @@ def _write_results(
     for name, table in tables.items():
         _write(layout.results / f"{name}.csv", table.to_csv(float_format="%.4f"))
     for name, table in (
-        ("by_confidence", conditions.by_confidence.table("joints")),
-        ("by_angle", conditions.by_angle.table("poses")),
-        ("distribution", conditions.distribution.table()),
+        (
+            "by_confidence",
+            conditions.by_confidence.table("confidence_low", "confidence_high", f"error_{conditions.unit}", "joints"),
+        ),
+        (
+            "by_angle",
+            conditions.by_angle.table("angle_low_deg", "angle_high_deg", f"error_{conditions.unit}", "poses"),
+        ),
+        ("distribution", conditions.distribution.table(conditions.unit)),
     ):
         _write(layout.results / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     # Its test people, cameras and references, and nothing simulated: the published numbers may stand beside ours.
     is_human36m = (
-        has_reference
+        compared
         and not facts["simulated"]
         and settings.protocol == "human36m"
         and set(errors["capture"]) == {"S9", "S11"}

@@ -75,13 +75,10 @@ def run(layout: Layout) -> None:
         captures.read(layout.references, "references") as references,
         captures.read(layout.results / "predictions.nc", "predictions") as predictions,
     ):
-        # Everything is compared with the same thing.
-        has_reference = all(name in references for name in predictions)
-        compared_with = "reference" if has_reference else "pseudo-label"
-        shown = [
-            _Shown(detections[name], references[name] if has_reference else labels[name], capture)
-            for name, capture in predictions.items()
-        ]
+        compared_with, compared = ("reference", references) if unit == "mm" else ("pseudo-label", labels)
+        for present in (detections, compared):
+            captures.check_same_recordings(layout.results / "predictions.nc", predictions, present)
+        shown = [_Shown(detections[name], compared[name], capture) for name, capture in predictions.items()]
         _save(layout, "poses", predicted_poses(list(_examples(shown, settings.examples, unit)), compared_with, note))
         clips = list(_clips(shown, settings))
     _animate(clips[0], layout, compared_with, note)
