@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from trilift import captures
 from trilift.captures import Recording
 from trilift.errors import InputError
-from trilift.exports import Motion, command, write
+from trilift.exports import FORMATS, Motion, command, write
 from trilift.skeletons import COCO17, H36M17, Skeleton
 
 RECORDINGS = [Recording("S1 Walk", "S1", "Walk", 50.0, 0, 6), Recording("S1 Sit", "S1", "Sit", 25.0, 6, 4)]
@@ -135,6 +136,33 @@ def test_predicted_frames_keep_their_place(
     np.testing.assert_allclose(found[[0, 3]], poses[:, 1], atol=1e-6)
     assert np.isnan(found[1:3]).all()
     assert caplog.messages == [f"Wrote {written}: predictions of gait, camera right, 4 frames, 1 to 4 of 6"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_view_without_a_point_is_left_out_and_said(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "predictions.nc"
+    write_predictions(path, list(range(10)))
+    with h5py.File(path, "a") as file:
+        file["S1/root"][:6, 1] = np.nan  # of S1 Walk from the right
+    export(path, "--to", suffix)
+    there = ["S1_Sit_left", "S1_Sit_right", "S1_Walk_left"]
+    assert names(tmp_path / "export") == [f"predictions_{name}.{suffix}" for name in there]
+    assert "Not written: S1 Walk, camera right: none of its 6 frames has a point" in caplog.messages
+    with pytest.raises(InputError, match=r"predictions.nc: nothing to write: S1 Walk, camera right"):
+        export(path, "--to", suffix, "--view", "right", "--recording", "S1 Walk")
+
+
+def test_pseudo_labels_without_a_point_are_refused(labels: Path) -> None:
+    write_world(labels, "pseudo_labels")
+    with h5py.File(labels, "a") as file:
+        file["S1/keypoints_3d"][...] = np.nan
+    with pytest.raises(
+        InputError, match="nothing to write: S1 Walk, world: none of its 6 frames has a point; S1 Sit"
+    ):
+        export(labels, "--to", "trc")
+    assert not list(labels.parent.glob("export/*"))
 
 
 def test_predictions_out_of_order_are_refused(tmp_path: Path) -> None:

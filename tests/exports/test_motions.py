@@ -23,7 +23,7 @@ from trc import TRCData
 
 from trilift import captures
 from trilift.errors import InputError
-from trilift.exports import FORMATS, Motion, write
+from trilift.exports import FORMATS, Motion, NoPoints, write
 from trilift.exports.motion import UP_AXES, turn_up
 from trilift.skeletons import H36M17
 
@@ -118,13 +118,29 @@ def test_other_readers_find_the_same_points(tmp_path: Path, suffix: str) -> None
     close(read(path), points)
 
 
+@ALL
+@pytest.mark.parametrize("length", [0, 1, 7])
+def test_a_motion_without_any_point_is_refused_and_leaves_what_was_there(
+    tmp_path: Path, suffix: str, length: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_text("earlier")
+    points = np.full((length, 3, 3), np.nan)
+    points[:, :, 0] = 1.0
+    with pytest.raises(NoPoints, match=f"S1 Walk, world.*: none of its {length} frames has a point"):
+        write(path, replace(MOTION, length=length), [points], up="z")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "earlier"
+
+
 @settings(max_examples=12)
 @given(data=st.data())
 @ALL
 def test_any_points_come_back(suffix: str, data: st.DataObject) -> None:
-    length = data.draw(st.integers(0, 5))
+    length = data.draw(st.integers(1, 5))
     points = data.draw(arrays(np.float32, (length, 3, 3), elements=st.floats(-20, 20, width=32)))
     points[data.draw(arrays(np.bool_, (length, 3)))] = np.nan
+    points[data.draw(st.integers(0, length - 1)), 2] = 1.0
     cuts = sorted(data.draw(st.lists(st.integers(0, length), max_size=3)))
     first_frame = data.draw(st.integers(0, 1000))
     motion = replace(MOTION, length=length, first_frame=first_frame)
@@ -135,12 +151,11 @@ def test_any_points_come_back(suffix: str, data: st.DataObject) -> None:
 
 
 @ALL
-@pytest.mark.parametrize("length", [0, 1])
-def test_no_frames_and_one_frame(tmp_path: Path, suffix: str, length: int) -> None:
-    motion, points = replace(MOTION, length=length), make_points(7)[:length]
+def test_one_frame(tmp_path: Path, suffix: str) -> None:
+    motion, points = replace(MOTION, length=1), make_points(7)[:1]
     path = tmp_path / f"short.{suffix}"
-    write(path, motion, [points] if length else [])
-    assert read(path, motion).shape == (length, 3, 3)
+    write(path, motion, [points])
+    assert read(path, motion).shape == (1, 3, 3)
     close(read(path, motion), points)
 
 

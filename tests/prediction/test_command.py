@@ -126,6 +126,45 @@ def test_live_a_line_in_is_a_line_out(
             assert answers[number]["joints"] is None
 
 
+def blind(folder: Path, target: Path, lost: str) -> Path:
+    """The files of a camera in which a keypoint was never detected."""
+    target.mkdir()
+    for path in (folder / "pose" / "cam1_json").iterdir():
+        content = json.loads(path.read_text())
+        keypoints = np.reshape(content["people"][0]["pose_keypoints_2d"], (-1, 3))
+        keypoints[BODY25B.index(lost)] = 0
+        content["people"][0]["pose_keypoints_2d"] = keypoints.ravel().tolist()
+        (target / path.name).write_text(json.dumps(content))
+    return target
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_without_any_pose_nothing_is_written(
+    folder: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detections = blind(folder, tmp_path / "cam1_json", "left_hip")
+    written = tmp_path / "poses"
+    written.mkdir()
+    known = ("--format", "openpose", "--skeleton", "body25b", "--camera-name", "cam1")
+    assert predict(folder, *known, written / f"walk.{suffix}", detections=detections) == 2
+    said = capsys.readouterr().err
+    assert f"none of the {FRAMES} frames has a pose" in said
+    assert "pelvis (formed of left_hip, right_hip)" in said
+    assert "Traceback" not in said
+    assert not list(written.iterdir())
+
+
+def test_live_without_any_pose_is_said_at_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = 3 * [json.dumps({"keypoints": [None] * 25})]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    assert predict(folder, "--skeleton", "body25b", "--camera-name", "cam1", detections="-") == 2
+    answers = capsys.readouterr()
+    assert [json.loads(line)["joints"] for line in answers.out.splitlines()] == [None] * 3
+    assert "standard input: none of the 3 frames has a pose" in answers.err
+
+
 @pytest.mark.parametrize(
     "line",
     ["nonsense", "[]", '{"keypoints": [[1, 2]]}', '{"keypoints": [["a", 2, 3]]}', '{"keypoints": 3}', "[" * 9999],

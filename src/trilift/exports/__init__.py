@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.exports.motion import Motion, prepare
+from trilift.exports.motion import Motion, NoPoints, prepare
 
-__all__ = ["FORMATS", "Motion", "write"]
+__all__ = ["FORMATS", "Motion", "NoPoints", "write"]
 
 # Imported when used, so that the command line starts fast.
 _WRITERS = {".nc": "netcdf", ".csv": "tables", ".npz": "arrays", ".trc": "trc", ".c3d": "c3d"}
@@ -41,7 +41,8 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray], up: str | No
     Raises
     ------
     InputError
-        If the format is unknown, cannot hold the motion, or needs a package that is not installed.
+        If the format is unknown, cannot hold the motion, or needs a package that is not installed; `NoPoints` if
+        no frame has a point.
     ValueError
         If the blocks do not fit the motion.
 

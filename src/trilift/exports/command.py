@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.exports import FORMATS, write
+from trilift.exports import FORMATS, NoPoints, write
 from trilift.exports.motion import UP_AXES
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     Raises
     ------
     InputError
-        If the source cannot be exported, or lacks what was asked for.
+        If the source cannot be exported, lacks what was asked for, or has no point in it.
     """
     source: Path = options.source
     if options.output is not None and options.output.exists() and not options.output.is_dir():
@@ -78,14 +78,23 @@ def run(options: argparse.Namespace) -> None:
     with open_clips(source) as clips:
         chosen = _choose(clips, options)
         paths = _paths(clips, chosen, folder, source.stem, options.to)
+        empty = []
         total = sum(clip.motion.length for clip in chosen)
         with (
             tqdm(total=total, unit="frame", unit_scale=True, desc="export", disable=None) as progress,
             logging_redirect_tqdm(),
         ):
             for clip, path in zip(chosen, paths, strict=True):
-                write(path, clip.motion, _counted(clip, progress), options.up)
-                log.info("Wrote %s: %s", path, _described(clip))
+                try:
+                    write(path, clip.motion, _counted(clip, progress), options.up)
+                except NoPoints as error:
+                    empty.append(str(error))
+                else:
+                    log.info("Wrote %s: %s", path, _described(clip))
+    if len(empty) == len(chosen):
+        raise InputError(f"{source}: nothing to write: {'; '.join(empty)}")
+    for reason in empty:
+        log.warning("Not written: %s", reason)
 
 
 def _export_lifter(options: argparse.Namespace) -> None:

@@ -20,6 +20,10 @@ _ROTATIONS = {  # each row says which axis, with which sign, becomes x, y and z
 UP_AXES = tuple(_ROTATIONS)
 
 
+class NoPoints(InputError):
+    """A motion of which no frame has a point."""
+
+
 @dataclass(frozen=True)
 class Motion:
     """3D points over time of one recording: all but the points themselves.
@@ -93,7 +97,7 @@ def prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> tup
     motion : Motion
         Its frame of reference says if points were turned.
     blocks : iterator of numpy.ndarray
-        (frame, keypoint, 3) float32, metres.
+        (frame, keypoint, 3) float32, metres. At their end they raise `NoPoints` if nothing was in them.
     """
     if up is not None and up not in _ROTATIONS:
         raise InputError(f"no axis '{up}'; up can be {', '.join(UP_AXES)}")
@@ -104,7 +108,7 @@ def prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> tup
 
 
 def _prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> Iterator[np.ndarray]:
-    done = 0
+    done, empty = 0, True
     for block in blocks:
         if block.ndim != 3 or block.shape[1:] != (len(motion.keypoints), 3):
             raise ValueError(f"{motion.name}: a block has the shape {block.shape}, not (frame, keypoint, 3)")
@@ -112,10 +116,14 @@ def _prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> It
         if done > motion.length:
             raise ValueError(f"{motion.name}: more frames than the {motion.length} that were announced")
         block = np.asarray(block, np.float32)
-        block = np.where(np.isfinite(block).all(-1, keepdims=True), block, np.float32(np.nan))
+        known = np.isfinite(block).all(-1, keepdims=True)
+        block = np.where(known, block, np.float32(np.nan))
+        empty = empty and not known.any()
         yield block if up is None else turn_up(block, up)
     if done != motion.length:
         raise ValueError(f"{motion.name}: {done} frames instead of the {motion.length} that were announced")
+    if empty:
+        raise NoPoints(f"{motion.name}, {motion.frame_of_reference}: none of its {done} frames has a point")
 
 
 def gather(motion: Motion, blocks: Iterable[np.ndarray]) -> np.ndarray:

@@ -19,6 +19,7 @@ from trilift.exports.motion import UP_AXES
 if TYPE_CHECKING:
     from trilift.formats import Camera
     from trilift.prediction.predictor import Predictor
+    from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     Raises
     ------
     InputError
-        If something cannot be read, or does not fit.
+        If something cannot be read, or does not fit, or no frame has a pose.
     """
     from trilift.devices import choose
     from trilift.prediction.predictor import load
@@ -114,6 +115,8 @@ def run(options: argparse.Namespace) -> None:
                     axes.append(upright(points, predictor.skeleton)[2])
                 yield points
                 progress.update(len(block.root))
+        if not found:
+            raise _no_pose(options.detections, motion.length, view.skeleton, predictor)
 
     write(path, motion, blocks(), options.up)
     seconds = time.perf_counter() - start
@@ -129,8 +132,19 @@ def run(options: argparse.Namespace) -> None:
         up = np.sum(axes, 0)
         axis = ("" if up[np.abs(up).argmax()] > 0 else "-") + "xyz"[int(np.abs(up).argmax())]
         log.info("People stand along %s (--up=%s turns that to y, as OpenSim has it)", axis, axis)
-    if motion.length and not found:
-        log.warning("no frame has a pose: the %s was never detected", predictor.skeleton.root)
+
+
+def _no_pose(detections: str, frames: int, skeleton: "Skeleton", predictor: "Predictor") -> InputError:
+    """Explain why no frame has a pose."""
+    from trilift import skeletons
+
+    root = str(predictor.skeleton.root)
+    formed_of = skeletons.mapping(skeleton, predictor.skeleton).formed_of[root]
+    return InputError(
+        f"{'standard input' if detections == '-' else detections}: none of the {frames} frames has a pose: none has "
+        f"the {root} (formed of {', '.join(formed_of)}) and another joint that tell how far away the person is"
+        + ("" if detections == "-" else "; nothing is written")
+    )
 
 
 def _in_world(options: argparse.Namespace) -> bool:
@@ -167,10 +181,15 @@ def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
     in_world = _in_world(options)
     skeleton = skeletons.get(options.skeleton) if options.skeleton else predictor.skeleton
     frames = (_parse(line, number, len(skeleton)) for number, line in enumerate(sys.stdin, 1) if line.strip())
-    for number, prediction in enumerate(predictor.live(frames, camera, skeleton)):
+    number = found = 0
+    for prediction in predictor.live(frames, camera, skeleton):
         points = (prediction.in_world if in_world else prediction.positions)[0]
         joints = points.astype(float).round(5).tolist() if np.isfinite(points).all() else None
         print(json.dumps({"frame": number, "joints": joints}), flush=True)
+        number += 1
+        found += joints is not None
+    if not found:
+        raise _no_pose(options.detections, number, skeleton, predictor)
 
 
 def _parse(line: str, number: int, keypoints: int) -> tuple[np.ndarray, np.ndarray]:
