@@ -27,7 +27,7 @@ from lifting.batches import make_samples
 from trilift.settings.train import GEOMETRIC, LossSettings
 from trilift.lifting.training import Checkpoint, Scaling, fit
 torch.set_num_threads(1)
-samples, validation = make_samples(3000), make_samples(300, seed=1)
+samples, validation = tests.parts(make_samples(3300), 3000)
 losses = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
 settings = tests.TINY.model_copy(update={"steps": int(sys.argv[4]), "losses": losses, "batch_frames": 64})
 checkpoint = Checkpoint(Path(sys.argv[2]), every_s=0.2) if sys.argv[2] else None

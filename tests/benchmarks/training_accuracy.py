@@ -209,7 +209,7 @@ def train(
     usable = samples.joints[:, H36M17.root_index].isfinite().all(-1) & samples.visible.any(1)
     usable &= torch.as_tensor(seen.person != TESTED_ON)
     drawn = replace(samples, chosen=(usable & ~is_validation).nonzero()[:, 0])
-    watched = replace(samples, chosen=(usable & is_validation).nonzero()[:, 0])
+    watched = (usable & is_validation).nonzero()[:, 0]
     scaling = Scaling.of(drawn)
     settings = changed(case.settings, steps=steps)
     start = time.perf_counter()

@@ -90,6 +90,17 @@ def test_scaling_without_any_row_changes_nothing() -> None:
     assert torch.equal(scale(torch.ones(2, 51), mean, spread), torch.ones(2, 51))
 
 
+def test_what_is_missing_in_all_rows_is_scaled_by_numbers() -> None:
+    raw = torch.rand(5, 51)
+    raw[:, : COORDINATES - 2] = torch.nan
+    mean, spread = feature_scaling(raw, COORDINATES)
+    assert mean.isfinite().all()
+    assert (spread[: COORDINATES - 2] == 1).all()
+    scaled = scale(raw, mean, spread)
+    assert (scaled[:, : COORDINATES - 2] == 0).all()
+    assert scaled[:, COORDINATES - 2 : COORDINATES].square().mean() == pytest.approx(1)
+
+
 def a_camera(focal: float, centre: tuple[float, float], distortion: list[float]) -> Cameras:
     K = [[[focal, 0, centre[0]], [0, 1.02 * focal, centre[1]], [0, 0, 1]]]
     return Cameras.from_arrays({"K": K, "distortion": [distortion], "R": np.eye(3)[None], "t": [[0.1, 0, 4]]})

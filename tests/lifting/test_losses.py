@@ -60,7 +60,7 @@ class Naive:
     def mean(self, entries: list[tuple[np.ndarray, float]]) -> float:
         weights = sum(weight for _, weight in entries)
         total = sum(weight * size(difference, self.settings.norm) for difference, weight in entries)
-        return total / weights if weights else 0.0
+        return total / weights if weights else np.nan
 
     def input_triangulation(self) -> float:
         return self.mean(
@@ -140,7 +140,7 @@ def test_losses_are_what_their_formulas_say(
     changes = {"norm": norm, "consistency_target": target, "trust_labels": trust, "trust_detections": trust}
     found, naive = computed(predicted, batch, **changes), Naive(predicted, batch, **changes)
     for name in NAIVE:
-        assert found[name] == pytest.approx(getattr(naive, name)(), rel=1e-9, abs=1e-8), name
+        assert found[name] == pytest.approx(getattr(naive, name)(), rel=1e-9, abs=1e-8, nan_ok=True), name
 
 
 def test_reprojection_in_pixels_is_a_distance_in_the_distorted_image() -> None:
@@ -267,14 +267,32 @@ def test_a_missing_label_says_nothing_about_its_joint() -> None:
 def test_a_single_view_has_nothing_to_agree_with() -> None:
     batch = make_batch(views=1)
     found = computed(predicted_for(batch), batch)
-    assert found["multi_view_consistency"] == found["output_triangulation"] == 0.0
+    assert np.isnan([found["multi_view_consistency"], found["output_triangulation"]]).all()
     assert found["input_triangulation"] > 0
 
 
-def test_nothing_visible_costs_nothing() -> None:
+def test_what_cannot_be_compared_is_not_known_and_costs_nothing() -> None:
     batch = make_batch()
     batch = replace(batch, visible=torch.zeros_like(batch.visible))
-    assert computed(predicted_for(batch), batch) == dict.fromkeys(ALL, 0.0)
+    predicted = predicted_for(batch).requires_grad_()
+    found = losses(predicted, batch, with_all())
+    assert all(value.isnan() for value in found.values())
+    total = weighted_sum(found, with_all())
+    total.backward()
+    assert total == 0
+    assert predicted.grad is not None
+    assert (predicted.grad == 0).all()
+
+
+def test_a_loss_that_cannot_be_compared_leaves_the_others_as_they_are() -> None:
+    batch = make_batch(views=1)
+    gradients, poses = [], predicted_for(batch)
+    for changes in ({}, {"multi_view_consistency": 0.0, "output_triangulation": 0.0}):
+        predicted = poses.clone().requires_grad_()
+        weighted_sum(losses(predicted, batch, with_all(**changes)), with_all(**changes)).backward()
+        gradients.append(predicted.grad)
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+    assert gradients[0].abs().max() > 0
 
 
 def test_a_pose_behind_a_camera_gives_finite_slopes() -> None:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lifting.batches import JOINTS, make_samples
+from trilift.errors import InputError
 from trilift.lifting import training as module
 from trilift.lifting.networks import build
 from trilift.lifting.samples import Samples
@@ -43,15 +44,22 @@ PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
 
 
+NONE = torch.empty(0, dtype=torch.int64)
+
+
 def nothing_of(samples: Samples) -> Samples:
-    return replace(samples, chosen=samples.chosen[:0])
+    return replace(samples, chosen=NONE)
+
+
+def parts(samples: Samples, training: int) -> tuple[Samples, Tensor]:
+    """The first frames to train on, and the others to watch."""
+    return replace(samples, chosen=samples.chosen[:training]), samples.chosen[training:]
 
 
 def run(
-    training: Samples | None = None, validation: Samples | None = None, seed: int = 0, **changed: Any
+    training: Samples | None = None, validation: Tensor = NONE, seed: int = 0, **changed: Any
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     training = make_samples() if training is None else training
-    validation = nothing_of(training) if validation is None else validation
     network, history = fit(training, validation, Scaling.of(training), TINY.model_copy(update=changed), seed, CPU)
     return network.state_dict(), history
 
@@ -162,7 +170,7 @@ def test_windows_repeat_the_ends_of_a_recording() -> None:
 
 @pytest.mark.parametrize("kind", [{"kind": "residual"}, {"kind": "temporal", "frames": 9}])
 def test_a_small_problem_is_learnt(kind: dict[str, Any]) -> None:
-    training, validation = make_samples(400), make_samples(60, seed=1)
+    training, validation = parts(make_samples(460), 400)
     network = NetworkSettings.model_validate({"width": 64, "dropout": 0.0} | kind)
     _, history = run(training, validation, network=network, steps=400, batch_frames=100)
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
@@ -211,9 +219,10 @@ def test_weights_are_averaged_over_the_steps() -> None:
 
 
 def test_validation_frames_are_not_trained_on() -> None:
-    training = make_samples()
+    samples = make_samples(60)
+    training, _ = parts(samples, 40)
     weights, _ = run(training, keep="last")
-    for validation in (make_samples(20, seed=1), make_samples(30, seed=2)):
+    for validation in (torch.arange(40, 60), torch.arange(45, 50)):
         assert same_bits(run(training, validation, keep="last")[0], weights)
 
 
@@ -247,12 +256,12 @@ def test_training_stops_when_it_gets_no_better(monkeypatch: pytest.MonkeyPatch) 
     errors = iter([0.5, 0.2, *[0.3] * 200])
     monkeypatch.setattr(_Run, "_validate", lambda _: next(errors))
     samples = make_samples()
-    _, history = run(samples, samples, steps=200, patience=7)
+    _, history = run(samples, samples.chosen, steps=200, patience=7)
     assert [row["step"] for row in history] == [*range(2, 20, 2)]
 
 
 def test_the_history_tells_steps_epochs_and_losses() -> None:
-    _, history = run(make_samples(40), make_samples(20, seed=1), steps=250, batch_frames=20)
+    _, history = run(*parts(make_samples(60), 40), steps=250, batch_frames=20)
     assert [row["step"] for row in history] == [*range(3, 250, 3), 250]
     assert [row["epoch"] for row in history] == pytest.approx([row["step"] / 2 for row in history])
     for row in history:
@@ -263,16 +272,103 @@ def test_without_validation_frames_the_history_has_no_validation() -> None:
     assert "validation_mpjpe_mm" not in run()[1][-1]
 
 
+def test_validation_without_a_label_to_compare_with_is_no_validation() -> None:
+    samples = make_samples(60)
+    samples.joints[40:, 1:] = torch.nan
+    training, validation = parts(samples, 40)
+    weights, history = run(training, validation, patience=1)
+    assert len(history) == 12
+    assert "validation_mpjpe_mm" not in history[-1]
+    assert same_bits(weights, run(training, keep="last")[0])
+
+
+def test_the_frames_that_can_be_compared_are_watched_however_few_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_VALIDATION_FRAMES", 4)
+    samples = make_samples(60)
+    lacking = torch.ones(60, dtype=torch.bool)
+    lacking[[41, 47, 53]] = False  # every fifth from the 40th on is not among them
+    samples.joints[lacking, 1:] = torch.nan
+    samples.visible[53] = False
+    training, validation = parts(samples, 40)
+    watched = module._comparable(replace(training, chosen=validation))
+    assert validation[watched].tolist() == [41, 47]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
+    """The losses of every step that is taken."""
+    taken: list[dict[str, Tensor]] = []
+    step_of = module.training_step
+
+    def step(*arguments: Any) -> dict[str, Tensor]:
+        taken.append(step_of(*arguments))
+        return taken[-1]
+
+    monkeypatch.setattr(module, "training_step", step)
+    return taken
+
+
+def test_a_loss_that_begins_within_a_row_is_a_mean_over_its_own_steps(steps: list[dict[str, Tensor]]) -> None:
+    losses = LossSettings(output_triangulation=1.0, output_triangulation_from=0.515)
+    _, history = run(steps=200, losses=losses, augmentation=PLAIN)
+    assert ["output_triangulation" in taken for taken in steps] == [False] * 103 + [True] * 97
+    assert "output_triangulation_m" not in history[50]
+    assert history[51]["output_triangulation_m"] == pytest.approx(float(steps[103]["output_triangulation"]))
+    expected = np.mean([float(taken["output_triangulation"]) for taken in steps[104:106]])
+    assert history[52]["output_triangulation_m"] == pytest.approx(expected)
+
+
+def test_steps_with_nothing_to_compare_are_no_losses_of_0(steps: list[dict[str, Tensor]]) -> None:
+    samples = make_samples(64)
+    samples.visible[:, 1:] = False  # one view alone has nothing to be consistent with
+    samples.visible[32] = True
+    _, history = run(samples, steps=200, augmentation=PLAIN)
+    for row, *taken in zip(history, steps[::2], steps[1::2], strict=True):
+        known = [float(one["multi_view_consistency"]) for one in taken if one["multi_view_consistency"].isfinite()]
+        expected = np.mean(known) if known else np.nan
+        assert row["multi_view_consistency_m"] == pytest.approx(expected, nan_ok=True)
+    assert len({np.isnan(row["multi_view_consistency_m"]) for row in history}) == 2
+
+
+def test_samples_are_on_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device `meta` keeps no numbers, but its tensors are made as those of a GPU are."""
+    held: list[Samples] = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(training: Samples, validation: Samples, *_: object) -> None:
+        held.extend([training, validation])
+        raise Stopped
+
+    monkeypatch.setattr(module, "_Run", stop)
+    training, validation = parts(make_samples(60), 40)
+    with pytest.raises(Stopped):
+        fit(training, validation, Scaling.of(training), TINY, 0, torch.device("meta"))
+    assert [len(samples) for samples in held] == [40, 20]
+    for field in fields(Samples):
+        values = [getattr(samples, field.name) for samples in held]
+        if field.name != "chosen":
+            assert values[0] is values[1], field.name
+        for value in values:
+            assert not isinstance(value, Tensor) or value.device.type == "meta"
+
+
+def test_a_training_that_diverged_is_refused() -> None:
+    with pytest.raises(InputError, match=r"diverged.*train\.learning_rate"):
+        run(learning_rate=1e30, largest_gradient=0.0, schedule="constant", steps=30)
+
+
 def test_the_validation_error_is_a_mean_over_all_visible_labelled_joints() -> None:
-    training, validation = make_samples(), make_samples(30, seed=1)
+    training, validation = parts(make_samples(70), 40)
     settings = TINY.model_copy(update={"averaging": 0.0, "keep": "last"})
     network, history = fit(training, validation, Scaling.of(training), settings, 0, CPU)
-    batch = validation.batch(torch.arange(30), 1)
+    batch = replace(training, chosen=validation).batch(torch.arange(30), 1)
     with torch.no_grad():
         predicted = predict_visible(network, batch, Scaling.of(training)).numpy()
     distances = [
         np.linalg.norm(predicted[f, v, j] - (batch.rotations[f, v] @ label).numpy())
-        for f, v in validation.visible.nonzero().tolist()
+        for f, v in batch.visible.nonzero().tolist()
         for j, label in enumerate(batch.labels[f])
         if label.isfinite().all()
     ]
@@ -281,7 +377,7 @@ def test_the_validation_error_is_a_mean_over_all_visible_labelled_joints() -> No
 
 def test_the_network_comes_back_ready_to_predict() -> None:
     samples = make_samples()
-    network, _ = fit(samples, nothing_of(samples), Scaling.of(samples), TINY, 0, CPU)
+    network, _ = fit(samples, NONE, Scaling.of(samples), TINY, 0, CPU)
     assert not any(part.training for part in network.modules())
 
 
@@ -296,21 +392,21 @@ def test_the_history_has_up_to_a_hundred_rows_and_ends_with_the_last_step(steps:
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 @pytest.mark.parametrize("stop_after", [1, 7, 11])
 def test_an_interrupted_training_ends_with_the_same_bits(tmp_path: Path, averaging: float, stop_after: int) -> None:
-    training, validation = make_samples(), make_samples(20, seed=1)
+    training, validation = parts(make_samples(60), 40)
     settings = TINY.model_copy(update={"averaging": averaging, "steps": 12})
-    arguments = (training, validation, Scaling.of(training), settings, 5, CPU)
-    network, history = fit(*arguments)
-    state = _Run(*arguments)
+    more = (Scaling.of(training), settings, 5, CPU)
+    network, history = fit(training, validation, *more)
+    state = _Run(training, replace(training, chosen=validation), *more)
     for _ in range(stop_after):
         state.take_step()
         if state.row_is_due:
             state.end_row()
     path = tmp_path / "state.pt"
     Checkpoint(path).write(state.state())
-    again, history_again = fit(*arguments, Checkpoint(path))
+    again, history_again = fit(training, validation, *more, Checkpoint(path))
     assert same_bits(again.state_dict(), network.state_dict())
     assert history_again == history
-    assert not path.exists()
+    assert path.exists()  # until what came of it is saved
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "changed"])
@@ -341,7 +437,7 @@ def slowly(run):
     time.sleep(0.002)
 module._Run.take_step = slowly
 checkpoint = module.Checkpoint(Path(sys.argv[2]), every_s=0.02) if sys.argv[2] else None
-network, _ = module.fit(samples, samples, tests.Scaling.of(samples), settings, 0, tests.CPU, checkpoint)
+network, _ = module.fit(samples, samples.chosen, tests.Scaling.of(samples), settings, 0, tests.CPU, checkpoint)
 torch.save(network.state_dict(), sys.argv[3])
 """
 

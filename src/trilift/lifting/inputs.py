@@ -45,7 +45,8 @@ def features(points: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
 def feature_scaling(raw: Tensor, coordinates: int) -> tuple[Tensor, Tensor]:
     """Mean and spread of each input over rows (row, feature); confidences (after `coordinates`) stay as they are.
 
-    All root-relative coordinates share one spread, so that the body keeps its proportions.
+    All root-relative coordinates share one spread, so that the body keeps its proportions. What is missing in all
+    rows has the mean 0 and the spread 1.
     """
     mean, spread = torch.zeros(raw.shape[1], dtype=raw.dtype), torch.ones(raw.shape[1], dtype=raw.dtype)
     if len(raw):
@@ -54,7 +55,7 @@ def feature_scaling(raw: Tensor, coordinates: int) -> tuple[Tensor, Tensor]:
         relative, ray = centred[:, :-2], centred[:, -2:]
         spread[: coordinates - 2] = relative.square().nanmean().sqrt()
         spread[coordinates - 2 : coordinates] = ray.square().nanmean().sqrt()
-    return mean, spread.clamp(min=1e-6)
+    return mean, spread.nan_to_num(1.0).clamp(min=1e-6)
 
 
 def scale(raw: Tensor, mean: Tensor, spread: Tensor) -> Tensor:

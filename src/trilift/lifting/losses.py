@@ -33,7 +33,7 @@ def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: fl
     Returns
     -------
     dict
-        Unweighted losses by name.
+        Unweighted losses by name; NaN where the batch has nothing to compare.
     """
     problem = _Problem(predicted, batch, settings)
     computed = {}
@@ -45,8 +45,9 @@ def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: fl
 
 
 def weighted_sum(computed: dict[str, Tensor], settings: LossSettings) -> Tensor:
-    """Add the losses up with their weights; a zero without any of them."""
-    return sum((getattr(settings, name) * value for name, value in computed.items()), torch.zeros(()))
+    """Add the losses up with their weights, but for those that have nothing to compare; a zero without any."""
+    known = {name: torch.where(value.isnan(), 0.0, value) for name, value in computed.items()}
+    return sum((getattr(settings, name) * value for name, value in known.items()), torch.zeros(()))
 
 
 class _Problem:
@@ -67,7 +68,7 @@ class _Problem:
         self.other_pairs = self.pairs & ~itself
 
     def mean(self, difference: Tensor, weights: Tensor, factor: Tensor | float = 1.0) -> Tensor:
-        """Average the norm of differences (..., joint, space) in metres with weights (..., joint); 0 without any.
+        """Average the norm of differences (..., joint, space) in metres with weights (..., joint); NaN without any.
 
         `factor` turns metres into another unit.
         """
@@ -81,7 +82,7 @@ class _Problem:
         weights = weights.to(size.dtype)
         total = (size * factor * weights).sum()
         number = weights.expand_as(size).sum()
-        return total / torch.where(number > 0, number, 1.0)
+        return torch.where(number > 0, total / torch.where(number > 0, number, 1.0), torch.nan)
 
     @property
     def root(self) -> Tensor:

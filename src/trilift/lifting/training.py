@@ -9,7 +9,7 @@ import hashlib
 import io
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.lifting.augmentation import augment
-from trilift.lifting.inputs import feature_scaling, features
+from trilift.lifting.inputs import feature_scaling, features, root_relative
 from trilift.lifting.losses import losses, weighted_sum
 from trilift.lifting.networks import build
 from trilift.lifting.samples import Batch, Samples
@@ -46,7 +47,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the state of a training is kept until it has ended, and how often it is written."""
+    """Where the state of a training is kept until its lifter is saved, and how often it is written."""
 
     path: Path
     every_s: float = 20.0
@@ -109,7 +110,7 @@ def training_step(
 
 def fit(
     training: Samples,
-    validation: Samples,
+    validation: Tensor,
     scaling: Scaling,
     settings: TrainingSettings,
     seed: int,
@@ -120,8 +121,10 @@ def fit(
 
     Parameters
     ----------
-    training, validation
-        Frames to learn from, and frames to watch; the latter may be none.
+    training
+        Frames to learn from.
+    validation
+        (frame,) int64: others of its frames, to watch, as `Samples.chosen` names them; may be none.
     scaling
         Of the inputs.
     settings
@@ -131,7 +134,8 @@ def fit(
     device
         Where to compute.
     checkpoint
-        If its file is there, go on from it. It is for the same samples, settings and seed, and removed at the end.
+        If its file is there, go on from it. It is for the same samples, settings and seed. At the end it stays: who
+        has saved what is returned removes it.
 
     Returns
     -------
@@ -139,10 +143,17 @@ def fit(
         In evaluation mode, on the CPU.
     history
         Up to a hundred rows, the last one after the last step: step, epoch, learning rate, the weighted sum of the
-        losses and each of them without its weight (means since the row before), and in mm the mean distance of
-        validation predictions from their pseudo-labels (``validation_mpjpe_mm``).
+        losses and each of them without its weight (means since the row before, over the steps that it was computed
+        in), and in mm the mean distance of validation predictions from their pseudo-labels
+        (``validation_mpjpe_mm``), if any can be compared.
+
+    Raises
+    ------
+    InputError
+        If the weights are no numbers in the end.
     """
-    run = _Run(training.to(device), validation.to(device), scaling, settings, seed, device)
+    training = training.to(device)  # once: the frames to watch are among the same
+    run = _Run(training, replace(training, chosen=validation.to(device)), scaling, settings, seed, device)
     if checkpoint and (state := checkpoint.read(device)):
         run.load(state)
     written = monotonic()
@@ -158,8 +169,6 @@ def fit(
             if checkpoint and monotonic() - written >= checkpoint.every_s:
                 checkpoint.write(run.state())
                 written = monotonic()
-    if checkpoint:
-        checkpoint.path.unlink(missing_ok=True)
     return run.result(), run.history
 
 
@@ -193,15 +202,13 @@ class _Run:
         self.averaged = copy.deepcopy(self.network) if settings.averaging else None
         self.interval = -(-settings.steps // _ROWS_OF_HISTORY)
         self.batches = _Batches(len(training), settings.batch_frames, seed, device)
-        self.step = self.frames_seen = self.since_row = 0
+        self.step = self.frames_seen = 0
+        self.watched = _comparable(validation)
         self.sums: dict[str, Tensor] = {}
+        self.numbers: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.best_error, self.rows_since_best = math.inf, 0
-
-    @property
-    def watches(self) -> bool:
-        return len(self.validation) > 0
 
     @property
     def finished(self) -> bool:
@@ -234,9 +241,10 @@ class _Run:
         if self.averaged is not None:
             _average(self.averaged, self.network, self.settings.averaging, self.step)
         for name, value in taken.items():
-            self.sums[name] = self.sums.get(name, torch.zeros((), device=self.device)) + value
+            known = value.isfinite()
+            self.sums[name] = self.sums.get(name, 0.0) + torch.where(known, value, 0.0)
+            self.numbers[name] = self.numbers.get(name, 0) + known
         self.frames_seen += len(which)
-        self.since_row += 1
         self.step += 1
 
     def end_row(self) -> dict[str, float]:
@@ -248,8 +256,8 @@ class _Run:
         pixels = self.settings.losses.reprojection_unit == "pixels"
         for name, value in self.sums.items():
             unit = "" if name == "loss" else "_px" if name == "reprojection" and pixels else "_m"
-            row[name + unit] = float(value / self.since_row)
-        if self.watches:
+            row[name + unit] = float(value / self.numbers[name])
+        if len(self.watched):
             error = self._validate()
             row["validation_mpjpe_mm"] = 1000 * error
             self.rows_since_best += 1
@@ -258,32 +266,36 @@ class _Run:
                 if self.settings.keep == "best":
                     self.best = {name: value.detach().clone() for name, value in self.trained.state_dict().items()}
         self.history.append(row)
-        self.sums, self.since_row = {}, 0
+        self.sums, self.numbers = {}, {}
         return row
 
     @torch.no_grad()
     def _validate(self) -> float:
-        """Give the mean distance (metres) of predictions from pseudo-labels in validation frames."""
+        """Give the mean distance (metres) of predictions from pseudo-labels in the frames that are watched."""
         self.trained.eval()
         total, number = 0.0, 0
-        every = -(-len(self.validation) // _MOST_VALIDATION_FRAMES)
-        for which in torch.arange(0, len(self.validation), every, device=self.device).split(_VALIDATION_BATCH):
+        for which in self.watched.split(_VALIDATION_BATCH):
             batch = self.validation.batch(which, self.settings.network.frames)
             labels = batch.labels.unsqueeze(1) @ batch.rotations.mT
             exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
             predicted = predict_visible(self.trained, batch, self.scaling, self.settings.precision)
             total += (predicted - labels).norm(dim=-1)[exists].double().sum().item()
             number += int(exists.sum())
-        return total / max(number, 1)
+        return total / number
 
     def result(self) -> nn.Module:
         network = copy.deepcopy(self.trained)
         if self.best:
             network.load_state_dict(self.best)
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
+            raise InputError(
+                "the training diverged: the weights of the network are no numbers any more; lower "
+                "train.learning_rate in params.yaml"
+            )
         return network.cpu().eval()
 
     def state(self) -> dict[str, Any]:
-        names = ("step", "frames_seen", "since_row", "sums", "history", "best", "best_error", "rows_since_best")
+        names = ("step", "frames_seen", "sums", "numbers", "history", "best", "best_error", "rows_since_best")
         state = {name: getattr(self, name) for name in names}
         state |= {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
         return state | ({} if self.averaged is None else {"averaged": self.averaged.state_dict()})
@@ -294,6 +306,13 @@ class _Run:
                 getattr(self, name).load_state_dict(value)
             else:
                 setattr(self, name, value)
+
+
+def _comparable(samples: Samples) -> Tensor:
+    """Choose samples to watch, evenly spread: those with a label beside the root's, and a view to predict it from."""
+    labelled = root_relative(samples.joints[samples.chosen], samples.skeleton).isfinite().all(-1).any(-1)
+    (which,) = (labelled & samples.visible[samples.chosen].any(-1)).nonzero(as_tuple=True)
+    return which[:: max(1, -(-len(which) // _MOST_VALIDATION_FRAMES))]
 
 
 class _Batches:

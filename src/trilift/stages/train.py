@@ -43,13 +43,12 @@ def run(layout: Layout, device: torch.device) -> None:
         splits.check_names(detections, split, str(layout.dataset_file))
         captures.check_same_recordings(layout.pseudo_labels, detections, labels)
         layouts = sorted({capture.attrs["skeleton"] for capture in detections.values()})
-        parts = [
-            _load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections
-        ]
-    samples, is_validation = _join(parts)
+        samples, is_validation = _join(
+            [_load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections]
+        )
     has_sample = samples.visible.any(1) & samples.joints[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
     training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
-    validation = replace(samples, chosen=(has_sample & is_validation).nonzero()[:, 0])
+    validation = (has_sample & is_validation).nonzero()[:, 0]
     if len(training) < 2:
         raise InputError(
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
@@ -68,6 +67,7 @@ def run(layout: Layout, device: torch.device) -> None:
         samples.visible.shape[1],
         device,
     )
+    _warn_of_few_frames(len(training), settings)
     checkpoint = Checkpoint(layout.checkpoints / f"{_fingerprint(layout, settings, split, seed)}.pt")
     if checkpoint.path.exists():
         log.info("going on from %s", checkpoint.path)
@@ -91,6 +91,12 @@ def run(layout: Layout, device: torch.device) -> None:
         pd.DataFrame(history).astype({"step": int}).to_csv(temporary, index=False)
     last = history[-1]
     log.info("end of training: %s", ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
+    if len(validation) and "validation_mpjpe_mm" not in last:
+        log.warning(
+            "none of the %d frames to validate on has a pseudo-label beside the %s's: the last weights are kept",
+            len(validation),
+            TRAINING_SKELETON.root,
+        )
     provenance.write(
         layout,
         "train",
@@ -99,6 +105,23 @@ def run(layout: Layout, device: torch.device) -> None:
         inputs=[layout.captures, layout.pseudo_labels],
         outputs=[layout.results / name for name in ("lifter.safetensors", "lifter.json", "history.csv")],
     )
+    checkpoint.path.unlink(missing_ok=True)
+
+
+_FEW_FRAMES, _MANY_EPOCHS = 5000, 300
+
+
+def _warn_of_few_frames(frames: int, settings: Settings) -> None:
+    """Warn where a few frames are seen again and again, as where `steps` are meant for longer recordings."""
+    epochs = settings.steps / -(-frames // settings.batch_frames)
+    if frames < _FEW_FRAMES and epochs > _MANY_EPOCHS:
+        log.warning(
+            "%d frames to train on, each seen %.0f times: the lifter will know them by heart, and other people and "
+            "motions hardly. More recordings help; else take fewer steps (train.steps in params.yaml) and watch the "
+            "validation in figures/training.png",
+            frames,
+            epochs,
+        )
 
 
 def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) -> str:
