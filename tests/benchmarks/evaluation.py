@@ -39,7 +39,7 @@ def write_project(project: Path, frames: int) -> None:
     from trilift.studio.motions import simulate_motion
 
     layout = Layout(DATASET, project)
-    layout.params.write_text("evaluate: {}\n")
+    layout.params.write_text("evaluate: {flip: false}\n")
     split = {"by": "subject", "test": ["S9"]}
     layout.dataset_file.parent.mkdir(parents=True)
     layout.dataset_file.write_text(yaml.safe_dump({"split": split}))

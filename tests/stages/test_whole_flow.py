@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +18,12 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+import trilift
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift import captures
 from trilift.cli import main
 from trilift.lifting.lifter import Lifter
+from trilift.lifting.training import Checkpoint
 from trilift.skeletons import H36M17
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
@@ -400,11 +404,51 @@ def test_a_reference_of_another_length_is_refused(project: Path, capsys: pytest.
     assert "S9" in message
 
 
-def test_flips_are_measured_when_asked_for(project: Path) -> None:
-    once = metrics(project)
-    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"evaluate": {"flip": True}}))
-    assert run(project, "evaluate", "demo") == 0
+def predicted_poses(project: Path) -> NDArray[np.float32]:
+    with captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
+        return predictions["S9"]["joints_3d"].values
+
+
+def used_poses(project: Path, **options: bool) -> NDArray[np.float32]:
+    """What a user gets of the same detections, view by view."""
+    predictor = trilift.load(project / "results/demo/main", **options)
+    with captures.read(project / "data/captures/demo.nc", "captures") as opened:
+        capture = opened["S9"].load()
+        recordings = captures.recordings(capture)
+    cameras = [
+        trilift.Camera(name, *(capture[part].values[view] for part in ("K", "distortion", "R", "t", "image_size")))
+        for view, name in enumerate(capture["view"].values.tolist())
+    ]
+    return np.concatenate(
+        [
+            np.stack(
+                [
+                    predictor.predict(
+                        capture["keypoints_2d"].values[recording.frames, view],
+                        camera,
+                        capture["confidence"].values[recording.frames, view],
+                        capture.attrs["skeleton"],
+                    ).pose
+                    for view, camera in enumerate(cameras)
+                ],
+                1,
+            )
+            for recording in recordings
+        ]
+    )
+
+
+def test_what_is_measured_is_what_users_get(finished: Path) -> None:
+    assert metrics(finished)["flip"] is True
+    np.testing.assert_allclose(predicted_poses(finished), used_poses(finished), atol=1e-5)
+
+
+def test_flips_can_be_left_out(project: Path) -> None:
     twice = metrics(project)
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"evaluate": {"flip": False}}))
+    assert run(project, "evaluate", "demo") == 0
+    once = metrics(project)
+    np.testing.assert_allclose(predicted_poses(project), used_poses(project, flip=False), atol=1e-5)
     assert (once["flip"], twice["flip"]) == (False, True)
     assert twice["mpjpe_mm"] != once["mpjpe_mm"]
     assert twice["pseudo_label_mpjpe_mm"] == once["pseudo_label_mpjpe_mm"]
@@ -444,6 +488,45 @@ def test_the_people_for_testing_never_reach_the_lifter(finished: Path, project: 
                     file[person][name][...] = 7.0
     assert run(project, "train", "demo") == 0
     assert trained(project) == trained(finished)
+
+
+def test_a_training_whose_lifter_was_not_saved_is_not_lost(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Checkpoint.__init__, "__defaults__", (0.0,))
+    with monkeypatch.context() as broken:
+        broken.setattr(Lifter, "save", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        assert run(project, "train", "demo") != 0
+    (checkpoint,) = (project / ".trilift/checkpoints").iterdir()
+    capsys.readouterr()
+    assert run(project, "train", "demo") == 0
+    assert "going on from" in capsys.readouterr().err
+    assert trained(project) == trained(finished)
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize(("steps", "warned"), [(20, False), (2000, True)])
+def test_few_frames_that_are_seen_many_times_are_warned_of(
+    without_reference: Path, tmp_path: Path, steps: int, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Path(shutil.copytree(without_reference, tmp_path / "copy"))
+    tiny = {"kind": "residual", "width": 2, "blocks": 0}
+    train = PARAMS["train"] | {"steps": steps, "network": tiny, "losses": {"multi_view_consistency": 0.0}}
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"train": train}))
+    assert run(project, "train", "mine") == 0
+    assert ("15 frames to train on, each seen 2000 times" in capsys.readouterr().err) == warned
+
+
+def test_validation_frames_that_cannot_be_compared_are_remarked(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(project / "data/pseudo_labels/demo.nc", "a") as file:
+        for person in ("S1", "S5", "S6", "S7", "S8"):
+            file[person]["joints_3d"][:, 1:] = np.where(np.arange(150) % 30 < 27, 1.0, np.nan)[:, None, None]
+    assert run(project, "train", "demo") == 0
+    assert "none of the 75 frames to validate on has a pseudo-label beside the pelvis's" in capsys.readouterr().err
+    assert "validation_mpjpe_mm" not in pd.read_csv(project / "results/demo/main/history.csv")
+    assert run(project, "evaluate", "demo") == run(project, "plot", "demo") == 0
 
 
 def test_another_seed_gives_another_lifter(finished: Path, project: Path) -> None:

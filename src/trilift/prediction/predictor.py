@@ -17,11 +17,13 @@ from trilift.geometry.cameras import Cameras
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.placement import place
 from trilift.lifting.views import normalised_joints
+from trilift.settings.evaluate import Settings
 from trilift.skeletons import Mapping, Skeleton
 
 log = logging.getLogger(__name__)
 
 _FRAMES_PER_BLOCK = 2048
+_FLIP = Settings().flip  # as lifters are measured
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Predictor:
     (1000, 17, 3)
     """
 
-    def __init__(self, lifter: Lifter, device: torch.device | str = "cpu", flip: bool = True):
+    def __init__(self, lifter: Lifter, device: torch.device | str = "cpu", flip: bool = _FLIP):
         self.device = torch.device(device)
         self.lifter = lifter.to(self.device)
         self.flip = flip
@@ -216,7 +218,7 @@ class Predictor:
         return Prediction(pose.cpu().numpy(), root.cpu().numpy(), camera)
 
 
-def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = True) -> Predictor:
+def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP) -> Predictor:
     """Load a trained lifter.
 
     Parameters

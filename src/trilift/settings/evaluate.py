@@ -13,8 +13,9 @@ class Settings(StrictModel):
     protocol
         Which joints count: a key of `trilift.evaluation.protocols.PROTOCOLS`.
     flip
-        Predict the mirrored detections too, and take the mean of both poses, as ``trilift predict`` does.
+        Predict the mirrored detections too, and take the mean of both poses. Its default is that of
+        ``trilift predict`` and `trilift.load` too, so that what is measured is what is used.
     """
 
     protocol: Literal["human36m", "human36m_17", "mpi_inf_3dhp", "humaneva"] = "human36m"
-    flip: bool = False
+    flip: bool = True
