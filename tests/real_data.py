@@ -47,5 +47,5 @@ def project_of(recording, folder, dataset=""):
 def capture_of(recording, folder, **changes) -> AssembledCapture:
     """Read a recording."""
     source = parse(Source, SOURCES[recording] | changes, recording)
-    (capture,) = assemble(project_of(recording, folder).layout, source, 10)
+    (capture,) = assemble(project_of(recording, folder).layout, source)
     return capture

@@ -33,7 +33,7 @@ def assembled(project, **changes):
     section = read_yaml(project.layout.dataset_file)["ingest"]
     for name, value in changes.items():
         section[name] = section.get(name, {}) | value if isinstance(value, dict) else value
-    return list(assemble(project.layout, parse(Source, section, "test"), 10))
+    return list(assemble(project.layout, parse(Source, section, "test")))
 
 
 def refused(project, **changes):

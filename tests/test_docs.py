@@ -144,16 +144,15 @@ def test_the_example_of_a_detection_format_reads_what_it_says(examples, tmp_path
     file = tmp_path / "left.csv"
     pd.DataFrame(rows, columns=["frame", "keypoint", "x", "y", "confidence"]).to_csv(file, index=False)
     skeleton = importlib.import_module("trilift.skeletons").COCO17
-    assert examples.first_frame(file) == 7
-    view = examples.read_view(file, skeleton, 7)
-    assert (view.name, view.keypoints.shape) == ("left", (3, 1, 17, 2))
+    view = examples.read_view(file, skeleton)
+    assert (view.name, view.first_frame, view.keypoints.shape) == ("left", 7, (3, 1, 17, 2))
     np.testing.assert_allclose(view.keypoints[0, 0, skeleton.index("left_hip")], [11, 21])
     np.testing.assert_allclose(view.confidence[0, 0, skeleton.index("left_hip")], 0.8)
     assert np.isfinite(view.keypoints).all(-1).sum() == 2
     for text in ("", "frame,x\n1,2\n", "frame,keypoint,x,y,confidence\n", file.read_text().replace("nose", "tail")):
         file.write_text(text)
         with pytest.raises(InputError, match=r"left\.csv"):
-            examples.read_view(file, skeleton, 0)
+            examples.read_view(file, skeleton)
 
 
 def test_the_example_of_a_camera_format_reads_what_it_says(examples, tmp_path):

@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
+from trilift.clock import set_clock
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, registry
 from trilift.formats.names import plain
@@ -49,6 +50,8 @@ class AssembledRecording:
         (frame, view, keypoint, 2), pixels; NaN is missing.
     confidence
         (frame, view, keypoint), 0 to 1; 0 where missing.
+    first_frame
+        Number of the first frame, as the cameras count that have no offset.
     reference
         (frame, joint, 3), or None.
     cut
@@ -62,6 +65,7 @@ class AssembledRecording:
     name: str
     subject: str
     action: str
+    first_frame: int
     keypoints: np.ndarray
     confidence: np.ndarray
     reference: ReferenceRecording | None
@@ -108,7 +112,7 @@ def as_cameras(cameras: list[Camera]) -> Cameras:
     )
 
 
-def assemble(layout: Layout, source: Source, max_length_difference: int) -> Iterator[AssembledCapture]:
+def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
     """Read the raw files of a data set, capture by capture.
 
     Raises
@@ -129,13 +133,15 @@ def assemble(layout: Layout, source: Source, max_length_difference: int) -> Iter
         rig = rigs.get(capture, rigs.get("*", []))
         recordings = [recording for _, recording in group]
         names += [recording.name for recording in recordings]
-        yield _assemble(capture, recordings, rig, references, source, layout, max_length_difference)
-    unknown = sorted(set(source.subjects) - set(names))
-    if unknown:
-        raise InputError(
-            f"{layout.dataset_file}: ingest: subjects names {', '.join(unknown)}, but the recordings are "
-            f"{', '.join(names)}"
-        )
+        yield _assemble(capture, recordings, rig, references, source, layout)
+    starts = source.reference.first_frame if source.reference else {}
+    for setting, named in (("subjects", source.subjects), ("reference: first_frame", starts)):
+        unknown = sorted(set(named) - set(names))
+        if unknown:
+            raise InputError(
+                f"{layout.dataset_file}: ingest: {setting} names {', '.join(unknown)}, but the recordings are "
+                f"{', '.join(names)}"
+            )
     unused = references.names_of_rest()
     if unused:
         log.warning("references without detections, not used: %s", ", ".join(unused))
@@ -179,7 +185,6 @@ def _assemble(
     references: _References,
     source: Source,
     layout: Layout,
-    max_length_difference: int,
 ) -> AssembledCapture:
     cameras: list[Camera] = []
     recordings: list[AssembledRecording] = []
@@ -206,9 +211,7 @@ def _assemble(
         has_confidence &= all(view.confidence is not None for view in views.values())
         reference = references.take(recording.name)
         mirrored = {name for name, change in changes.items() if change.mirrored}
-        recordings.append(
-            _align(recording, views, cameras, mirrored, reference, source, where, max_length_difference)
-        )
+        recordings.append(_align(recording, views, cameras, mirrored, reference, source, where))
     for camera in cameras:
         _check_camera(camera, f"{layout.raw}, cameras of '{capture}'")
     return AssembledCapture(
@@ -310,24 +313,22 @@ def _align(
     reference: ReferenceRecording | None,
     source: Source,
     where: str,
-    max_length_difference: int,
 ) -> AssembledRecording:
     """Bring views to one clock and one length, and take one person."""
-    earliest = min(0, *(source.offsets.get(name, 0) for name in views))
-    starts = {name: source.offsets.get(name, 0) - earliest for name in views}
-    lengths = {name: len(view.keypoints) - starts[name] for name, view in views.items()}
+    clock = set_clock(views, reference, source, where)
     if reference is not None:
-        lengths["reference"] = len(reference.keypoints) + earliest
-        reference = replace(reference, keypoints=reference.keypoints[-earliest:])
-    length = _common_length(lengths, max_length_difference, where)
+        start = clock.first - clock.first_pose
+        reference = replace(reference, keypoints=reference.keypoints[start : start + clock.length])
     people = max(view.keypoints.shape[1] for view in views.values())
-    shape = (length, len(views), people, len(recording.skeleton))
+    shape = (clock.length, len(views), people, len(recording.skeleton))
     keypoints, confidence = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32)
     for index, (name, view) in enumerate(views.items()):
-        frames = slice(starts[name], starts[name] + length)
+        begin = clock.begins[name] - clock.first
+        own = slice(*np.clip([begin, begin + len(view.keypoints)], 0, clock.length))
+        frames = slice(own.start - begin, own.stop - begin)
         found = view.keypoints[frames]
-        keypoints[:, index, : found.shape[1]] = found
-        confidence[:, index, : found.shape[1]] = 1 if view.confidence is None else view.confidence[frames]
+        keypoints[own, index, : found.shape[1]] = found
+        confidence[own, index, : found.shape[1]] = 1 if view.confidence is None else view.confidence[frames]
         if name in mirrored:
             other_side = recording.skeleton.mirrored
             keypoints[:, index] = mirror(keypoints[:, index], cameras[index].image_size[0], other_side)
@@ -352,10 +353,11 @@ def _align(
         recording.name,
         source.subjects.get(recording.name, recording.subject),
         recording.action,
+        clock.first,
         keypoints,
         confidence,
         reference,
-        max(lengths.values()) - length,
+        clock.cut,
         crowded,
         crowd,
     )
@@ -399,16 +401,3 @@ def _take_subject(
     keypoints = np.take_along_axis(keypoints, index[..., None], 2)[:, :, 0]
     confidence[nobody], keypoints[nobody] = 0, np.nan
     return keypoints, confidence
-
-
-def _common_length(lengths: dict[str, int], max_difference: int, where: str) -> int:
-    shortest, longest = min(lengths.values()), max(lengths.values())
-    listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-    if shortest <= 0:
-        raise InputError(f"{where}: no frames in one of its views ({listed})")
-    if longest - shortest > max_difference:
-        raise InputError(
-            f"{where}: the views differ by {longest - shortest} frames ({listed}); at most {max_difference} are cut "
-            "off (ingest.max_length_difference in params.yaml). Are these the same clip?"
-        )
-    return shortest

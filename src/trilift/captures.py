@@ -107,22 +107,41 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Recording:
-    """One synchronised clip of one person: its name, who does what, and where it lies in the capture."""
+    """One synchronised clip of one person.
+
+    Attributes
+    ----------
+    name, subject, action
+        What it is called, and who does what.
+    fps
+        Frames per second.
+    start
+        Index of its first frame in the capture.
+    length
+        Number of frames.
+    first_frame
+        Number of its first frame, as the video counts.
+    """
 
     name: str
     subject: str
     action: str
     fps: float
-    first_frame: int
+    start: int
     length: int
+    first_frame: int = 0
 
     @property
     def frames(self) -> slice:
         return self.part(0, self.length)
 
+    def number_of(self, in_capture: int) -> int:
+        """Give the number of a frame, as the video counts, by its index in the capture."""
+        return self.first_frame + in_capture - self.start
+
     def part(self, first: int, last: int) -> slice:
         """Give the frames of the capture that are frames `first` to `last` (exclusive) of the recording."""
-        return slice(self.first_frame + first, self.first_frame + last)
+        return slice(self.start + first, self.start + last)
 
 
 class _Target(io.FileIO):
@@ -277,7 +296,7 @@ class Writer:
                 "recording",
                 [getattr(recording, field) for recording in recordings],
             )
-        for field, dtype in (("fps", "f8"), ("first_frame", "i8"), ("length", "i8")):
+        for field, dtype in (("fps", "f8"), ("start", "i8"), ("length", "i8"), ("first_frame", "i8")):
             values = np.array([getattr(recording, field) for recording in recordings], dtype)
             group.create_variable(f"recording_{field}", ("recording",), data=values)
         if "frame" in group.dimensions and self._kind != "predictions":
@@ -413,7 +432,7 @@ def recordings(capture: xr.Dataset) -> list[Recording]:
     columns = zip(
         *(
             capture[f"recording_{field}"].values.tolist()
-            for field in ("name", "subject", "action", "fps", "first_frame", "length")
+            for field in ("name", "subject", "action", "fps", "start", "length", "first_frame")
         ),
         strict=True,
     )

@@ -41,6 +41,7 @@ ingest:
   # views: {name_of_a_view: name_of_its_camera} # where the names do not tell
   # exclude_cameras: [name]
   # offsets: {name_of_a_camera: 3} # by how many frames it is late
+  # max_length_difference: 10 # by how many frames views may differ in length; they are cut to the shortest
   # subject: size # of several people follow the largest; by default the one with the most confident detections
   # subjects: {name_of_a_recording: person} # where there are several people
   fps: 30

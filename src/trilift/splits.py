@@ -96,8 +96,8 @@ def frames_of(capture: xr.Dataset, split: Split, part: Literal["train", "test"])
     chosen = np.zeros(capture.sizes["frame"], bool)
     for recording in recordings(capture):
         if split.by == "time":
-            boundary = recording.first_frame + round(recording.length * (1 - split.test_share))
-            before = slice(recording.first_frame, boundary)
+            boundary = recording.start + round(recording.length * (1 - split.test_share))
+            before = slice(recording.start, boundary)
             chosen[before if part == "train" else slice(boundary, recording.frames.stop)] = True
         else:
             name = getattr(recording, _FIELD[split.by])

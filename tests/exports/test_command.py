@@ -15,7 +15,7 @@ from trilift.errors import InputError
 from trilift.exports import FORMATS, Motion, command, write
 from trilift.skeletons import COCO17, H36M17, Skeleton
 
-RECORDINGS = [Recording("S1 Walk", "S1", "Walk", 50.0, 0, 6), Recording("S1 Sit", "S1", "Sit", 25.0, 6, 4)]
+RECORDINGS = [Recording("S1 Walk", "S1", "Walk", 50.0, 0, 6), Recording("S1 Sit", "S1", "Sit", 25.0, 6, 4, 370)]
 RNG = np.random.default_rng(0)
 
 
@@ -79,9 +79,11 @@ def test_every_recording_becomes_a_file(
     assert names(folder) == ["gait_S1_Sit.csv", "gait_S1_Walk.csv"]
     np.testing.assert_allclose(read(folder / "gait_S1_Walk.csv", len(COCO17)), points[:6], atol=1e-6)
     np.testing.assert_allclose(read(folder / "gait_S1_Sit.csv", len(COCO17)), points[6:], atol=1e-6)
-    assert pd.read_csv(folder / "gait_S1_Sit.csv", comment="#")["time_s"].tolist() == [0, 0.04, 0.08, 0.12]
+    table = pd.read_csv(folder / "gait_S1_Sit.csv", comment="#")
+    assert table["frame"].tolist() == [370, 371, 372, 373]
+    assert table["time_s"].tolist() == [14.8, 14.84, 14.88, 14.92]
     what = "pseudo-labels" if kind == "pseudo_labels" else "reference"
-    assert caplog.messages[0] == f"Wrote {folder / 'gait_S1_Walk.csv'}: {what} of gait, world, 6 frames"
+    assert caplog.messages[0] == f"Wrote {folder / 'gait_S1_Walk.csv'}: {what} of gait, world, 6 frames, 0 to 5"
 
 
 def test_a_recording_and_a_folder_can_be_chosen(labels: Path, tmp_path: Path) -> None:
@@ -135,7 +137,16 @@ def test_predicted_frames_keep_their_place(
     found = read(written, len(H36M17))
     np.testing.assert_allclose(found[[0, 3]], poses[:, 1], atol=1e-6)
     assert np.isnan(found[1:3]).all()
-    assert caplog.messages == [f"Wrote {written}: predictions of gait, camera right, 4 frames, 1 to 4 of 6"]
+    assert caplog.messages == [f"Wrote {written}: predictions of gait, camera right, 4 frames, 1 to 4"]
+
+
+def test_predictions_count_as_the_video_does(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "predictions.nc", [7, 9])
+    export(tmp_path / "predictions.nc", "--to", "csv", "--view", "left")
+    (written,) = (tmp_path / "export").iterdir()
+    table = pd.read_csv(written, comment="#")
+    assert table["frame"].tolist() == [371, 372, 373]
+    assert table["time_s"].tolist() == [14.84, 14.88, 14.92]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -286,7 +286,7 @@ def test_files_say_what_they_hold(tmp_path: Path, simulated: bool | None, expect
         (capture,) = opened.values()
         said = [capture.attrs[name] for name in ("source", "frame_of_reference", "simulated")]
         assert said == [motion.source, turned, expected]
-        assert capture.attrs["first_frame_in_recording"] == "3"
+        assert captures.recordings(capture)[0].first_frame == 3
     about = ezc3d.c3d(str(tmp_path / "a.c3d"))
     assert about["header"]["points"]["first_frame"] == 3
     said = [
@@ -325,7 +325,7 @@ def test_another_c3d_reader_agrees(tmp_path: Path) -> None:
 
 
 def test_more_frames_than_c3d_can_count_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"65536 frames and C3D can count 65535; export to trc"):
+    with pytest.raises(InputError, match=r"ends at frame 65536 and C3D can count 65535; export to trc"):
         write(tmp_path / "a.c3d", replace(MOTION, length=65536), iter([]))
     assert list(tmp_path.iterdir()) == []
 

@@ -91,7 +91,7 @@ def _detections(name: str) -> Target:
         path = folder / file
         if isinstance(kind, registry.ViewFormat):
             view = path.parent if kind.in_folders else path
-            yield kind.read_view(view, COCO17, kind.first_frame(view))
+            yield kind.read_view(view, COCO17)
         else:
             for recording in kind.read_detections(path, "S1"):
                 yield from recording.views

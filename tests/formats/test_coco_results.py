@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trilift.errors import InputError
-from trilift.formats.coco_results import first_frame, read_view
+from trilift.formats.coco_results import read_view
 from trilift.skeletons import COCO17, COCO18, HALPE26
 
 N = len(COCO17)
@@ -53,17 +53,24 @@ def test_keypoints_and_scores_are_read_by_frame(path):
 )
 def test_the_last_number_of_an_image_is_its_frame(path, name):
     write(path, entry(name.format(11), person(1)), entry(name.format(13), person(2)))
-    assert first_frame(path) == 11
-    view = read_view(path, COCO17, 11)
+    view = read_view(path, COCO17)
+    assert view.first_frame == 11
     assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, False]
     np.testing.assert_array_equal(view.keypoints[2, 0], person(2)[:, :2])
 
 
-def test_frames_are_counted_from_the_one_asked_for(path):
-    write(path, entry(7, person()))
-    assert first_frame(path) == 7
-    assert len(read_view(path, COCO17).keypoints) == 8
-    assert np.isnan(read_view(path, COCO17, 5).keypoints).all((1, 2, 3)).tolist() == [True, True, False]
+def test_a_view_begins_with_the_first_person_and_says_in_which_frame(path):
+    write(path, entry(7, person()), entry(9, person()))
+    view = read_view(path, COCO17)
+    assert view.first_frame == 7
+    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, False]
+    assert not view.lists_empty_frames
+
+
+def test_a_number_that_all_images_share_is_no_frame(path):
+    write(path, *(entry(f"clip2/walk_{number}_halpe26.jpg", person()) for number in (3, 4, 4)))
+    view = read_view(path, COCO17)
+    assert (view.first_frame, len(view.keypoints)) == (3, 2)
 
 
 def test_all_people_of_a_frame_are_kept(path):
@@ -90,9 +97,9 @@ def test_what_was_not_found_is_missing(path):
 def test_every_entry_comes_back_in_its_frame(path, counts, seed):
     people = {number: [person(seed + number + 1000 * p) for p in range(n)] for number, n in counts.items()}
     write(path, *(entry(number, keypoints) for number, found in people.items() for keypoints in found))
-    first = first_frame(path)
+    view = read_view(path, COCO17)
+    first = view.first_frame
     assert first == min(counts)
-    view = read_view(path, COCO17, first)
     assert len(view.keypoints) == max(counts) - min(counts) + 1
     for frame, found in enumerate(view.keypoints):
         expected = people.get(frame + first, [])
@@ -109,9 +116,13 @@ def test_another_number_of_keypoints_is_refused(path):
 
 
 def test_frame_numbers_far_beyond_the_number_of_entries_are_refused(path):
-    write(path, entry(10**9, person()))
-    assert "1 entries, but they count 1000000001 frames" in message(path)
-    assert len(read_view(path, COCO17, first_frame(path)).keypoints) == 1
+    write(path, entry(0, person()), entry(10**9, person()))
+    assert "2 entries, but they count 1000000001 frames" in message(path)
+
+
+def test_somebody_may_be_seen_only_twice_in_an_hour(path):
+    write(path, entry(0, person()), entry(215_999, person()))
+    assert len(read_view(path, COCO17).keypoints) == 216_000
 
 
 @pytest.mark.parametrize("image", [None, -1, 1.5, True, "", "frame.jpg", [1], "9" * 5000, "\ud800", "a\nb"])
@@ -173,8 +184,8 @@ def test_the_other_forms_of_alphapose_are_read(path, people, keypoints):
         for image, persons in found.items()
     }
     path.write_text(json.dumps(content))
-    assert first_frame(path) == 4
-    view = read_view(path, COCO18, 4)
+    view = read_view(path, COCO18)
+    assert view.first_frame == 4
     np.testing.assert_array_equal(view.keypoints[0], [one[:, :2], two[:, :2]])
     assert np.isnan(view.keypoints[1]).all()
     np.testing.assert_array_equal(view.keypoints[2, 0], two[:, :2])

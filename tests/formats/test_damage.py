@@ -99,11 +99,7 @@ def videopose3d_file(path):
 
 
 def view_by(module):
-    def read(path):
-        module.first_frame(path)
-        module.read_view(path, COCO17, module.first_frame(path))
-
-    return read
+    return lambda path: module.read_view(path, COCO17)
 
 
 def archive_by(module):

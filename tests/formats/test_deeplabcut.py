@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trilift.errors import InputError
-from trilift.formats.deeplabcut import first_frame, read_view
+from trilift.formats.deeplabcut import read_view
 from trilift.skeletons import COCO17
 
 N = len(COCO17)
@@ -59,14 +59,17 @@ def test_a_file_of_one_animal_is_read(path):
     write(path, expected)
     view = read_view(path, COCO17)
     assert view.name == "cam01"
-    assert first_frame(path) == 0
+    assert (view.first_frame, view.lists_empty_frames) == (0, True)
     assert_is(view, expected)
 
 
 def test_individuals_are_the_people(path):
+    """Its file begins with the first and ends with the last frame in which one of them is seen."""
     expected = values(people=3)
-    write(path, expected, individuals=["mickey", "minnie", "bianca"])
-    assert_is(read_view(path, COCO17), expected)
+    write(path, expected, individuals=["mickey", "minnie", "bianca"], index=[370, 371, 372])
+    view = read_view(path, COCO17)
+    assert (view.first_frame, view.lists_empty_frames) == (370, False)
+    assert_is(view, expected)
 
 
 def test_parts_that_belong_to_nobody_are_no_person(path):
@@ -101,30 +104,52 @@ def test_a_missing_number_makes_its_keypoint_missing(path):
     assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [2, 3]
 
 
-def test_labelled_data_have_no_likelihood_and_are_read_in_their_order(path):
+@pytest.mark.parametrize(
+    "name", ["img{:02d}.png", "labeled-data/cam_03/img{:04d}.png", r"labeled-data\cam_03\{}.png"]
+)
+def test_labelled_frames_have_no_likelihood_and_their_images_tell_the_numbers(path, name):
     found = values(coords=2)
-    write(path, found, coords=("x", "y"), index=["img07.png", "img11.png", "img12.png"])
+    write(path, found, coords=("x", "y"), index=[name.format(number) for number in (7, 11, 12)])
     view = read_view(path, COCO17)
-    np.testing.assert_array_equal(view.keypoints, found)
+    assert (view.first_frame, len(view.keypoints), view.lists_empty_frames) == (7, 6, False)
+    np.testing.assert_array_equal(view.keypoints[[0, 4, 5]], found)
+    assert np.isnan(view.keypoints[1:4]).all()
     assert view.confidence is None
 
 
-def test_labelled_data_with_three_columns_of_names_are_read(path):
+@pytest.mark.parametrize("individuals", ["", "individuals,,,mickey,mickey\n"])
+def test_labelled_data_with_three_columns_of_names_are_read(path, individuals):
     path.write_text(
-        "scorer,,,me,me\nbodyparts,,,nose,nose\ncoords,,,x,y\nlabeled-data,clip,img1.png,1,2\n"
-        "labeled-data,clip,img2.png,,\n"
+        f"scorer,,,me,me\n{individuals}bodyparts,,,nose,nose\ncoords,,,x,y\nlabeled-data,clip2,img005.png,1,2\n"
+        "labeled-data,clip2,img015.png,,\nlabeled-data,clip2,img020.png,3,4\n"
     )
     view = read_view(path, COCO17)
-    assert view.keypoints[0, 0, 0].tolist() == [1, 2]
-    assert np.isnan(view.keypoints[1]).all()
+    assert (view.first_frame, len(view.keypoints)) == (5, 16)
+    assert view.keypoints[[0, 15], 0, 0].tolist() == [[1, 2], [3, 4]]
+    assert np.isnan(view.keypoints[1:15]).all()
+
+
+def test_labelled_frames_of_several_videos_are_refused(path):
+    write(
+        path,
+        values(),
+        index=[f"labeled-data/cam_{video}/img{number}.png" for video, number in ((1, 3), (1, 4), (2, 5))],
+    )
+    assert "rows are of several videos; export a file for each" in message(path)
+
+
+def test_labelled_frames_without_numbers_are_refused(path):
+    write(path, values(), index=["a.png", "b.png", "c.png"])
+    assert "a different frame number in each row" in message(path)
 
 
 def test_rows_carry_the_numbers_of_their_frames(path):
     found = values()
     write(path, found, index=[5, 2, 4])
     view = read_view(path, COCO17)
-    np.testing.assert_array_equal(view.keypoints[[5, 2, 4]], found[..., :2])
-    assert np.isnan(view.keypoints[[0, 1, 3]]).all()
+    assert view.first_frame == 2
+    np.testing.assert_array_equal(view.keypoints[[3, 0, 2]], found[..., :2])
+    assert np.isnan(view.keypoints[1]).all()
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_header(path):
@@ -161,7 +186,7 @@ def test_frame_numbers_far_beyond_the_number_of_rows_are_refused(path):
     assert "3 entries, but they count 1000000001 frames" in message(path)
 
 
-@pytest.mark.parametrize(("index", "found"), [([0, 1, 1], "'0'"), ([0, 1, "x"], "'x'"), ([0, 1, -2], "'-2'")])
+@pytest.mark.parametrize(("index", "found"), [([0, 1, 1], "'1'"), ([0, 1, "x"], "'x'"), ([0, 1, -2], "'-2'")])
 def test_frame_numbers_that_are_none_or_there_already_are_refused(path, index, found):
     write(path, values(), index=index)
     assert f"a different frame number in each row, found {found}" in message(path)

@@ -228,7 +228,7 @@ def test_names_in_files_of_mmpose_decide_before_what_is_seen(tmp_path, names, ex
         write_mmpose(tmp_path / f"{view}.json", with_confidence(seen(in_layout(moving_people(3), other), 0)), names)
     assert look_at(tmp_path).detections.skeleton == expected.name
     with pytest.raises(InputError, match=f"named as those of {expected.name}, not of {other.name}"):
-        DETECTIONS["mmpose"].read_view(tmp_path / "a.json", other, 0)
+        DETECTIONS["mmpose"].read_view(tmp_path / "a.json", other)
 
 
 def test_all_views_vote(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trilift.errors import InputError
-from trilift.formats.mmpose import first_frame, read_view
+from trilift.formats.mmpose import read_view
 from trilift.skeletons import COCO17, HALPE26
 
 N = len(COCO17)
@@ -73,8 +73,13 @@ def test_without_numbers_the_order_counts(path):
     assert_is(read_view(path, COCO17), [[one], [other]])
 
 
-def test_all_videos_begin_together(path):
-    assert first_frame(path) == 0
+@pytest.mark.parametrize("demo", [False, True])
+def test_a_part_of_a_video_begins_at_its_first_frame(path, demo):
+    """A list of the inferencer that leaves out frame 0 begins at frame 1, and not one frame early."""
+    entries = [frame(number + demo, person(number)) for number in (1, 2, 3)]
+    write(path, by_demo(*entries) if demo else entries)
+    view = read_view(path, COCO17)
+    assert (view.first_frame, len(view.keypoints), view.lists_empty_frames) == (1, 3, True)
 
 
 def test_all_people_are_kept_and_frames_may_come_in_any_order(path):
@@ -90,6 +95,7 @@ def test_frames_without_an_entry_or_people_are_missing(path):
     write(path, by_demo(frame(1, person()), frame(3), frame(4, person())))
     view = read_view(path, COCO17)
     assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, True, False]
+    assert not view.lists_empty_frames
 
 
 def test_a_missing_number_makes_its_keypoint_missing(path):

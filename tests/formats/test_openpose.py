@@ -5,7 +5,7 @@ import pytest
 
 from trilift.errors import InputError
 from trilift.formats import MOST_PEOPLE
-from trilift.formats.openpose import first_frame, read_view
+from trilift.formats.openpose import read_view
 from trilift.skeletons import BODY25B
 
 N = len(BODY25B)
@@ -29,9 +29,9 @@ def folder(tmp_path):
     return tmp_path / "trial" / "cam01_json"
 
 
-def message(folder, skeleton=BODY25B, first=0):
+def message(folder, skeleton=BODY25B):
     with pytest.raises(InputError) as caught:
-        read_view(folder, skeleton, first)
+        read_view(folder, skeleton)
     return str(caught.value)
 
 
@@ -93,27 +93,36 @@ def test_of_a_crowd_the_most_confident_are_kept(folder):
     np.testing.assert_allclose(sorted(sums), N * (0.01 + 0.05 * np.arange(3, MOST_PEOPLE + 3)), rtol=1e-5)
 
 
-def test_frames_are_counted_from_the_one_asked_for(folder):
+def test_a_view_begins_with_its_first_file_and_says_at_which_frame(folder):
     people = [person(1), person(2)]
-    write(folder, [[one] for one in people], start=7)
-    assert first_frame(folder) == 7
-    view = read_view(folder, BODY25B, 5)
-    assert len(view.keypoints) == 4
-    assert np.isnan(view.keypoints[:2]).all()
-    np.testing.assert_array_equal(view.keypoints[2:, 0], np.array(people, np.float32)[..., :2])
+    write(folder, [[one] for one in people], start=370)
+    view = read_view(folder, BODY25B)
+    assert view.first_frame == 370
+    assert view.lists_empty_frames
+    np.testing.assert_array_equal(view.keypoints[:, 0], np.array(people, np.float32)[..., :2])
 
 
-def test_a_gap_in_the_frames_is_missing(folder):
+def test_a_gap_in_the_frames_is_missing_and_shows_that_frames_are_left_out(folder):
     write(folder, [[person()]] * 4)
     (folder / "x.0002.json").unlink()
-    assert np.isnan(read_view(folder, BODY25B).keypoints).all((1, 2, 3)).tolist() == [False, False, True, False]
+    view = read_view(folder, BODY25B)
+    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, False, True, False]
+    assert not view.lists_empty_frames
+
+
+@pytest.mark.parametrize("name", ["walk_{}_halpe26.json", "2024-01-31_{:06d}_v2.json", "S1.cam3.{}.body25.json"])
+def test_a_number_that_all_files_share_is_no_frame(folder, name):
+    write(folder, [[person()]] * 3)
+    for number in range(3):
+        (folder / f"x.{number:04d}.json").rename(folder / name.format(number + 9))
+    view = read_view(folder, BODY25B)
+    assert (view.first_frame, len(view.keypoints)) == (9, 3)
 
 
 def test_frame_numbers_far_beyond_the_number_of_files_are_refused(folder):
-    write(folder, [[person()]])
-    (folder / "x.0000.json").rename(folder / "x_1000000000.json")
-    assert message(folder) == f"{folder}: 1 entries, but they count 1000000001 frames; check the frame numbers"
-    assert len(read_view(folder, BODY25B, first_frame(folder)).keypoints) == 1
+    write(folder, [[person()]] * 2)
+    (folder / "x.0001.json").rename(folder / "x_1000000000.json")
+    assert message(folder) == f"{folder}: 2 entries, but they count 1000000001 frames; check the frame numbers"
 
 
 def test_two_files_of_one_frame_are_refused(folder):

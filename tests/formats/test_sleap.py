@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trilift.errors import InputError
 from trilift.formats import MOST_PEOPLE
-from trilift.formats.sleap import first_frame, read_view
+from trilift.formats.sleap import read_view
 from trilift.skeletons import COCO17
 
 N = len(COCO17)
@@ -62,8 +62,11 @@ def test_tracks_are_read_as_people(path, frames, people, nodes, seed):
     assert_is(view, expected)
 
 
-def test_all_videos_begin_together(path):
-    assert first_frame(path) == 0
+def test_the_last_frame_of_a_file_is_not_the_end_of_the_video(path):
+    write(path, **entries(values()))
+    view = read_view(path, COCO17)
+    assert view.first_frame == 0
+    assert not view.lists_empty_frames
 
 
 def test_names_of_variable_length_are_refused(path):

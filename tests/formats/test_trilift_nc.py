@@ -100,7 +100,7 @@ def test_a_missing_file_is_named(path):
 def test_a_recording_outside_its_capture_is_refused(path, first, length):
     write(path, {"S1": COCO17})
     with h5py.File(path, "a") as file:
-        file["S1/recording_first_frame"][1] = first
+        file["S1/recording_start"][1] = first
         file["S1/recording_length"][1] = length
     assert "recording S1 Sit: damaged, lies outside its capture" in message(path)
 
@@ -123,7 +123,7 @@ def test_a_size_that_the_file_cannot_hold_is_refused(path):
         group.dimensions = sizes
         for name, about in SCHEMAS["captures"].items():
             group.create_variable(name, about.dims, dtype=about.dtype)
-        for name in ("name", "subject", "action", "fps", "first_frame", "length"):
+        for name in ("name", "subject", "action", "fps", "start", "length", "first_frame"):
             group.create_variable(f"recording_{name}", ("recording",), dtype="f8")
     for read in (lambda path: list(read_detections(path, "unused")), read_cameras):
         assert "capture S1: damaged, states" in message(path, read)

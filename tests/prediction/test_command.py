@@ -11,7 +11,7 @@ import pytest
 
 from prediction.lifters import make_lifter
 from synthetic import project_with_opencv, ring_of_cameras, waving_person, write_openpose, write_pose2sim
-from trilift import cli
+from trilift import captures, cli
 from trilift.exports import FORMATS
 from trilift.prediction.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, H36M17
@@ -85,6 +85,20 @@ def test_by_default_the_output_is_named_after_the_detections(
     monkeypatch.chdir(tmp_path)
     assert predict(folder) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["cam2_json_3d.nc"]
+
+
+def test_poses_keep_the_frame_numbers_of_the_video(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cam2_json").mkdir()
+    for number, path in enumerate(sorted((folder / "pose" / "cam2_json").iterdir()), 370):
+        (tmp_path / "cam2_json" / f"clip_{number:012}_keypoints.json").write_bytes(path.read_bytes())
+    for name in ("walk.csv", "walk.nc"):
+        assert predict(folder, "--fps", 50, tmp_path / name, detections=tmp_path / "cam2_json") == 0
+    table = pd.read_csv(tmp_path / "walk.csv", comment="#")
+    assert table["frame"].tolist() == list(range(370, 370 + FRAMES))
+    assert table["time_s"][0] == 7.4
+    with captures.read(tmp_path / "walk.nc", "poses") as opened:
+        (capture,) = opened.values()
+        assert captures.recordings(capture)[0].first_frame == 370
 
 
 def test_of_two_people_the_surest_is_taken(folder: Path, tmp_path: Path) -> None:

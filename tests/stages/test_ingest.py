@@ -128,7 +128,7 @@ def test_recordings_follow_each_other_in_the_capture_of_their_rig(npz):
     actions = {"Walk": npz_views(), "Sit": npz_views(frames=5, seed=1)}
     write_detections(npz.layout.raw / "detections.npz", {"S1": actions, "S9": {"Walk": npz_views(seed=2)}})
     ((_, capture),) = ingested(npz)[0].items()
-    assert [(row.subject, row.action, row.first_frame, row.length) for row in captures.recordings(capture)] == [
+    assert [(row.subject, row.action, row.start, row.length) for row in captures.recordings(capture)] == [
         ("S1", "Walk", 0, FRAMES),
         ("S1", "Sit", FRAMES, 5),
         ("S9", "Walk", FRAMES + 5, FRAMES),
@@ -199,6 +199,16 @@ def test_views_that_start_at_another_frame_number_keep_the_clock(openpose):
     assert code == 0
     assert "start at different frame numbers" in printed
     assert np.isnan(ingested(openpose)[0]["tiny"]["keypoints_2d"][:2, 1]).all()
+
+
+def test_a_recording_begins_at_the_first_frame_of_its_files(openpose):
+    pose = openpose.layout.raw / "pose"
+    for path in sorted(pose.glob("*/*.json"), reverse=True):
+        number = int(path.stem.rpartition(".")[2]) + 370
+        path.rename(path.with_name(f"clip_{number:012d}_keypoints.json"))
+    (capture,) = ingested(openpose)[0].values()
+    (recording,) = captures.recordings(capture)
+    assert (recording.start, recording.length, recording.first_frame) == (0, FRAMES, 370)
 
 
 def test_views_are_matched_to_cameras_by_plain_names(openpose):
@@ -359,7 +369,7 @@ def test_a_longer_reference_is_cut_with_a_notice(npz):
 
 def test_how_much_is_cut_is_a_setting(openpose):
     (openpose.layout.raw / "pose" / "cam2_json" / f"cam2.{FRAMES - 1:04d}.json").unlink()
-    openpose.layout.params.write_text("ingest: {max_length_difference: 0}")
+    edit(openpose.layout.dataset_file, "  fps", "  max_length_difference: 0\n  fps")
     assert "at most 0 are cut off" in refusal(openpose)
 
 

@@ -22,7 +22,7 @@ TINY = {
     "datasets": ["demo"],
     "seed": 0,
     "simulate": {"seconds": 0.4, "detector": "off-the-shelf"},
-    "ingest": {"max_length_difference": 10, "check": "skip"},
+    "ingest": {"check": "skip"},
     "triangulate": {"method": "robust", "min_confidence": 0.0, "diagnose": False},
     "train": {
         "network": {"kind": "residual", "width": 8, "blocks": 1, "dropout": 0.1},

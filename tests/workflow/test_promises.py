@@ -84,7 +84,7 @@ def test_dvc_checkout_of_an_old_version_is_taken_over(project):
     ("key", "value", "stage"),
     [
         ("simulate.seconds", 0.5, "simulate"),
-        ("ingest.max_length_difference", 11, "ingest"),
+        ("ingest.check", "warn", "ingest"),
         ("triangulate.min_confidence", 0.1, "triangulate"),
         ("train.losses.multi_view_consistency", 0.5, "train"),
         ("plot.examples", 2, "plot"),

@@ -31,7 +31,7 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
         ) from None
     if motion.first_frame + motion.length > _LAST_FRAME:
         raise InputError(
-            f"{path}: recording {motion.name!a} has {motion.first_frame + motion.length} frames and C3D can count "
+            f"{path}: recording {motion.name!a} ends at frame {motion.first_frame + motion.length} and C3D can count "
             f"{_LAST_FRAME}; export to trc, csv, npz or nc"
         )
     points = 1e3 * gather(motion, blocks).transpose(2, 1, 0)  # (3, keypoint, frame), mm

@@ -159,6 +159,6 @@ def _counted(clip: "Clip", progress: "tqdm[Any]") -> Iterator[np.ndarray]:
 def _described(clip: "Clip") -> str:
     motion = clip.motion
     simulated = " (SIMULATED)" if motion.simulated else ""
-    last = motion.first_frame + motion.length
-    part = "" if motion.length == clip.recorded else f", {motion.first_frame} to {last - 1} of {clip.recorded}"
-    return f"{motion.source}{simulated}, {motion.frame_of_reference}, {motion.length} frames{part}"
+    last = motion.first_frame + motion.length - 1
+    frames = f"{motion.length} frames, {motion.first_frame} to {last}"
+    return f"{motion.source}{simulated}, {motion.frame_of_reference}, {frames}"

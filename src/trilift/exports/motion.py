@@ -47,7 +47,7 @@ class Motion:
     bones
         Pairs (parent, child) of keypoints.
     first_frame
-        Index of the first frame in the recording, where the motion is a part of it.
+        Number of the first frame, as the video counts: its time is that number divided by `fps`.
 
     Raises
     ------

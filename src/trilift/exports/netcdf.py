@@ -19,13 +19,12 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
     with captures.create(path, "poses") as file:
         capture = file.add_capture(
             name_for_files(motion.name, str(path)),
-            recordings=[Recording(motion.name, "", "", motion.fps, 0, motion.length)],
+            recordings=[Recording(motion.name, "", "", motion.fps, 0, motion.length, motion.first_frame)],
             skeleton=skeleton,
             attributes={
                 "frame_of_reference": motion.frame_of_reference,
                 "source": motion.source,
                 "simulated": motion.simulated_text,
-                "first_frame_in_recording": str(motion.first_frame),
             },
         )
         done = 0

@@ -35,8 +35,6 @@ class Clip:
         What it is.
     load
         Gives its blocks (frame, keypoint, 3), metres.
-    recorded
-        How many frames the recording has; the motion may be a part of it.
     capture
         The capture that it belongs to.
     view
@@ -45,7 +43,6 @@ class Clip:
 
     motion: Motion
     load: Callable[[], Iterator[np.ndarray]]
-    recorded: int
     capture: str
     view: str | None = None
 
@@ -99,7 +96,6 @@ def _kind(path: Path) -> str:
 def _whole(kind: str, name: str, capture: xr.Dataset, recording: Recording, simulated: bool | None) -> Clip:
     about = capture.attrs
     poses = kind == "poses"
-    first_frame = int(about.get("first_frame_in_recording", 0)) if poses else 0
     motion = Motion(
         name=recording.name,
         keypoints=tuple(capture["keypoint"].values.tolist()),
@@ -109,14 +105,14 @@ def _whole(kind: str, name: str, capture: xr.Dataset, recording: Recording, simu
         source=about.get("source", "unknown") if poses else f"{_SOURCES[kind]} of {about['dataset']}",
         simulated=simulated,
         bones=_bones(capture),
-        first_frame=first_frame,
+        first_frame=recording.first_frame,
     )
 
     def load() -> Iterator[np.ndarray]:
         for block in blocks(recording.length):
             yield load_frames(capture, recording.part(block.start, block.stop), "keypoints_3d")[0]
 
-    return Clip(motion, load, first_frame + recording.length, name)
+    return Clip(motion, load, name)
 
 
 def _predicted(
@@ -124,12 +120,10 @@ def _predicted(
 ) -> list[Clip]:
     """Give a clip per view. A frame that was not predicted, between two that were, is a frame of missing points."""
     of_capture = capture["frame_of_capture"].values
-    rows = np.flatnonzero(
-        (of_capture >= recording.first_frame) & (of_capture < recording.first_frame + recording.length)
-    )
+    rows = np.flatnonzero((of_capture >= recording.start) & (of_capture < recording.frames.stop))
     if not len(rows):
         return []
-    frames = of_capture[rows] - recording.first_frame
+    frames = of_capture[rows]
     if (np.diff(rows) != 1).any() or (np.diff(frames) < 1).any():
         raise InputError(f"{path}, capture {name}: its frames are out of order; run `trilift evaluate` again")
     first, length = int(frames[0]), int(frames[-1] - frames[0]) + 1
@@ -154,10 +148,9 @@ def _predicted(
                 source=f"predictions of {capture.attrs['dataset']}",
                 simulated=simulated,
                 bones=_bones(capture),
-                first_frame=first,
+                first_frame=recording.number_of(first),
             ),
             partial(load, index),
-            recording.length,
             name,
             view,
         )

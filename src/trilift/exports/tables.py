@@ -13,8 +13,8 @@ from trilift.files import replacing
 def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
     """Write a motion as a table, block by block.
 
-    A first line, which begins with ``#``, says what it is. Then come the columns ``frame`` (from 0, of the
-    recording), ``time_s``, and ``<keypoint>_x_m``, ``_y_m``, ``_z_m`` for each keypoint. Cells are empty where a
+    A first line, which begins with ``#``, says what it is. Then come the columns ``frame`` (as the video
+    counts), ``time_s``, and ``<keypoint>_x_m``, ``_y_m``, ``_z_m`` for each keypoint. Cells are empty where a
     point is missing. Read it with ``pandas.read_csv(path, comment="#")``.
     """
     simulated = " (SIMULATED)" if motion.simulated else ""

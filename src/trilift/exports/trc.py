@@ -15,9 +15,9 @@ from trilift.files import replacing
 def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
     """Write a motion as markers in metres, block by block.
 
-    Frames are counted from 1 and times are those of the recording. Spaces in names become ``_``, and missing
-    coordinates are ``nan``, as OpenSim writes them itself: readers that split lines at white space would take a
-    name with a space for two, and move what follows an empty cell into its place.
+    Times are those of the video, and its frame 0 is frame 1, as is the custom there. Spaces in names become ``_``,
+    and missing coordinates are ``nan``, as OpenSim writes them itself: readers that split lines at white space would
+    take a name with a space for two, and move what follows an empty cell into its place.
     """
     markers = [keypoint.replace(" ", "_") for keypoint in motion.keypoints]
     axes = [f"{axis}{number}" for number in range(1, len(markers) + 1) for axis in "XYZ"]

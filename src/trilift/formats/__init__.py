@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trilift.formats.checks import check_frames
 from trilift.skeletons import Skeleton
 
 
@@ -36,11 +37,18 @@ class DetectedView:
         frame to frame. Where a frame has fewer people than others, the rest is missing.
     confidence
         (frame, person, keypoint), 0 where missing, or None where the format has none.
+    first_frame
+        Number of the first of these frames, as the video counts.
+    lists_empty_frames
+        Whether the file also lists frames in which nobody is seen. Where it does not, the video may have begun before
+        the first frame and ended after the last.
     """
 
     name: str | None
     keypoints: np.ndarray
     confidence: np.ndarray | None
+    first_frame: int = 0
+    lists_empty_frames: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,14 @@ MOST_PEOPLE = 8
 """Of more people in one view and frame, those with the highest sum of confidences are kept."""
 
 
-def view_of_people(name: str, frames: Mapping[int, np.ndarray], skeleton: Skeleton) -> DetectedView:
+def view_of_people(
+    name: str,
+    frames: Mapping[int, np.ndarray],
+    skeleton: Skeleton,
+    where: str,
+    *,
+    lists_empty_frames: bool = True,
+) -> DetectedView:
     """Make a view of what was found frame by frame.
 
     Parameters
@@ -67,19 +82,36 @@ def view_of_people(name: str, frames: Mapping[int, np.ndarray], skeleton: Skelet
     name
         Of the view.
     frames
-        For every frame number from 0 on, (person, keypoint, 3: x, y, confidence); keypoints whose confidence is not
-        above 0 are missing. Frames that are not given are missing.
+        For every frame, by its number in the video, (person, keypoint, 3: x, y, confidence); keypoints whose
+        confidence is not above 0 are missing. Frames between these that are not given are missing.
     skeleton
         The layout of the keypoints.
+    where
+        The file, for messages.
+    lists_empty_frames
+        Whether the format also lists frames in which nobody is seen; a file whose numbers have gaps does not.
+
+    Raises
+    ------
+    InputError
+        If the numbers count far more frames than there are.
     """
-    length, most = max(frames, default=-1) + 1, max(map(len, frames.values()), default=1)
+    first, length = min(frames), max(frames) - min(frames) + 1
+    check_frames(first, length, len(frames), where)
+    most = max(map(len, frames.values()))
     found = np.full((length, min(max(most, 1), MOST_PEOPLE), len(skeleton), 3), np.nan, np.float32)
     for number, people in frames.items():
         if len(people) > MOST_PEOPLE:
             people = people[np.argsort(-np.nansum(people[..., 2], -1), kind="stable")[:MOST_PEOPLE]]
-        found[number, : len(people)] = people
+        found[number - first, : len(people)] = people
     found[~(found[..., 2] > 0)] = np.nan
-    return DetectedView(name, found[..., :2], np.nan_to_num(found[..., 2]))
+    return DetectedView(
+        name,
+        found[..., :2],
+        np.nan_to_num(found[..., 2]),
+        first,
+        lists_empty_frames and len(frames) == length,
+    )
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,15 @@ def check_not_infinite(array: np.ndarray, where: str) -> None:
         raise InputError(f"{where}: holds an infinite number; write NaN for what is missing")
 
 
-def check_length(length: int, entries: int, where: str) -> None:
+_HOUR = 216_000  # frames at 60 per second, in which somebody may be seen but once
+_LAST_FRAME = 2**31
+
+
+def check_frames(first: int, length: int, entries: int, where: str) -> None:
     """Refuse frame numbers that count far more frames than there are entries, before memory is spent on them."""
-    if length > 10 * entries + 1000:
+    if not 0 <= first < _LAST_FRAME:
+        raise InputError(f"{where}: begins at frame {first:.6g}; check the frame numbers")
+    if length > 10 * entries + _HOUR:
         raise InputError(f"{where}: {entries} entries, but they count {length} frames; check the frame numbers")
 
 

@@ -4,7 +4,6 @@ It is a list of ``{"image_id": ..., "keypoints": [x, y, score, x, ...], ...}``, 
 ``--format open``, AlphaPose writes ``{image_id: {"people": [{"pose_keypoints_2d": [x, y, score, ...]}]}}`` instead.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.beginnings import json_beginning
-from trilift.formats.checks import check_length, load_json, numbers, stack_people
+from trilift.formats.checks import load_json, numbers, stack_people
 from trilift.formats.layouts import Told
+from trilift.formats.names import frame_numbers
 from trilift.skeletons import COCO17, Skeleton
 
 _EXPECTED = "COCO keypoint results (a list of people with `image_id` and `keypoints`)"
@@ -38,22 +38,17 @@ def tell_layout(paths: Sequence[Path]) -> Told:
     return layouts.of_poses(people, (COCO17,), layouts.of_views(paths))
 
 
-def first_frame(path: Path) -> int:
-    """Give the smallest frame number of a view."""
-    return min(number for number, _ in _entries(path))
-
-
-def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
     """Read the view of a file.
+
+    Frames without people are not in such files.
 
     Parameters
     ----------
     path
-        The file. Frames are told by ``image_id``, a number or the name of an image, whose last number counts.
+        The file. Frames are told by ``image_id``, a number or the name of an image with a number in it.
     skeleton
         The layout of the keypoints.
-    first
-        The frame number where all views of the recording begin.
 
     Raises
     ------
@@ -61,10 +56,9 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
         If the file is damaged, no such file, or has another number of keypoints than the skeleton.
     """
     people: dict[int, list[np.ndarray]] = {}
-    entries = _entries(path)
-    for place, (number, values) in enumerate(entries, 1):
+    for place, (number, values) in enumerate(_entries(path), 1):
         where = f"{path}, entry {place}"
-        found = people.setdefault(number - first, [])
+        found = people.setdefault(number, [])
         if values == []:  # nobody
             continue
         keypoints = numbers(values, where)
@@ -74,8 +68,8 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
                 f"keypoints of {skeleton.name}; state the layout of the model (skeleton: in the data set's file)"
             )
         found.append(keypoints)
-    check_length(max(people) + 1, len(entries), str(path))
-    return view_of_people(path.stem, {n: stack_people(found, skeleton) for n, found in people.items()}, skeleton)
+    frames = {number: stack_people(found, skeleton) for number, found in people.items()}
+    return view_of_people(path.stem, frames, skeleton, str(path), lists_empty_frames=False)
 
 
 def _entries(path: Path) -> list[tuple[int, object]]:
@@ -87,10 +81,19 @@ def _entries(path: Path) -> list[tuple[int, object]]:
         raise InputError(f"{path}: not {_EXPECTED}")
     if not content:
         raise InputError(f"{path}: holds nobody in any frame; leave the view out")
-    return [
-        (_frame_number(entry.get("image_id"), f"{path}, entry {place}"), entry.get("keypoints"))
-        for place, entry in enumerate(content, 1)
-    ]
+    images = [entry.get("image_id") for entry in content]
+    names = [image for image in images if isinstance(image, str)]
+    named = dict(zip(names, frame_numbers(names), strict=True))
+    entries: list[tuple[int, object]] = []
+    for place, (image, entry) in enumerate(zip(images, content, strict=True), 1):
+        number = named[image] if isinstance(image, str) else image
+        if type(number) is not int or number < 0:
+            raise InputError(
+                f"{path}, entry {place}: no frame number in `image_id` {image!a:.60}, such as 12 or frame_000012.jpg "
+                "has"
+            )
+        entries.append((number, entry.get("keypoints")))
+    return entries
 
 
 def _is_list_of_people(content: object) -> bool:
@@ -109,13 +112,3 @@ def _entries_of_alphapose(content: dict[str, Any]) -> list[dict[str, Any]] | Non
             return None
         entries += [{"image_id": image, "keypoints": person.get(kinds[0][1], [])} for person in people or [{}]]
     return entries
-
-
-def _frame_number(image: object, where: str) -> int:
-    if type(image) is int and image >= 0:
-        return image
-    # Without the ending: the digit of .jp2 is no frame number.
-    digits = re.findall(r"[0-9]+", re.sub(r"\.[A-Za-z]\w{2,3}$", "", image)) if isinstance(image, str) else []
-    if not digits or len(digits[-1]) > 15:
-        raise InputError(f"{where}: no frame number in `image_id` {image!a:.60}, such as 12 or frame_000012.jpg has")
-    return int(digits[-1])

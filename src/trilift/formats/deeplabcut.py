@@ -1,7 +1,11 @@
-"""DeepLabCut's CSV: a file per view, header rows scorer, [individuals], bodyparts and coords, a row per frame."""
+"""DeepLabCut's CSV: a file per view, header rows scorer, [individuals], bodyparts and coords, a row per frame.
+
+Of an analysed video the first column holds the number of the frame. With several individuals, the frames before the
+first and after the last in which one is seen are left out. Of labelled frames it holds the path of the image, in one
+column or in three: ``labeled-data``, the video, ``img0012.png``.
+"""
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,9 +16,9 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.beginnings import csv_dialect
-from trilift.formats.checks import check_length, check_not_infinite
+from trilift.formats.checks import check_not_infinite
 from trilift.formats.layouts import Told
-from trilift.formats.names import match_keypoints
+from trilift.formats.names import frame_numbers, match_keypoints
 from trilift.skeletons import Skeleton
 
 _COORDS = ("x", "y", "likelihood")
@@ -37,15 +41,10 @@ def tell_layout(paths: Sequence[Path]) -> Told:
     return layouts.of_names(list(dict.fromkeys(parts)), str(paths[0]))
 
 
-def first_frame(path: Path) -> int:
-    """Give 0: every file counts from the first frame of its video."""
-    return 0
-
-
-def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
     """Read the view of a file; its body parts are matched with the skeleton's keypoints by name.
 
-    Frames are told by the first column where it holds numbers, else by their order. Individuals are the people.
+    Individuals are the people.
 
     Raises
     ------
@@ -76,13 +75,14 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
     if not has_likelihood:
         people[..., 2] = 1
     people[np.isnan(people).any(-1)] = np.nan
-    numbers = _frame_numbers(path, index)
-    view = view_of_people(path.stem, {n - first: frame for n, frame in zip(numbers, people, strict=True)}, skeleton)
+    frames = dict(zip(_frame_numbers(path, index), people, strict=True))
+    lists_empty_frames = "individuals" not in header and index[0].isdigit()
+    view = view_of_people(path.stem, frames, skeleton, str(path), lists_empty_frames=lists_empty_frames)
     return view if has_likelihood else replace(view, confidence=None)
 
 
 def _read_rows(path: Path) -> tuple[dict[str, list[str]], list[str], np.ndarray]:
-    """Read the header rows by name, the first column, and the numbers; the first column of those is not used."""
+    """Read the header rows by name, what tells the frame of each row, and the numbers (row, column)."""
     header: dict[str, list[str]] = {}
     index, values = [], []
     separator, decimal = csv_dialect(path)
@@ -96,13 +96,14 @@ def _read_rows(path: Path) -> tuple[dict[str, list[str]], list[str], np.ndarray]
                     "each other; export it again"
                 )
             used = [column for column, coord in enumerate(header["coords"]) if coord in _COORDS]
+            names = next((column for column, coord in enumerate(header["coords"]) if column and coord), None)
             for row in filter(None, rows):
                 if len(row) != len(header["coords"]):
                     raise ValueError(f"{len(row)} columns, expected {len(header['coords'])}")
                 numbers = np.full(len(row), np.nan)
                 numbers[used] = [float(row[column].replace(decimal, ".") or "nan") for column in used]
                 values.append(numbers)
-                index.append(row[0])
+                index.append("/".join(row[:names]).replace("\\", "/"))
     except FileNotFoundError:
         raise InputError(f"{path}: not there") from None
     except (OSError, ValueError, csv.Error) as error:
@@ -128,12 +129,14 @@ def _is_header(header: dict[str, list[str]]) -> bool:
 
 
 def _frame_numbers(path: Path, index: list[str]) -> list[int]:
-    counted = [bool(re.fullmatch("[0-9]{1,15}", entry)) for entry in index]
-    if not any(counted):
-        return list(range(len(index)))
-    if not all(counted) or len(set(map(int, index))) < len(index):
-        row = counted.index(False) if not all(counted) else 0
-        raise InputError(f"{path}: expected a different frame number in each row, found {index[row]!a:.60}")
-    numbers = [int(entry) for entry in index]
-    check_length(max(numbers) + 1, len(numbers), str(path))
-    return numbers
+    if len({entry.rpartition("/")[0] for entry in index}) > 1:
+        raise InputError(f"{path}: its rows are of several videos; export a file for each, named like its camera")
+    numbers: dict[int, str] = {}
+    for entry, number in zip(index, frame_numbers(index), strict=True):
+        if number is None or number in numbers or entry.isdigit() != index[0].isdigit():
+            raise InputError(
+                f"{path}: expected a different frame number in each row, found {entry!a:.60} (12 and "
+                "labeled-data/cam_01/img0012.png are frame 12)"
+            )
+        numbers[number] = entry
+    return list(numbers)

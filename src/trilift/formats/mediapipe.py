@@ -10,7 +10,7 @@ import pandas as pd
 from trilift.errors import InputError
 from trilift.formats import DetectedRecording, DetectedView
 from trilift.formats.beginnings import csv_dialect
-from trilift.formats.checks import check_not_infinite
+from trilift.formats.checks import check_frames, check_not_infinite
 from trilift.skeletons import MEDIAPIPE33
 
 _COLUMNS = {
@@ -45,7 +45,7 @@ def frame_rate(path: Path) -> float | None:
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     """Read the one recording of a file: the 33 points of the body, other landmarks are left out.
 
-    Frames are told by ``sync_index``, from the smallest on.
+    Frames are told by ``sync_index``, from the smallest on. Images in which nothing was found have no rows.
 
     Raises
     ------
@@ -56,11 +56,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     start, ports = int(rows["sync_index"].min()), np.unique(rows["port"])
     length = int(rows["sync_index"].max()) - start + 1
     entries = len(rows[["sync_index", "port"]].drop_duplicates())
-    if length * len(ports) > 10 * entries + 1000:
-        raise InputError(
-            f"{path}: rows for {entries} images, but sync_index counts {length} frames of {len(ports)} cameras; "
-            "check these columns"
-        )
+    check_frames(start, length * len(ports), entries, f"{path}, sync_index of {len(ports)} cameras")
     body = rows[rows["point_id"].between(0, len(MEDIAPIPE33) - 1)]
     points = body[["img_loc_x", "img_loc_y"]].to_numpy(np.float64, copy=True)
     check_not_infinite(points, str(path))
@@ -74,7 +70,10 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         subject="1",
         action=name,
         skeleton=MEDIAPIPE33,
-        views=[DetectedView(f"cam_{port}", view, None) for port, view in zip(ports, keypoints, strict=True)],
+        views=[
+            DetectedView(f"cam_{port}", view, None, start, lists_empty_frames=False)
+            for port, view in zip(ports, keypoints, strict=True)
+        ],
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.beginnings import json_beginning
-from trilift.formats.checks import check_length, load_json, numbers, stack_people
+from trilift.formats.checks import load_json, numbers, stack_people
 from trilift.formats.layouts import Told
 from trilift.skeletons import Skeleton
 
@@ -31,7 +31,7 @@ def tell_layout(paths: Sequence[Path]) -> Told:
     """Tell the layout from the names of the keypoints, where the files have them, else from the people."""
     people = []
     for path in paths:
-        names, entries = _content(path)
+        names, _, entries = _content(path)
         if names is not None:
             return layouts.of_ordered_names(names, str(path))
         for entry in layouts.evenly(entries, len(paths)):
@@ -39,12 +39,7 @@ def tell_layout(paths: Sequence[Path]) -> Told:
     return layouts.of_poses(people, (), layouts.of_views(paths))
 
 
-def first_frame(path: Path) -> int:
-    """Give 0: every file counts from the first frame of its video."""
-    return 0
-
-
-def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
     """Read the view of a file.
 
     Raises
@@ -52,30 +47,30 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
     InputError
         If the file is damaged, no such file, or has another number of keypoints than the skeleton.
     """
-    names, entries = _content(path)
+    names, counted_from, entries = _content(path)
     if names is not None:
         _check_names(path, names, skeleton)
     frames = {}
-    for number, entry in zip(_numbers_of_frames(path, entries), entries, strict=True):
+    for number, entry in zip(_numbers_of_frames(path, entries, counted_from), entries, strict=True):
         where = f"{path}, frame {number} (counted from 0)"
         people = [_person(person, where) for person in _instances(entry, where)]
         for person in people:
             if len(person) != len(skeleton):
                 raise InputError(_misfit(where, len(person), skeleton))
-        frames[number - first] = stack_people(people, skeleton)
-    return view_of_people(path.stem, frames, skeleton)
+        frames[number] = stack_people(people, skeleton)
+    return view_of_people(path.stem, frames, skeleton, str(path))
 
 
-def _content(path: Path) -> tuple[list[str] | None, list[dict[str, Any]]]:
-    """Give the names of the keypoints in their order, where the file has them, and what it holds for every frame."""
+def _content(path: Path) -> tuple[list[str] | None, int, list[dict[str, Any]]]:
+    """Give the names of the keypoints where the file has them, what it counts from, and what it holds of frames."""
     content = load_json(path, _EXPECTED)
-    names = _names(content.get("meta_info")) if isinstance(content, dict) else None
+    names, counted_from = (_names(content.get("meta_info")), 1) if isinstance(content, dict) else (None, 0)
     frames = _frames(content)
     if not _is_list_of_objects(frames):
         raise InputError(f"{path}: not {_EXPECTED}")
     if "instances" not in frames[0] and "keypoints" in frames[0]:
         raise InputError(f"{path}: predictions of a single image; run MMPose on the video, which gives one file")
-    return names, frames
+    return names, counted_from, frames
 
 
 def _frames(content: object) -> Any:
@@ -126,7 +121,7 @@ def _misfit(where: object, found: int, skeleton: Skeleton) -> str:
     )
 
 
-def _numbers_of_frames(path: Path, entries: list[dict[str, Any]]) -> list[int]:
+def _numbers_of_frames(path: Path, entries: list[dict[str, Any]], counted_from: int) -> list[int]:
     """Give the frame numbers, counted from 0; without any, the order counts."""
     stated = [entry.get("frame_id") for entry in entries]
     if all(number is None for number in stated):
@@ -136,9 +131,7 @@ def _numbers_of_frames(path: Path, entries: list[dict[str, Any]]) -> list[int]:
         raise InputError(
             f"{path}: expected a different `frame_id` from 0 or 1 on in every frame; make the file again"
         )
-    check_length(max(found) + 1, len(found), str(path))
-    start = 0 if 0 in found else 1
-    return [number - start for number in found]
+    return [number - min(counted_from, *found) for number in found]
 
 
 def _person(person: dict[str, Any], where: str) -> np.ndarray:

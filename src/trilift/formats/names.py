@@ -2,13 +2,15 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trilift.errors import InputError
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
+
+_MOST_DIGITS = 15
 
 
 def match_keypoints(found: Iterable[str], skeleton: Skeleton, where: str) -> dict[str, int]:
@@ -45,6 +47,30 @@ def match_keypoints(found: Iterable[str], skeleton: Skeleton, where: str) -> dic
 def plain(name: str) -> str:
     """Reduce a name to what counts when names are compared: letters and digits, without their case."""
     return "".join(character for character in name.lower() if character.isalnum())
+
+
+def frame_numbers(names: Sequence[str]) -> list[int | None]:
+    """Read the frame numbers of the files or images of one view: the last number that differs between their names.
+
+    A number that all share, as in ``000012_halpe26``, tells no frames.
+
+    Returns
+    -------
+    list of int or None
+        None for a name without a number.
+
+    Examples
+    --------
+    >>> frame_numbers(["cam2/walk_007_halpe26.json", "cam2/walk_008_halpe26.json"])
+    [7, 8]
+    """
+    # Without the ending: the digit of .jp2 is no frame number.
+    stems = (re.sub(r"\.[A-Za-z]\w{2,3}$", "", re.split(r"[/\\]", name)[-1]) for name in names)
+    found = [[int(digits) for digits in re.findall(r"[0-9]+", stem) if len(digits) <= _MOST_DIGITS] for stem in stems]
+    fewest = min((len(numbers) for numbers in found if numbers), default=0)
+    differing = (place for place in range(1, fewest + 1) if len({each[-place] for each in found if each}) > 1)
+    place = next(differing, 1)
+    return [numbers[-place] if numbers else None for numbers in found]
 
 
 def _listed(names: Iterable[str]) -> str:

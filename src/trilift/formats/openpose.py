@@ -1,6 +1,5 @@
 """OpenPose's JSON files: a folder per view, a file per frame, ``people[].pose_keypoints_2d``."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 from trilift.errors import InputError
 from trilift.formats import DetectedView, layouts, view_of_people
 from trilift.formats.beginnings import json_beginning
-from trilift.formats.checks import check_length, load_json, numbers, stack_people
+from trilift.formats.checks import load_json, numbers, stack_people
 from trilift.formats.folders import files_in
 from trilift.formats.layouts import Told
+from trilift.formats.names import frame_numbers
 from trilift.skeletons import MPI15, Skeleton
 
 
@@ -22,11 +22,6 @@ def recognises(path: Path) -> bool:
     return people is not None and all("pose_keypoints_2d" in person for person in people)
 
 
-def first_frame(folder: Path) -> int:
-    """Give the smallest frame number of a view."""
-    return min(_files(folder))
-
-
 def tell_layout(folders: Sequence[Path]) -> Told:
     """Tell the layout that OpenPose was run with from the people of all views."""
     files = [file for folder in folders for file in layouts.evenly(list(_files(folder).values()), len(folders))]
@@ -34,10 +29,10 @@ def tell_layout(folders: Sequence[Path]) -> Told:
     return layouts.of_poses(people, (MPI15,), layouts.of_views(folders))
 
 
-def read_view(folder: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+def read_view(folder: Path, skeleton: Skeleton) -> DetectedView:
     """Read the view of a folder.
 
-    Frames are told by the last number in the name of a file: a frame without a file is missing. Entries whose list
+    Frames are told by the numbers in the names of the files: a frame without a file is missing. Entries whose list
     has another length than the skeleton needs are no people of this layout and are left out.
 
     Parameters
@@ -46,8 +41,6 @@ def read_view(folder: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
         Holds a file per frame.
     skeleton
         The layout that OpenPose was run with.
-    first
-        The frame number where all views of the recording begin.
 
     Raises
     ------
@@ -55,35 +48,33 @@ def read_view(folder: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
         If there are no such files, their names do not tell the frames, one is damaged, or no entry fits the layout.
     """
     files = _files(folder)
-    check_length(max(files) - first + 1, len(files), str(folder))
     frames: dict[int, np.ndarray] = {}
     sizes: set[int] = set()
     for number, file in files.items():
         people = _read_people(file)
         sizes.update(len(person) for person in people)
         fitting = [person for person in people if len(person) == 3 * len(skeleton)]
-        frames[number - first] = stack_people(fitting, skeleton)
+        frames[number] = stack_people(fitting, skeleton)
     if sizes and 3 * len(skeleton) not in sizes:
         found = ", ".join(f"{size / 3:g}" for size in sorted(sizes))
         raise InputError(
             f"{folder}: no person with the {len(skeleton)} keypoints of {skeleton.name}; found lists of {found} "
             "keypoints. State the layout that OpenPose was run with (skeleton: in the data set's file)"
         )
-    return view_of_people(folder.name.removesuffix("_json"), frames, skeleton)
+    return view_of_people(folder.name.removesuffix("_json"), frames, skeleton, str(folder))
 
 
 def _files(folder: Path) -> dict[int, Path]:
+    found = files_in(folder, ".json")
+    if not found:
+        raise InputError(f"{folder}: no files *.json (a folder per view, a JSON file per frame)")
     files: dict[int, Path] = {}
-    for file in files_in(folder, ".json"):
-        digits = re.findall(r"[0-9]+", file.stem)
-        if not digits:
+    for file, number in zip(found, frame_numbers([file.name for file in found]), strict=True):
+        if number is None:
             raise InputError(f"{file}: no frame number in its name, such as video_000000000012_keypoints has")
-        number = int(digits[-1])
         if number in files:
             raise InputError(f"{file}: the same frame number as {files[number].name}; remove one of them")
         files[number] = file
-    if not files:
-        raise InputError(f"{folder}: no files *.json (a folder per view, a JSON file per frame)")
     return files
 
 

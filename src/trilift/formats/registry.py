@@ -49,9 +49,8 @@ class ViewFormat(_Format):
     Attributes
     ----------
     module
-        Has ``read_view(path, skeleton, first)``, which counts frames from `first` on, ``first_frame(path)``, the
-        number of the first frame that a view has, ``tell_layout(paths)``, which says what layout the keypoints of
-        views have, and ``recognises(path)``, which tells whether a file is of the format.
+        Has ``read_view(path, skeleton)``, ``tell_layout(paths)``, which says what layout the keypoints of views have,
+        and ``recognises(path)``, which tells whether a file is of the format.
     in_folders
         Whether a view is a folder of files and not a file.
     """
@@ -80,14 +79,11 @@ class ViewFormat(_Format):
         """Tell whether a file of a view is of this format."""
         return self._function("recognises")(file)
 
-    def read_view(self, path: Path, skeleton: Skeleton, first: int) -> DetectedView:
-        return self._function("read_view")(path, skeleton, first)
+    def read_view(self, path: Path, skeleton: Skeleton) -> DetectedView:
+        return self._function("read_view")(path, skeleton)
 
     def tell_layout(self, paths: Sequence[Path]) -> Told:
         return self._function("tell_layout")(paths)
-
-    def first_frame(self, path: Path) -> int:
-        return self._function("first_frame")(path)
 
 
 @dataclass(frozen=True)
@@ -267,10 +263,22 @@ class Calibration(StrictModel):
 
 
 class Reference(StrictModel):
-    """Where reference poses are, for evaluation only."""
+    """Where reference poses are, for evaluation only.
+
+    Attributes
+    ----------
+    format
+        Of the file.
+    path
+        As for detections.
+    first_frame
+        To which frame of the video the first pose belongs, where that is not the first: ``{recording: number}``,
+        counted as the detections are.
+    """
 
     format: Literal["videopose3d", "mpi_inf_3dhp"]
     path: str
+    first_frame: dict[str, int] = {}
 
     @field_validator("path")
     @classmethod
@@ -292,6 +300,10 @@ class Source(StrictModel):
     images
         What was done to the images between calibration and detection: ``{camera's name: change}``; ``*`` stands for
         the cameras that are not named.
+    max_length_difference
+        By how many frames the views of a recording (and its reference) may differ in length. They are cut to the
+        shortest; a larger difference means that they are not the same clip. Detections that end earlier because
+        nobody is seen any more are not meant, where the format leaves such frames out.
     subject
         Who is taken where several people are seen: the one whose detections add up to the most ``confidence``, or to
         the largest ``size`` in the images. People are followed over time and through the views.
@@ -310,6 +322,7 @@ class Source(StrictModel):
     exclude_cameras: list[str] = []
     offsets: dict[str, int] = {}
     images: dict[str, ImageChange] = {}
+    max_length_difference: int = Field(10, ge=0)
     subject: Literal["confidence", "size"] = "confidence"
     subjects: dict[str, str] = {}
     fps: float = Field(gt=0, allow_inf_nan=False)
@@ -358,17 +371,13 @@ def _read_views(kind: ViewFormat, folder: Path, name: str, skeleton: Skeleton) -
     if not paths:
         wanted = f"{'a folder with files' if kind.in_folders else 'a file'} {' or '.join(kind.suffixes)} per camera"
         raise InputError(f"{folder}: no {wanted} in it")
-    starts = {path.stem: kind.first_frame(path) for path in paths}
-    if len(set(starts.values())) > 1:
-        log.warning("%s: the views start at different frame numbers, taken as the same clock: %s", folder, starts)
-    first = min(starts.values())
     return DetectedRecording(
         capture=name,
         name=name,
         subject="1",
         action=name,
         skeleton=skeleton,
-        views=[kind.read_view(path, skeleton, first) for path in paths],
+        views=[kind.read_view(path, skeleton) for path in paths],
     )
 
 

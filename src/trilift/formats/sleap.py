@@ -36,13 +36,10 @@ def tell_layout(paths: Sequence[Path]) -> Told:
     return layouts.of_names(nodes, str(paths[0]))
 
 
-def first_frame(path: Path) -> int:
-    """Give 0: every file counts from the first frame of its video."""
-    return 0
-
-
-def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
+def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
     """Read the view of a file; its nodes are matched with the skeleton's keypoints by name, tracks are the people.
+
+    Frames are counted from the first of the video. The last is the last in which somebody was tracked.
 
     Raises
     ------
@@ -59,7 +56,8 @@ def read_view(path: Path, skeleton: Skeleton, first: int = 0) -> DetectedView:
         people[:, :, keypoint, :2] = tracks[:, :, index].transpose(2, 0, 1)
         people[:, :, keypoint, 2] = scores[:, index].T
     people[np.isnan(people).any(-1)] = np.nan
-    return view_of_people(path.stem, dict(enumerate(people[first:])), skeleton)
+    frames = dict(enumerate(people))
+    return view_of_people(path.stem, frames, skeleton, str(path), lists_empty_frames=False)
 
 
 def _read(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from trilift.captures import Recording
 from trilift.errors import InputError
 from trilift.formats import Camera, DetectedRecording, DetectedView
 from trilift.formats.camera_fields import camera_name, check_camera
-from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.checks import MOST_EXPANSION, check_frames, check_not_infinite
 from trilift.formats.hdf5 import check_lengths, check_strings, holds
 from trilift.formats.names import name_for_files
 
@@ -53,7 +53,9 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                     action=recording.action,
                     skeleton=skeleton,
                     views=[
-                        DetectedView(str(view), keypoints[:, [number]], confidence[:, [number]])
+                        DetectedView(
+                            str(view), keypoints[:, [number]], confidence[:, [number]], recording.first_frame
+                        )
                         for number, view in enumerate(capture["view"].values)
                     ],
                 )
@@ -105,8 +107,9 @@ def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
 
 
 def _load(path: Path, capture: xr.Dataset, recording: Recording) -> tuple[np.ndarray, ...]:
-    if not 0 <= recording.first_frame <= recording.first_frame + recording.length <= capture.sizes["frame"]:
+    if not 0 <= recording.start <= recording.start + recording.length <= capture.sizes["frame"]:
         raise InputError(f"{path}, recording {recording.name}: damaged, lies outside its capture; make it again")
+    check_frames(recording.first_frame, recording.length, recording.length, f"{path}, recording {recording.name}")
     loaded = captures.load_frames(capture, recording.frames, "keypoints_2d", "confidence")
     for array in loaded:
         check_not_infinite(array, f"{path}, recording {recording.name}")

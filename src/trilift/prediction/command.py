@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
         source=f"predicted from one view by {options.lifter.name} of {predictor.lifter.facts['dataset']}",
         simulated=None,
         bones=predictor.skeleton.bones,
+        first_frame=view.first_frame,
     )
     start, found, axes = time.perf_counter(), 0, []
 

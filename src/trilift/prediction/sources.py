@@ -38,6 +38,8 @@ class View:
         (frame, keypoint), or None where the format has none.
     skeleton
         Layout of the keypoints.
+    first_frame
+        Number of the first frame, as the video counts.
     """
 
     name: str
@@ -45,6 +47,7 @@ class View:
     keypoints: np.ndarray
     confidence: np.ndarray | None
     skeleton: Skeleton
+    first_frame: int
 
 
 def read_view(options: argparse.Namespace) -> View:
@@ -62,7 +65,7 @@ def read_view(options: argparse.Namespace) -> View:
     kind = registry.DETECTIONS[name]
     if isinstance(kind, registry.ViewFormat):
         skeleton = skeletons.get(options.skeleton) if options.skeleton else _told(kind, path)
-        detected = kind.read_view(path, skeleton, kind.first_frame(path))
+        detected = kind.read_view(path, skeleton)
         return _one_person(detected, path.stem, skeleton, options)
     recordings = {recording.name: recording for recording in kind.read_detections(path, path.stem)}
     recording = _choose(recordings, options.recording, f"{path}, --recording")
@@ -97,7 +100,7 @@ def _one_person(detected: DetectedView, name: str, skeleton: Skeleton, options: 
         rows = np.arange(len(person)), person
         keypoints = np.where((person < 0)[:, None, None], np.nan, keypoints[rows])
         confidence = None if confidence is None else np.where((person < 0)[:, None], 0, confidence[rows])
-    return View(name, detected.name, keypoints, confidence, skeleton)
+    return View(name, detected.name, keypoints, confidence, skeleton, detected.first_frame)
 
 
 def focal_length(text: str) -> float | None:

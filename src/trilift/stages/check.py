@@ -14,22 +14,21 @@ from trilift.figures.check import camera_agreement
 from trilift.files import replacing
 from trilift.formats.registry import Source
 from trilift.layout import Layout
-from trilift.params import load, load_dataset
+from trilift.params import load_dataset
 from trilift.skeletons import TRAINING_SKELETON
-from trilift.stages.ingest import Settings, facts_of
+from trilift.stages.ingest import facts_of
 
 log = logging.getLogger(__name__)
 
 
 def run(layout: Layout) -> None:
     """Read the raw files of a data set, compare its views with each other, and say what looks wrong."""
-    settings = load(layout.params, "ingest", Settings)
     source = load_dataset(layout.dataset_file, "ingest", Source)
     style.use()
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if source.simulated else "")
     note += f" · detections: {facts_of(source)}"
     problems = 0
-    for capture in assemble(layout, source, settings.max_length_difference):
+    for capture in assemble(layout, source):
         findings = checking.examine(capture)
         _print(capture, findings)
         problems += len(findings.problems)

@@ -222,7 +222,7 @@ class _CaptureEvaluation:
         self.views = capture["view"].values.tolist()
         self.poses = len(self.views) * int(chosen.sum())
         self._tested = {  # frames that follow each other
-            recording: slice(recording.first_frame + int(own[0]), recording.first_frame + int(own[-1]) + 1)
+            recording: slice(recording.start + int(own[0]), recording.start + int(own[-1]) + 1)
             for recording in captures.recordings(capture)
             if len(own := np.flatnonzero(chosen[recording.frames]))
         }

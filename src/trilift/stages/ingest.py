@@ -31,7 +31,7 @@ def run(layout: Layout) -> None:
         captures.create(layout.captures, "captures", **facts) as captures_file,
         captures.create(layout.references, "references", **facts) as references_file,
     ):
-        for capture in assemble(layout, source, settings.max_length_difference):
+        for capture in assemble(layout, source):
             _describe(capture)
             if settings.check != "skip":
                 _check(capture, settings, layout)
@@ -97,9 +97,9 @@ def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> Non
 def _write(capture: AssembledCapture, fps: float, captures_file: Writer, references_file: Writer) -> None:
     table: list[Recording] = []
     for recording in capture.recordings:
-        first_frame = sum(entry.length for entry in table)
-        length = len(recording.keypoints)
-        table.append(Recording(recording.name, recording.subject, recording.action, fps, first_frame, length))
+        start, length = sum(entry.length for entry in table), len(recording.keypoints)
+        who = recording.name, recording.subject, recording.action
+        table.append(Recording(*who, fps, start, length, recording.first_frame))
     written = captures_file.add_capture(
         capture.name,
         recordings=table,
@@ -120,4 +120,4 @@ def _write(capture: AssembledCapture, fps: float, captures_file: Writer, referen
             log.warning("recordings without a reference: %s", ", ".join(lacking))
         for row, recording in zip(table, capture.recordings, strict=True):
             if recording.reference is not None:
-                poses.write_block(row.frames, keypoints_3d=recording.reference.keypoints[: row.length])
+                poses.write_block(row.frames, keypoints_3d=recording.reference.keypoints)

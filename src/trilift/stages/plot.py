@@ -159,10 +159,10 @@ def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
         recording = next(
             recording
             for recording in captures.recordings(one.detections)
-            if recording.first_frame <= in_capture < recording.frames.stop
+            if recording.start <= in_capture < recording.frames.stop
         )
         yield Example(
-            title=f"{recording.name}, frame {in_capture - recording.first_frame}\ncamera {one.views[view]}",
+            title=f"{recording.name}, frame {recording.number_of(in_capture)}\ncamera {one.views[view]}",
             keypoints=one.detections["keypoints_2d"][in_capture, view].values,
             skeleton_2d=one.skeleton,
             predicted=one.predictions["joints_3d"][frame, view].values,
@@ -177,7 +177,7 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
     places = []
     for one in shown:
         for recording in captures.recordings(one.detections):
-            own = (one.frame_of_capture >= recording.first_frame) & (one.frame_of_capture < recording.frames.stop)
+            own = (one.frame_of_capture >= recording.start) & (one.frame_of_capture < recording.frames.stop)
             if own.any():
                 places.append((one, recording, np.flatnonzero(own)))
     for index in _even(len(places), settings.viewer_recordings):

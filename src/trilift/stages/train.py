@@ -210,7 +210,7 @@ def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -
     """Mark the last `share` of each recording's chosen frames."""
     marked = np.zeros_like(chosen)
     for recording in captures.recordings(capture):
-        frames = recording.first_frame + np.flatnonzero(chosen[recording.frames])
+        frames = recording.start + np.flatnonzero(chosen[recording.frames])
         marked[frames[len(frames) - round(share * len(frames)) :]] = True
     return marked
 

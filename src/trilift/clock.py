@@ -1,0 +1,145 @@
+"""One clock for the views of a recording and its reference, and the frames that they have in common."""
+
+import logging
+from dataclasses import dataclass
+
+from trilift.errors import InputError
+from trilift.formats import DetectedView, ReferenceRecording
+from trilift.formats.registry import Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a recording is, as the cameras count that have no offset.
+
+    Attributes
+    ----------
+    begins
+        To which frame the first of each view belongs.
+    first_pose
+        To which frame the first pose of the reference belongs.
+    first
+        Number of the first frame of the recording.
+    length
+        Number of its frames.
+    cut
+        How many frames of the longest view, or of the reference, are left out at the end.
+    """
+
+    begins: dict[str, int]
+    first_pose: int
+    first: int
+    length: int
+    cut: int
+
+
+def set_clock(
+    views: dict[str, DetectedView], reference: ReferenceRecording | None, source: Source, where: str
+) -> Clock:
+    """Bring the views of a recording, by the names of their cameras, and its reference to one clock.
+
+    The recording ends where the first view does. Where files leave out frames in which nobody is seen, a view may
+    have been recorded on after its last detection, and the recording ends with the last of all.
+
+    Raises
+    ------
+    InputError
+        If views or reference have no frames in common, differ by more than the data set's file allows, or it is not
+        clear to which frame the reference's first pose belongs.
+    """
+    begins = {name: view.first_frame - source.offsets.get(name, 0) for name, view in views.items()}
+    all_ends = {name: begin + len(views[name].keypoints) for name, begin in begins.items()}
+    ends = {name: all_ends[name] for name, view in views.items() if view.lists_empty_frames}
+    are_known = len(ends) > 0
+    if not are_known:
+        ends = {"detections": max(all_ends.values())}
+        _tell_of_early_ends(all_ends, source, where)
+    first, first_pose = _first_frame(views, begins, source, where), 0
+    if reference is not None:
+        first_pose = _first_pose(reference, views, min(ends.values()), are_known, source, where)
+        first, end = max(first, first_pose), first_pose + len(reference.keypoints)
+        # It may go on after the last detection, if that is not the end of the video.
+        ends["reference"] = end if are_known else min(end, ends["detections"])
+    lengths = {name: end - first for name, end in ends.items()}
+    length = _common_length(lengths, source.max_length_difference, where)
+    return Clock(begins, first_pose, first, length, max(lengths.values()) - length)
+
+
+def _first_frame(views: dict[str, DetectedView], begins: dict[str, int], source: Source, where: str) -> int:
+    """Give the first frame that is recorded, or in which somebody is seen.
+
+    A view whose file begins later than others is missing until then.
+    """
+    recorded = {name: view.first_frame for name, view in views.items() if view.lists_empty_frames}
+    if len(set(recorded.values())) > 1 and len({begins[name] for name in recorded}) > 1:
+        log.warning(
+            "%s: the views start at different frame numbers, taken as the same clock: %s. If they began at the same "
+            "time, state the differences (ingest: offsets)",
+            where,
+            recorded,
+        )
+    start = min(view.first_frame for view in views.values()) if recorded else 0
+    # A camera that runs ahead has not recorded the first frames of the others.
+    ahead = max(0, *(-source.offsets.get(name, 0) for name in views))
+    return max(start + ahead, min(begins.values()))
+
+
+def _tell_of_early_ends(ends: dict[str, int], source: Source, where: str) -> None:
+    last = max(ends.values())
+    early = [f"{name} {end - 1}" for name, end in ends.items() if last - end > source.max_length_difference]
+    if early:
+        log.warning(
+            "%s: the last frames in which somebody is seen differ: %s, others up to %d. What comes after is taken as "
+            "recorded, with nobody in view",
+            where,
+            ", ".join(early),
+            last - 1,
+        )
+
+
+def _first_pose(
+    reference: ReferenceRecording,
+    views: dict[str, DetectedView],
+    end: int,
+    end_is_known: bool,
+    source: Source,
+    where: str,
+) -> int:
+    """Tell to which frame the first pose belongs: the first of the video, or of the part of it that was detected.
+
+    Where these are not the same, the data set's file says which, or the number of poses if it fits one of them only.
+    """
+    stated = source.reference.first_frame if source.reference else {}
+    first, poses = min(view.first_frame for view in views.values()), len(reference.keypoints)
+    if reference.name in stated:
+        return stated[reference.name]
+    if first <= 1:  # what programs count from
+        return first
+    if end_is_known:
+        of_video, of_part = (abs(begin + poses - end) <= source.max_length_difference for begin in (0, first))
+    else:
+        of_video, of_part = poses >= end, False
+    if of_video == of_part:
+        raise InputError(
+            f"{where}: detections of the frames {first} to {end - 1}, and {poses} poses of a reference. State in the "
+            "data set's file to which frame its first pose belongs (ingest: reference: first_frame: "
+            f"{{{reference.name}: {first}}}, or 0)"
+        )
+    found = 0 if of_video else first
+    log.info("%s: the reference's first pose is taken for frame %d (ingest: reference: first_frame)", where, found)
+    return found
+
+
+def _common_length(lengths: dict[str, int], max_difference: int, where: str) -> int:
+    shortest, longest = min(lengths.values()), max(lengths.values())
+    listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    if shortest <= 0:
+        raise InputError(f"{where}: no frames in one of its views, or none in common ({listed})")
+    if longest - shortest > max_difference:
+        raise InputError(
+            f"{where}: the views differ by {longest - shortest} frames ({listed}); at most {max_difference} are cut "
+            "off (ingest: max_length_difference in the data set's file). Are these the same clip?"
+        )
+    return shortest
