@@ -1,12 +1,15 @@
 """How recordings of several files, offsets and people come together."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
+from formats.camera_writers import write_panoptic
 from real_data import ROOT
 from synthetic import (
     make_project,
@@ -179,6 +182,105 @@ def test_cameras_can_be_chosen_by_name(openpose):
     (capture,) = assembled(openpose, cameras={"names": ["cam2", "cam3"]})
     assert capture.names_of_views == ["cam2", "cam3"]
     assert "no camera cam7" in refused(openpose, cameras={"names": ["cam2", "cam7"]})
+
+
+def test_a_view_whose_camera_has_no_pose_or_is_ignored_is_left_out(tmp_path, caplog):
+    project = make_project(tmp_path)
+    write_openpose_data_set(project.layout.raw, 8, views=4)
+    file = project.layout.raw / "calibration.toml"
+    first, second, *rest = file.read_text().split("\n\n")
+    first = re.sub("rotation = .*", 'rotation = "null"', first)
+    file.write_text("\n\n".join([first, f"{second}\nignore = true", *rest]))
+    (capture,) = assembled(project)
+    assert capture.names_of_views == ["cam3", "cam4"]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.endswith("left out, with their views if there are any: cam1 has no pose (lacks `rotation`)")
+    text = refused(project, exclude_cameras=["cam3"])
+    assert "1 views left" in text
+    assert "left out: cam1 has no pose (lacks `rotation`), cam2 has `ignore = true`, cam3 is excluded" in text
+
+
+def test_no_usable_camera_is_told_with_the_reasons(openpose):
+    file = openpose.layout.raw / "calibration.toml"
+    file.write_text(file.read_text().replace("rotation =", "turn ="))
+    text = refused(openpose)
+    assert "none of its cameras can be used: cam1 has no pose (lacks `rotation`), cam2 has no pose" in text
+
+
+def test_a_damaged_camera_or_view_that_is_excluded_is_not_read(openpose):
+    file = openpose.layout.raw / "calibration.toml"
+    file.write_text(re.sub(r"matrix = .*", "matrix = [0]", file.read_text(), count=1))
+    (openpose.layout.raw / "pose" / "cam1_json" / "cam1.0003.json").write_text("{")
+    assert 'or leave the camera out (ingest: exclude_cameras: ["cam1"])' in refused(openpose)
+    (capture,) = assembled(openpose, exclude_cameras=["cam1"])
+    assert capture.names_of_views == ["cam2", "cam3"]
+
+
+def test_a_lens_that_cannot_be_modelled_is_no_matter_where_points_are_undistorted(openpose):
+    file = openpose.layout.raw / "calibration.toml"
+    text = file.read_text()
+    file.write_text(re.sub(r"distortions = .*", "distortions = [0.1, 0, 0, 0, 0, 0, 0, 0.2]", text, count=1))
+    assert "undistorted: true" in refused(openpose)
+    (capture,) = assembled(openpose, detections={"undistorted": True})
+    assert all((camera.distortion == 0).all() for camera in capture.cameras)
+
+
+def test_a_camera_that_only_one_of_several_rigs_has_can_be_excluded(tmp_path):
+    project = make_project(tmp_path)
+    for name, number in (("jump", 3), ("walk", 4)):
+        folder = project.layout.raw / name
+        write_openpose(folder / "pose", ring_of_cameras(number), waving_person(8))
+        write_pose2sim(folder / "calibration.toml", ring_of_cameras(number))
+    changes = {"detections": {"path": "*/pose"}, "cameras": {"path": "*/calibration.toml"}}
+    first, second = assembled(project, **changes, exclude_cameras=["cam4"])
+    assert first.names_of_views == second.names_of_views == ["cam1", "cam2", "cam3"]
+
+
+def test_views_of_several_recordings_may_have_names_of_their_own(tmp_path):
+    project = make_project(tmp_path)
+    raw, cameras = project.layout.raw, ring_of_cameras(3)
+    write_pose2sim(raw / "calibration.toml", cameras)
+    for name in ("jump", "walk"):
+        write_openpose(raw / name / "pose", cameras, waving_person(8))
+        (raw / name / "pose" / "cam2_json").rename(raw / name / "pose" / f"{name}_json")
+    (capture,) = assembled(project, detections={"path": "*/pose"}, views={"jump": "cam2", "walk": "cam2"})
+    assert len(capture.recordings) == 2
+
+
+def test_a_view_without_a_camera_can_be_left_out(openpose):
+    shutil.copytree(openpose.layout.raw / "pose" / "cam1_json", openpose.layout.raw / "pose" / "00_01_json")
+    assert 'views: {"00_01": <camera>}, or leave it out: exclude_cameras: ["00_01"]' in refused(openpose)
+    (capture,) = assembled(openpose, exclude_cameras=["00_01"])
+    assert capture.names_of_views == ["cam1", "cam2", "cam3"]
+
+
+def test_views_without_names_may_be_those_of_the_cameras_that_are_left(tmp_path):
+    project = make_project(tmp_path)
+    write_pose2sim(project.layout.raw / "calibration.toml", ring_of_cameras(4))
+    views = [np.random.default_rng(n).uniform(100, 600, (5, 17, 2)).astype(np.float32) for n in range(3)]
+    write_detections(project.layout.raw / "data.npz", {"S1": {"Walk": views}})
+    changes = {"detections": {"format": "videopose3d", "path": "data.npz", "skeleton": None}}
+    assert "3 views, but the calibration has 4 cameras" in refused(project, **changes)
+    for choice in ({"exclude_cameras": ["cam2"]}, {"cameras": {"names": ["cam1", "cam3", "cam4"]}}):
+        (capture,) = assembled(project, **changes, **choice)
+        assert capture.names_of_views == ["cam1", "cam3", "cam4"]
+        np.testing.assert_array_equal(capture.recordings[0].keypoints[:, 2], views[2])
+
+
+def test_of_a_dome_of_cameras_those_of_the_views_are_suggested(tmp_path):
+    project = make_project(tmp_path)
+    raw, ring = project.layout.raw, ring_of_cameras(260)
+    dome = [replace(camera, name=f"{n // 24:02}_{n % 24:02}") for n, camera in enumerate(ring)]
+    write_panoptic(raw / "calibration.json", dome)
+    used = [dome[n] for n in (0, 60, 130)]
+    write_openpose(raw / "pose", used, waving_person(8))
+    cameras = {"format": "panoptic", "path": "calibration.json"}
+    text = refused(project, cameras=cameras)
+    assert text.endswith('ingest: cameras: names: ["00_00", "02_12", "05_10"]')
+    assert len(text) < 600
+    suggested = yaml.safe_load(text.rpartition("names: ")[2])
+    (capture,) = assembled(project, cameras=cameras | {"names": suggested})
+    assert capture.names_of_views == [camera.name for camera in used]
 
 
 def test_undistorted_detections_get_cameras_without_distortion(openpose):

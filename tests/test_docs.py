@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from formats.camera_writers import read_all
 from trilift import cli, params
 from trilift.errors import InputError
 from trilift.formats.registry import Source
@@ -161,12 +162,12 @@ def test_the_example_of_a_camera_format_reads_what_it_says(examples, tmp_path):
         '[{"name": "a", "K": [[900, 0, 320], [0, 900, 240], [0, 0, 1]], "distortion": [0, 0, 0, 0, 0],'
         ' "rotation": [0, 0, 0], "translation": [0, 0, 3000], "size": [640, 480]}]'
     )
-    (camera,) = examples.read_cameras(file)
+    (camera,) = read_all(examples.list_cameras(file))
     assert (camera.name, camera.t.tolist(), camera.image_size.tolist()) == ("a", [0, 0, 3], [640, 480])
     for text in ("", "{}", "[1]", "[]", file.read_text().replace("900", "-900")):
         file.write_text(text)
         with pytest.raises(InputError, match=r"rig\.json"):
-            examples.read_cameras(file)
+            read_all(examples.list_cameras(file))
 
 
 def test_the_example_of_a_skeleton_gives_all_joints(examples):

@@ -1,16 +1,17 @@
 """From what the formats read to captures: views matched with cameras, brought into time, one person chosen."""
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 
 from trilift.clock import set_clock
-from trilift.errors import InputError
-from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, registry
-from trilift.formats.names import plain
+from trilift.errors import InputError, listed
+from trilift.formats import Camera, DetectedRecording, DetectedView, LeftOut, ReferenceRecording, registry
+from trilift.formats.names import in_yaml, plain
 from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.images import Calibrated, ImageChange, mirror
@@ -20,6 +21,7 @@ from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
 
+Rig = list[Camera | LeftOut]
 
 _CROWDED_FRAMES = 256  # of which everybody is kept, to see who would be chosen by another calibration
 
@@ -122,29 +124,50 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
     """
     if not layout.raw.exists():
         raise InputError(f"{layout.raw}: not there; put or link the raw files of the data set there")
-    rigs = registry.read_cameras(source.cameras, layout.raw)
+    rigs = registry.read_cameras(source, layout.raw)
     references = _References(
         registry.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else iter(())
     )
-    detected = registry.read_detections(source.detections, layout.raw, layout.dataset)
+    detected = registry.read_detections(source, layout.raw, layout.dataset)
+    views = registry.names_of_views(source.detections, layout.raw)
+    if views is not None:
+        _check_names(source, rigs, views, layout)
     names: list[str] = []
+    seen: set[str] = set()
     placed = ((_capture_of(recording, rigs, layout), recording) for recording in detected)
     for capture, group in groupby(placed, key=lambda pair: pair[0]):
         rig = rigs.get(capture, rigs.get("*", []))
         recordings = [recording for _, recording in group]
         names += [recording.name for recording in recordings]
+        seen |= {view.name for recording in recordings for view in recording.views if view.name is not None}
         yield _assemble(capture, recordings, rig, references, source, layout)
-    starts = source.reference.first_frame if source.reference else {}
-    for setting, named in (("subjects", source.subjects), ("reference: first_frame", starts)):
-        unknown = sorted(set(named) - set(names))
-        if unknown:
-            raise InputError(
-                f"{layout.dataset_file}: ingest: {setting} names {', '.join(unknown)}, but the recordings are "
-                f"{', '.join(names)}"
-            )
+    if views is None:
+        _check_names(source, rigs, seen, layout)
+    _check_known("subjects", source.subjects, "recordings", names, layout)
+    if source.reference:
+        _check_known("reference: first_frame", source.reference.first_frame, "recordings", names, layout)
     unused = references.names_of_rest()
     if unused:
         log.warning("references without detections, not used: %s", ", ".join(unused))
+
+
+def _check_names(source: Source, rigs: dict[str, Rig], views: set[str], layout: Layout) -> None:
+    """Refuse names that no recording's views or cameras have."""
+    cameras = {camera.name for rig in rigs.values() for camera in rig}
+    _check_known("views", source.views, "views", views, layout)
+    _check_known("offsets", source.offsets, "cameras", cameras, layout)
+    _check_known("images", set(source.images) - {"*"}, "cameras", cameras, layout)
+    known = set(map(plain, cameras | views))
+    excluded = [name for name in source.exclude_cameras if plain(name) not in known]
+    _check_known("exclude_cameras", excluded, "cameras", cameras, layout)
+
+
+def _check_known(setting: str, stated: Iterable[str], what: str, known: Iterable[str], layout: Layout) -> None:
+    unknown = sorted(set(stated) - set(known))
+    if unknown:
+        raise InputError(
+            f"{layout.dataset_file}: {setting} names {listed(unknown)}, but the {what} are {listed(sorted(known))}"
+        )
 
 
 class _References:
@@ -166,13 +189,12 @@ class _References:
         return sorted([*self._held, *(reference.name for reference in self._read)])
 
 
-def _capture_of(recording: DetectedRecording, rigs: dict[str, list[Camera]], layout: Layout) -> str:
+def _capture_of(recording: DetectedRecording, rigs: dict[str, Rig], layout: Layout) -> str:
     """Name the capture: recordings made with the one rig that there is are of one capture."""
     if recording.capture in rigs or "*" not in rigs:
         if recording.capture not in rigs:
             raise InputError(
-                f"{layout.dataset_file}: no cameras for '{recording.capture}' (there are cameras for: "
-                f"{', '.join(rigs)})"
+                f"{layout.dataset_file}: no cameras for '{recording.capture}' (there are cameras for: {listed(rigs)})"
             )
         return recording.capture
     return layout.dataset
@@ -181,7 +203,7 @@ def _capture_of(recording: DetectedRecording, rigs: dict[str, list[Camera]], lay
 def _assemble(
     capture: str,
     detected: list[DetectedRecording],
-    rig: list[Camera],
+    rig: Rig,
     references: _References,
     source: Source,
     layout: Layout,
@@ -191,10 +213,12 @@ def _assemble(
     skeleton, has_confidence = detected[0].skeleton, True
     first = detected[0].name
     changes = {camera.name: source.images.get(camera.name, source.images.get("*", ImageChange())) for camera in rig}
-    rig = [_with_images(camera, changes[camera.name]) for camera in rig]
-    lenses = {camera.name: camera.distortion for camera in rig}
+    usable = [_with_images(camera, changes[camera.name]) for camera in rig if isinstance(camera, Camera)]
+    lenses = {camera.name: camera.distortion for camera in usable}
     if source.detections.undistorted:
-        rig = [replace(camera, distortion=np.zeros(5)) for camera in rig]
+        usable = [replace(camera, distortion=np.zeros(5)) for camera in usable]
+    ready = {camera.name: camera for camera in usable}
+    rig = [ready.get(camera.name, camera) for camera in rig]
     while detected:
         recording = detected.pop(0)  # so that what was read is not kept beside what is made of it
         pairs = _match_views(recording, rig, source, layout)
@@ -212,8 +236,6 @@ def _assemble(
         reference = references.take(recording.name)
         mirrored = {name for name, change in changes.items() if change.mirrored}
         recordings.append(_align(recording, views, cameras, mirrored, reference, source, where))
-    for camera in cameras:
-        _check_camera(camera, f"{layout.raw}, cameras of '{capture}'")
     return AssembledCapture(
         name=capture,
         cameras=cameras,
@@ -231,78 +253,72 @@ def _with_images(camera: Camera, change: ImageChange) -> Camera:
 
 
 def _match_views(
-    recording: DetectedRecording, rig: list[Camera], source: Source, layout: Layout
+    recording: DetectedRecording, rig: Rig, source: Source, layout: Layout
 ) -> list[tuple[Camera, DetectedView]]:
-    """Pair views with cameras, in the order of the cameras, without the excluded ones."""
+    """Pair views with cameras, in the order of the cameras, without those that are left out."""
     where = f"{layout.raw}, '{recording.name}'"
-    names = ", ".join(camera.name for camera in rig)
-    for setting, named in (
-        ("exclude_cameras", source.exclude_cameras),
-        ("offsets", source.offsets),
-        ("images", source.images),
-    ):
-        unknown = set(named) - {camera.name for camera in rig} - ({"*"} if setting == "images" else set())
-        if unknown:
-            raise InputError(
-                f"{layout.dataset_file}: {setting} names {', '.join(sorted(unknown))}, but the cameras are {names}"
-            )
     if any(view.name is None for view in recording.views):
-        if len(recording.views) != len(rig):
-            raise InputError(
-                f"{where}: {len(recording.views)} views, but the calibration has {len(rig)} cameras ({names})"
-            )
-        pairs = list(zip(rig, recording.views, strict=True))
+        pairs = _match_order(recording.views, rig, where)
     else:
-        pairs = _match_names(recording, rig, source, layout)
-    kept = [pair for pair in pairs if pair[0].name not in source.exclude_cameras]
+        pairs = _match_names(recording.views, rig, source, where, layout)
+    kept = [(camera, view) for camera, view in pairs if isinstance(camera, Camera)]
     if len(kept) < 2:
-        raise InputError(f"{where}: {len(kept)} views left, but triangulation needs at least 2")
+        left_out = [f"{camera.name} {camera.reason}" for camera in rig if isinstance(camera, LeftOut)]
+        raise InputError(
+            f"{where}: {len(kept)} views left, but triangulation needs at least 2"
+            + (f" (left out: {listed(left_out)})" if left_out else "")
+        )
     return kept
 
 
+def _match_order(views: list[DetectedView], rig: Rig, where: str) -> list[tuple[Camera | LeftOut, DetectedView]]:
+    """Pair views without names with all cameras, or with those that are not left out."""
+    for cameras in (rig, [camera for camera in rig if isinstance(camera, Camera)]):
+        if len(views) == len(cameras):
+            return list(zip(cameras, views, strict=True))
+    raise InputError(
+        f"{where}: {len(views)} views, but the calibration has {len(rig)} cameras "
+        f"({listed(camera.name for camera in rig)}); list those of the views, in their order, under ingest: cameras: "
+        "names: [...]"
+    )
+
+
 def _match_names(
-    recording: DetectedRecording, rig: list[Camera], source: Source, layout: Layout
-) -> list[tuple[Camera, DetectedView]]:
-    where = f"{layout.raw}, '{recording.name}'"
-    names = ", ".join(camera.name for camera in rig)
+    views: list[DetectedView], rig: Rig, source: Source, where: str, layout: Layout
+) -> list[tuple[Camera | LeftOut, DetectedView]]:
     by_plain_name = {plain(camera.name): camera for camera in rig}
     if len(by_plain_name) < len(rig):
-        raise InputError(f"{where}: the names of the cameras ({names}) do not differ in letters and digits")
-    strangers = set(source.views) - {str(view.name) for view in recording.views}
-    if strangers:
+        names = listed(camera.name for camera in rig)
         raise InputError(
-            f"{layout.dataset_file}: ingest: views: names {', '.join(sorted(strangers))}, but the views are "
-            f"{', '.join(str(view.name) for view in recording.views)}"
+            f"{where}: the names of the cameras ({names}) do not differ in letters and digits; rename them"
         )
-    pairs = []
-    for view in recording.views:
-        camera = by_plain_name.get(plain(source.views.get(str(view.name), str(view.name))))
-        if camera is None:
+    pairs: list[tuple[Camera | LeftOut, DetectedView]] = []
+    for view in views:
+        name = source.camera_of(str(view.name))
+        if source.is_excluded(name):
+            continue
+        if plain(name) not in by_plain_name:
             raise InputError(
-                f"{where}: no camera for the view '{view.name}' (the calibration has {names}); state it in "
-                f"{layout.dataset_file} under ingest: views: {{{view.name}: <camera>}}"
+                f"{where}: no camera for the view '{view.name}' (the calibration has "
+                f"{listed(camera.name for camera in rig)}); state it in {layout.dataset_file} under ingest: "
+                f"views: {{{in_yaml(view.name)}: <camera>}}, or leave it out: {source.excluding([view.name])}"
             )
-        pairs.append((camera, view))
-    twice = {camera.name for camera, _ in pairs if sum(c is camera for c, _ in pairs) > 1}
-    if twice:
-        raise InputError(f"{where}: two views for the camera {', '.join(sorted(twice))}")
-    seen = {camera.name for camera, _ in pairs} | set(source.exclude_cameras)
-    unseen = [camera.name for camera in rig if camera.name not in seen]
+        pairs.append((by_plain_name[plain(name)], view))
+    seen = Counter(camera.name for camera, _ in pairs)
+    if twice := [name for name, number in seen.items() if number > 1]:
+        raise InputError(
+            f"{where}: two views for the camera {listed(twice)}; remove one, or state the camera of each in "
+            f"{layout.dataset_file} under ingest: views:"
+        )
+    used = [camera.name for camera in rig if camera.name in seen]
+    unseen = [camera.name for camera in rig if isinstance(camera, Camera) and camera.name not in seen]
     if unseen:
+        choice = source.excluding(unseen) if len(unseen) <= len(used) else f"cameras: names: {in_yaml(used)}"
         raise InputError(
-            f"{where}: no view for the camera {', '.join(unseen)} of the calibration; add its detections, or "
-            f"leave it out in {layout.dataset_file} (exclude_cameras, or cameras: names: lists those to use)"
+            f"{where}: no view for the camera {listed(unseen)} of the calibration; add its detections, or do without "
+            f"in {layout.dataset_file}: ingest: {choice}"
         )
-    return sorted(pairs, key=lambda pair: [camera.name for camera in rig].index(pair[0].name))
-
-
-def _check_camera(camera: Camera, where: str) -> None:
-    for field in ("K", "distortion", "R", "t", "image_size"):
-        if not np.isfinite(getattr(camera, field)).all():
-            raise InputError(
-                f"{where}, camera {camera.name}: {field} holds NaN or infinity; calibrate it again or leave the "
-                "camera out (exclude_cameras)"
-            )
+    return sorted(pairs, key=lambda pair: used.index(pair[0].name))
 
 
 def _align(

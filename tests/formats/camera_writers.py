@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from synthetic import write_pose2sim
 from trilift.formats import (
     Camera,
+    CameraEntry,
+    LeftOut,
+    Stated,
     humaneva_cameras,
     mpi_inf_3dhp_cameras,
     opencv_yaml,
@@ -126,22 +130,30 @@ def _spaced(numbers: np.ndarray) -> str:
     return " ".join(repr(number) for number in numbers.ravel().tolist())
 
 
+def read_all(cameras: list[CameraEntry], **stated: Any) -> list[Camera]:
+    """Read what a calibration lists, without what is left out."""
+    return [camera for entry in cameras if not isinstance(camera := entry.read(Stated(**stated)), LeftOut)]
+
+
 @dataclass(frozen=True)
 class Format:
     """A reader with a writer; ``distortion`` coefficients fit in a file."""
 
-    read: Callable[[Path], list[Camera]]
+    list_cameras: Callable[[Path], list[CameraEntry]]
     write: Callable[[Path, list[Camera]], None]
     distortion: int = 5
     has_size: bool = True
 
+    def read(self, path: Path, **stated: Any) -> list[Camera]:
+        return read_all(self.list_cameras(path), **stated)
+
 
 FORMATS = {
-    "pose2sim": Format(toml_cameras.read_cameras, write_pose2sim, distortion=4),
-    "caliscope": Format(toml_cameras.read_cameras, write_caliscope),
-    "easymocap": Format(opencv_yaml.read_cameras, write_easymocap),
-    "opencv": Format(opencv_yaml.read_cameras, write_opencv_files),
-    "panoptic": Format(panoptic.read_cameras, write_panoptic),
-    "mpi_inf_3dhp": Format(mpi_inf_3dhp_cameras.read_cameras, write_mpi_inf_3dhp, distortion=0),
-    "humaneva": Format(humaneva_cameras.read_cameras, write_humaneva, has_size=False),
+    "pose2sim": Format(toml_cameras.list_cameras, write_pose2sim, distortion=4),
+    "caliscope": Format(toml_cameras.list_cameras, write_caliscope),
+    "easymocap": Format(opencv_yaml.list_cameras, write_easymocap),
+    "opencv": Format(opencv_yaml.list_cameras, write_opencv_files),
+    "panoptic": Format(panoptic.list_cameras, write_panoptic),
+    "mpi_inf_3dhp": Format(mpi_inf_3dhp_cameras.list_cameras, write_mpi_inf_3dhp, distortion=0),
+    "humaneva": Format(humaneva_cameras.list_cameras, write_humaneva, has_size=False),
 }

@@ -96,8 +96,8 @@ def _detections(name: str) -> Target:
             for recording in kind.read_detections(path, "S1"):
                 yield from recording.views
         if name == "trilift":
-            for rig in trilift_nc.read_cameras(path).values():
-                yield from rig
+            for rig in trilift_nc.list_cameras(path).values():
+                yield from camera_writers.read_all(rig)
         if name == "mpi_inf_3dhp":
             yield from mpi_inf_3dhp.read_reference(path, "S1", [replace(ring_of_cameras(1)[0], name="0")])
 

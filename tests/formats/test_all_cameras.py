@@ -168,7 +168,7 @@ def test_K_is_scaled_and_a_trace_of_skew_is_dropped(fmt, tmp_path):
 def test_an_image_size_that_cannot_be_is_refused(name, size, tmp_path):
     fmt = FORMATS[name]
     fmt.write(tmp_path / "rig", [replace(ring_of_cameras(1)[0], image_size=np.array(size))])
-    assert "whole numbers of pixels below 100000" in message(fmt, tmp_path / "rig")
+    assert "numbers of pixels below 100000" in message(fmt, tmp_path / "rig")
 
 
 @pytest.mark.parametrize("name", ["caliscope", "opencv", "panoptic"])
@@ -203,6 +203,8 @@ def test_a_missing_path_is_named(fmt, tmp_path):
 
 @every_format
 def test_a_folder_for_a_file_and_the_other_way_round_are_named(fmt, tmp_path):
+    if fmt is FORMATS["panoptic"]:
+        pytest.skip("a folder may hold a file per camera")
     fmt.write(tmp_path / "rig", ring_of_cameras(1))
     if (tmp_path / "rig").is_dir():
         (tmp_path / "file").write_text("")
@@ -217,7 +219,7 @@ def test_a_huge_file_is_not_read(fmt, tmp_path):
     largest = max([tmp_path / "rig", *(tmp_path / "rig").glob("*")], key=Path.is_file)
     with largest.open("ab") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(InputError, match=r"larger than \d+ KiB"):
+    with pytest.raises(InputError, match="larger than 64 MiB"):
         fmt.read(tmp_path / "rig")
 
 

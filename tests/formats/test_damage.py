@@ -10,6 +10,7 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from formats.camera_writers import read_all
 from synthetic import ring_of_cameras
 from trilift import captures
 from trilift.captures import Recording
@@ -113,7 +114,8 @@ def both_of_mpi_inf_3dhp(path):
 
 def both_of_trilift(path):
     list(trilift_nc.read_detections(path, "S1"))
-    trilift_nc.read_cameras(path)
+    for rig in trilift_nc.list_cameras(path).values():
+        read_all(rig)
 
 
 FORMATS = {

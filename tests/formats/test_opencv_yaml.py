@@ -5,16 +5,21 @@ import cv2
 import numpy as np
 import pytest
 
-from formats.camera_writers import write_easymocap, write_file_storage, write_opencv_files
+from formats.camera_writers import read_all, write_easymocap, write_file_storage, write_opencv_files
 from synthetic import ring_of_cameras
 from trilift.errors import InputError
-from trilift.formats.opencv_yaml import read_cameras
+from trilift.formats import Camera, LeftOut, Stated
+from trilift.formats.opencv_yaml import list_cameras
 
 
 @pytest.fixture
 def easymocap(tmp_path):
     write_easymocap(tmp_path, ring_of_cameras(2))
     return tmp_path
+
+
+def read_cameras(path, **stated):
+    return read_all(list_cameras(path), **stated)
 
 
 def message(path):
@@ -142,7 +147,7 @@ BOMB = "a: &a [1, 1]\n" + "".join(
         ("m: !!opencv-matrix\n  rows: 99999999999999999999\n  cols: 1\n  data: [1]", "as many data"),
         ("m: !!opencv-matrix\n  rows: 3\n  cols: 3", "as many data"),
         ("m: !!opencv-matrix [1]", "no valid YAML"),
-        ("m: !!opencv-\ufeffmatrix [1]", "expected ' ', but found '\\ufeff'"),
+        ("m: !!opencv-\ufeffmatrix [1]", "while scanning a tag"),
     ],
 )
 def test_damaged_yaml_is_refused(easymocap, content, expected):
@@ -152,10 +157,80 @@ def test_damaged_yaml_is_refused(easymocap, content, expected):
     assert text.isprintable()
 
 
-def test_a_matrix_of_several_channels_is_refused(tmp_path):
+def test_a_matrix_of_another_size_is_refused(tmp_path):
     write_opencv_files(tmp_path, ring_of_cameras(1))
     edit(tmp_path / "cam1.yml", "cols: 1", "cols: 2")
     assert "as many data" in message(tmp_path)
+
+
+def test_the_points_that_opencv_calibrated_with_do_not_matter(tmp_path):
+    """OpenCV's own sample writes them into the same file, as a matrix of two channels."""
+    camera = ring_of_cameras(1)[0]
+    points = np.random.default_rng(0).uniform(0, 1000, (200, 54, 2))
+    entries = {"camera_matrix": camera.K, "distortion_coefficients": camera.distortion, "R": camera.R, "T": camera.t}
+    write_file_storage(tmp_path / "a.yml", entries | {"image_points": points.astype(np.float32)})
+    assert 'dt: "2f"' in (tmp_path / "a.yml").read_text()
+    assert (tmp_path / "a.yml").stat().st_size > 256 << 10
+    (read,) = read_cameras(tmp_path)
+    np.testing.assert_array_equal(read.t, camera.t)
+
+
+def test_cameras_that_only_one_of_the_pair_of_files_has_are_left_out(tmp_path):
+    """Lenses of 1, 2, 3, 4 and poses of 5, 2, 1, 3: the cameras 1, 2, 3."""
+    ring = ring_of_cameras(5)
+    write_easymocap(tmp_path, ring[:4])
+    (tmp_path / "poses").mkdir()
+    write_easymocap(tmp_path / "poses", [ring[number] for number in (4, 1, 0, 2)])
+    (tmp_path / "poses" / "extri.yml").replace(tmp_path / "extri.yml")
+    read = [entry.read(Stated()) for entry in list_cameras(tmp_path)]
+    assert [camera.name for camera in read] == ["cam1", "cam2", "cam3", "cam4", "cam5"]
+    assert read[3:] == [
+        LeftOut("cam4", "has no pose (lacks `R_cam4` and `T_cam4`)"),
+        LeftOut("cam5", "is not in intri.yml"),
+    ]
+    for camera, original in zip(read[:3], ring, strict=False):
+        np.testing.assert_allclose(camera.R, original.R, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("camera_matrix: 1", "has no pose (lacks `R` and `T`)"),
+        ("camera_matrix: 1\nrvec: []\ntvec: ~", "has no pose (lacks `rvec` and `tvec`)"),
+    ],
+)
+def test_a_camera_without_pose_is_left_out(tmp_path, content, reason):
+    write_opencv_files(tmp_path, ring_of_cameras(1))
+    (tmp_path / "z.yml").write_text(content)
+    camera, other = list_cameras(tmp_path)
+    assert isinstance(camera.read(Stated()), Camera)
+    assert other.read(Stated()) == LeftOut("z", reason)
+
+
+@pytest.mark.parametrize("content", ["a: &a [*a]\nboard: 5x7", ""])
+def test_a_file_beside_the_cameras_is_none(tmp_path, content):
+    write_opencv_files(tmp_path, ring_of_cameras(1))
+    (tmp_path / "z.yml").write_text(content)
+    assert [camera.name for camera in list_cameras(tmp_path)] == ["cam1"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("fisheye_model: 0", "fisheye_model: 1"), ("distortion_coefficients", "coefficients")]
+)
+def test_a_lens_that_cannot_be_modelled_is_no_matter_where_points_are_undistorted(tmp_path, old, new):
+    write_opencv_files(tmp_path, ring_of_cameras(1))
+    edit(tmp_path / "cam1.yml", old, new)
+    message(tmp_path)
+    assert read_cameras(tmp_path, undistorted=True)[0].distortion.tolist() == [0] * 5
+
+
+def test_a_damaged_file_is_no_matter_until_it_is_read(tmp_path):
+    write_opencv_files(tmp_path, ring_of_cameras(2))
+    (tmp_path / "cam1.yml").write_bytes(b"\xff")
+    damaged, sound = list_cameras(tmp_path)
+    assert isinstance(sound.read(Stated()), Camera)
+    with pytest.raises(InputError, match=r"cam1\.yml: not readable"):
+        damaged.read(Stated())
 
 
 def test_what_a_matrix_holds_instead_of_numbers_is_shown_on_one_line(easymocap):

@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from formats.camera_writers import read_all
 from trilift.errors import InputError
-from trilift.formats.panoptic import read_cameras
+from trilift.formats import LeftOut, Stated
+from trilift.formats.panoptic import list_cameras
 
 CAMERA = {
     "name": "00_01",
@@ -23,6 +25,10 @@ def path(tmp_path):
     return tmp_path / "calibration_171204_pose1.json"
 
 
+def read_cameras(path, **stated):
+    return read_all(list_cameras(path), **stated)
+
+
 def message(path):
     with pytest.raises(InputError) as caught:
         read_cameras(path)
@@ -38,10 +44,44 @@ def test_centimetres_become_metres(path):
     assert camera.distortion.tolist() == CAMERA["distCoef"]
 
 
-@pytest.mark.parametrize("key", ["K", "distCoef", "R", "t", "resolution"])
+@pytest.mark.parametrize("key", ["K", "distCoef"])
 def test_a_missing_entry_is_named(path, key):
     path.write_text(json.dumps({"cameras": [{k: v for k, v in CAMERA.items() if k != key}]}))
     assert f"cameras[0] (00_01): lacks `{key}`" in message(path)
+
+
+@pytest.mark.parametrize("key", ["R", "t"])
+def test_a_camera_without_pose_is_left_out(path, key):
+    path.write_text(json.dumps({"cameras": [CAMERA | {key: None}, CAMERA | {"name": "00_02"}]}))
+    lost, camera = list_cameras(path)
+    assert lost.read(Stated()) == LeftOut("00_01", f"has no pose (lacks `{key}`)")
+    assert camera.read(Stated()).name == "00_02"
+
+
+def test_a_file_for_each_camera_is_read(tmp_path):
+    nameless = {key: value for key, value in CAMERA.items() if key != "name"}
+    for name, content in {
+        "calib_00_01": CAMERA,
+        "00_02": nameless,
+        "list": {"cameras": [CAMERA | {"name": "00_03"}]},
+        "notes": {"by": "me"},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    assert [camera.name for camera in read_cameras(tmp_path)] == ["00_02", "00_01", "00_03"]
+    (tmp_path / "00_04.json").write_text("{")
+    with pytest.raises(InputError, match=r"00_04\.json: no valid JSON"):
+        read_cameras(tmp_path)
+    assert [camera.name for camera in list_cameras(tmp_path)] == ["00_02", "00_04", "00_01", "00_03"]
+
+
+def test_a_single_file_of_one_camera_is_read(path):
+    path.write_text(json.dumps(CAMERA))
+    assert [camera.name for camera in read_cameras(path)] == ["00_01"]
+
+
+def test_a_whole_dome_is_read(path):
+    path.write_text(json.dumps({"cameras": [CAMERA | {"name": f"{n // 24:02}_{n % 24:02}"} for n in range(520)]}))
+    assert len(read_cameras(path)) == 520
 
 
 @pytest.mark.parametrize(

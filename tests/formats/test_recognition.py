@@ -34,9 +34,14 @@ def files_of(folder):
 def readable(folder, skeleton=None):
     """Whether the readers take every recording that was recognised."""
     detections = look_at(folder, skeleton).detections
-    read = list(registry.read_detections(detections, folder, "data"))
+    read = list(read_detections(detections, folder))
     assert all(recording.views for recording in read)
     return detections.format, len(read)
+
+
+def read_detections(detections, folder):
+    anything = registry.Calibration(format="human36m")
+    return registry.read_detections(registry.Source(detections=detections, cameras=anything, fps=30), folder, "data")
 
 
 # One piece of code for both
@@ -78,7 +83,7 @@ def test_csv_of_other_countries_gives_the_same_numbers(name, separator, decimal,
         text = file.read_text().replace(",", separator)
         file.write_text(text.replace(".", decimal))
     usual, other = (
-        next(iter(registry.read_detections(look_at(tmp_path / folder).detections, tmp_path / folder, "data")))
+        next(iter(read_detections(look_at(tmp_path / folder).detections, tmp_path / folder)))
         for folder in ("usual", "other")
     )
     for one, same in zip(usual.views, other.views, strict=True):
@@ -110,8 +115,9 @@ def test_endings_of_calibrations_may_be_in_capitals(name, tmp_path):
         if file.stem not in ("intri", "extri"):  # names that EasyMocap fixes
             file.rename(file.with_suffix(file.suffix.upper()))
     folder, calibration = look_at_calibration(tmp_path if path.is_file() or path.suffix else path)
-    rigs = registry.read_cameras(calibration.model_copy(update={"image_size": [1280, 720]}), folder)
-    assert [camera.name for camera in rigs["*"]] == ["cam1", "cam2"]
+    calibration = calibration.model_copy(update={"image_size": [1280, 720]})
+    entries = registry.list_cameras(calibration, folder)["*"]
+    assert [registry.read_camera(entry, calibration, undistorted=False).name for entry in entries] == ["cam1", "cam2"]
 
 
 def test_sleaps_other_ending_is_read(tmp_path):
@@ -212,7 +218,7 @@ def test_of_stages_of_processing_the_last_is_taken(tmp_path):
     found = look_at(tmp_path)
     assert found.detections.path == "session/*/pose-sync"
     assert found.cameras.path == "session/calibration/Calib.toml"
-    names = [recording.name for recording in registry.read_detections(found.detections, tmp_path, "data")]
+    names = [recording.name for recording in read_detections(found.detections, tmp_path)]
     assert names == ["T1", "T2"]
     assert [place.path for place in found.other_detections] == ["session/*/pose"]
     assert any("session/*/pose (openpose)" in doubt for doubt in found.doubts)
@@ -238,7 +244,7 @@ def test_a_path_with_stars_stands_for_recordings_only(stray, tmp_path):
     (tmp_path / stray).mkdir(parents=True)
     found = look_at(tmp_path)
     assert found.recordings == 2
-    assert len(list(registry.read_detections(found.detections, tmp_path, "data"))) == 2
+    assert len(list(read_detections(found.detections, tmp_path))) == 2
 
 
 def test_recordings_at_another_depth_are_mentioned(tmp_path):
@@ -337,7 +343,7 @@ def test_folders_behind_links_are_seen_once(tmp_path):
     (data / "itself").symlink_to(data / "itself")
     found = look_at(data)
     assert found.recordings == 2
-    names = {recording.name for recording in registry.read_detections(found.detections, data, "data")}
+    names = {recording.name for recording in read_detections(found.detections, data)}
     assert len(names) == 2
 
 
@@ -358,9 +364,9 @@ def test_signs_of_patterns_in_names_are_letters(name, tmp_path):
     openpose(tmp_path, f"{name}/pose", "aab/pose", "x/pose")
     write_pose2sim(tmp_path / name / "Calib.toml", ring_of_cameras(2))
     found = look_at(tmp_path)
-    read = {recording.name for recording in registry.read_detections(found.detections, tmp_path, "data")}
+    read = {recording.name for recording in read_detections(found.detections, tmp_path)}
     assert read == {name, "aab", "x"}
-    assert [camera.name for camera in registry.read_cameras(found.cameras, tmp_path)["*"]] == ["cam1", "cam2"]
+    assert [camera.name for camera in registry.list_cameras(found.cameras, tmp_path)["*"]] == ["cam1", "cam2"]
     found = look_at(tmp_path / name)
     assert (found.detections.path, found.cameras.path) == ("pose", "Calib.toml")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from formats.camera_writers import read_all
 from trilift.errors import InputError
 from trilift.formats import humaneva_cameras, mpi_inf_3dhp_cameras
 
@@ -31,7 +32,7 @@ T = [-0.5625, 1.398, 3.852]
 def mpi_message(path, text):
     path.write_text(text)
     with pytest.raises(InputError) as caught:
-        mpi_inf_3dhp_cameras.read_cameras(path)
+        read_all(mpi_inf_3dhp_cameras.list_cameras(path))
     assert str(path) in str(caught.value)
     return str(caught.value)
 
@@ -39,14 +40,14 @@ def mpi_message(path, text):
 def humaneva_message(path, text):
     (path / "BW1.cal").write_text(text)
     with pytest.raises(InputError) as caught:
-        humaneva_cameras.read_cameras(path)
+        read_all(humaneva_cameras.list_cameras(path))
     assert "BW1.cal" in str(caught.value)
     return str(caught.value)
 
 
 def test_mpi_inf_3dhp_goes_row_by_row_in_millimetres(tmp_path):
     (tmp_path / "camera.calibration").write_text(SKELETOOL)
-    (camera,) = mpi_inf_3dhp_cameras.read_cameras(tmp_path / "camera.calibration")
+    (camera,) = read_all(mpi_inf_3dhp_cameras.list_cameras(tmp_path / "camera.calibration"))
     assert camera.name == "0"
     assert camera.K.tolist() == [[1500, 0, 1024.7], [0, 1497.1, 1051.4], [0, 0, 1]]
     np.testing.assert_allclose(camera.R, R, atol=1e-12)
@@ -81,7 +82,7 @@ def test_faults_of_mpi_inf_3dhp_are_named(tmp_path, old, new, expected):
 
 def test_humaneva_goes_row_by_row_in_millimetres(tmp_path):
     (tmp_path / "BW1.cal").write_text(HUMANEVA)
-    (camera,) = humaneva_cameras.read_cameras(tmp_path)
+    (camera,) = read_all(humaneva_cameras.list_cameras(tmp_path))
     assert camera.name == "BW1"
     assert camera.K.tolist() == [[765.5, 0, 320.5], [0, 764.5, 241.5], [0, 0, 1]]
     assert camera.distortion.tolist() == [-0.25, 0.125, 0.001, -0.002, 0]

@@ -5,9 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
+from formats.camera_writers import read_all
 from synthetic import as_tensors, ring_of_cameras, write_pose2sim
 from trilift.errors import InputError
-from trilift.formats.toml_cameras import read_cameras
+from trilift.formats import LeftOut, Stated
+from trilift.formats.toml_cameras import list_cameras
 from trilift.geometry.cameras import project
 
 SHARED = Path(os.environ.get("TRILIFT_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -33,6 +35,10 @@ def write(path, **changes):
     """A file with one camera; None leaves an entry out."""
     entries = {name: value for name, value in (ENTRIES | changes).items() if value is not None}
     path.write_text("[cam_a]\n" + "\n".join(f"{name} = {value}" for name, value in entries.items()))
+
+
+def read_cameras(path, **stated):
+    return read_all(list_cameras(path), **stated)
 
 
 def message(path):
@@ -108,10 +114,49 @@ def test_numbers_that_are_not_finite_are_refused(path, entry, number):
     assert "finite" in text
 
 
-@pytest.mark.parametrize("entry", ["matrix", "size", "distortions", "rotation", "translation"])
+@pytest.mark.parametrize("entry", ["matrix", "distortions"])
 def test_a_missing_entry_is_named(path, entry):
     write(path, **{entry: None})
     assert f"[cam_a]: lacks `{entry}`" in message(path)
+
+
+@pytest.mark.parametrize("entry", ["rotation", "translation"])
+@pytest.mark.parametrize("value", [None, '"null"', "[]"])
+def test_a_camera_without_pose_is_left_out(path, entry, value):
+    write(path, **{entry: value})
+    assert list_cameras(path)[0].read(Stated()) == LeftOut("cam_a", f"has no pose (lacks `{entry}`)")
+
+
+def test_a_camera_without_size_is_read(path):
+    write(path, size=None)
+    assert read_cameras(path)[0].image_size.tolist() == [0, 0]
+
+
+def test_a_size_in_fractions_of_pixels_is_rounded(path):
+    write(path, size="[1913.79, 1085.758]")
+    assert read_cameras(path)[0].image_size.tolist() == [1914, 1086]
+
+
+@pytest.mark.parametrize("size", ["[nan, 720]", "[-1, 720]", "[1, 2, 3]", '"large"'])
+def test_a_size_that_is_stated_takes_the_place_of_one_that_cannot_be(path, size):
+    write(path, size=size)
+    message(path)
+    assert read_cameras(path, image_size=(1280, 720))[0].image_size.tolist() == [1280, 720]
+
+
+@pytest.mark.parametrize(
+    "lens",
+    [
+        {"fisheye": "true", "distortions": "[0.1, 0.2, 0.3, 0.4]"},
+        {"distortions": "[0.1, 0.2, 0.0, 0.0, 0.1, 0.3, 0.0, 0.1]"},
+        {"distortions": "[nan, 0, 0, 0, 0]"},
+        {"distortions": None},
+    ],
+)
+def test_a_lens_that_cannot_be_modelled_is_no_matter_where_points_are_undistorted(path, lens):
+    write(path, **lens)
+    message(path)
+    assert read_cameras(path, undistorted=True)[0].distortion.tolist() == [0] * 5
 
 
 @pytest.mark.parametrize(
@@ -145,9 +190,11 @@ def test_what_is_no_toml_is_refused(path, content):
     assert "no valid TOML" in message(path)
 
 
-def test_a_key_that_would_take_hours_to_parse_is_refused(path):
-    path.write_text("a." * 100_000 + "a = 1")
-    assert "no calibration" in message(path)
+@pytest.mark.parametrize("part", ["a", '"a b"', "'a,b'", "a ", "ä"])
+@pytest.mark.parametrize("line", ["{} = 1", "[{}]", "b = {{ c = 1, {} = 2 }}"])
+def test_a_key_that_would_take_hours_to_parse_is_refused(path, part, line):
+    path.write_text(line.format(f"{part}." * 100_000 + "a"))
+    assert "a key of more than 50 parts" in message(path)
 
 
 def test_what_is_no_text_is_refused(path):
@@ -158,6 +205,62 @@ def test_what_is_no_text_is_refused(path):
 def test_cameras_that_caliscope_ignores_are_left_out_whatever_they_hold(path):
     write(path)
     path.write_text(path.read_text() + '\n[cam_b]\nmatrix = "none"\nignore = true\n')
+    assert [camera.name for camera in read_cameras(path)] == ["cam_a"]
+
+
+def test_the_pose_of_a_pair_is_no_camera(path):
+    write(path)
+    path.write_text(path.read_text() + "\n[stereo_1_2]\nRMSE = 3.2\nrotation = [0, 0, 1]\ntranslation = [1, 0, 0]\n")
+    assert [camera.name for camera in list_cameras(path)] == ["cam_a"]
+
+
+def numbered(number, **changes):
+    """A camera's section in Caliscope's present file."""
+    entries = {"cam_id": number, "rotation_count": 0, "error": 0.2, "exposure": '"null"', "fisheye": "false"}
+    entries |= {name: value for name, value in ENTRIES.items() if name not in ("name", "fisheye")} | changes
+    lines = [f"{name} = {value}" for name, value in entries.items() if value is not None]
+    return "\n".join([f"[cameras.{number}]", *lines, "", ""])
+
+
+def test_the_present_file_of_caliscope_is_read(path):
+    matrix = cv2.Rodrigues(np.array([1.688, 1.048, -0.419]))[0].tolist()
+    path.write_text(
+        numbered(0)
+        + numbered(1, rotation=matrix)
+        + numbered(2, rotation_count=-1, exposure=-7)
+        + numbered(3, rotation=None, translation=None)
+        + numbered(4, ignore="true")
+        + numbered(10, rotation_count=2)
+    )
+    entries = list_cameras(path)
+    assert [entry.name for entry in entries] == ["cam_0", "cam_1", "cam_2", "cam_3", "cam_4", "cam_10"]
+    cameras = [entry.read(Stated()) for entry in entries]
+    assert cameras[3] == LeftOut("cam_3", "has no pose (lacks `rotation` and `translation`)")
+    assert cameras[4] == LeftOut("cam_4", "has `ignore = true`", intended=True)
+    used = read_all(entries)
+    # Matrix, size and points are those of the image as recorded, however Caliscope turned it to show it.
+    for camera in used:
+        np.testing.assert_allclose(camera.R, matrix, atol=1e-12)
+        assert camera.K.tolist() == used[0].K.tolist()
+        assert camera.image_size.tolist() == [1088, 1920]
+
+
+@pytest.mark.skipif(not CALISCOPE.exists(), reason="the recording is not here")
+def test_both_files_of_caliscope_hold_the_same_cameras(path):
+    """Two of this rig's cameras are turned; its points fit its calibration as they stand (test_real_recording)."""
+    path.write_text(CALISCOPE.read_text().replace("[cam_", "[cameras."))
+    for camera, original in zip(read_cameras(path), read_cameras(CALISCOPE), strict=True):
+        assert camera.name == original.name
+        for field in ("K", "distortion", "R", "t", "image_size"):
+            np.testing.assert_array_equal(getattr(camera, field), getattr(original, field))
+
+
+def test_the_points_that_a_program_calibrated_with_do_not_matter(path):
+    write(path)
+    points = np.random.default_rng(0).uniform(0, 1000, (8_000, 2))
+    estimates = f"\n[point_estimates]\nimg = {points.tolist()}\npoint_id = {list(range(8_000))}\n"
+    path.write_text(path.read_text() + estimates)
+    assert path.stat().st_size > 256 << 10
     assert [camera.name for camera in read_cameras(path)] == ["cam_a"]
 
 

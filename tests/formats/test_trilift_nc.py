@@ -3,12 +3,13 @@ import h5py
 import numpy as np
 import pytest
 
+from formats.camera_writers import read_all
 from synthetic import ring_of_cameras
 from trilift import captures
 from trilift.captures import SCHEMAS, Recording
 from trilift.errors import InputError
 from trilift.formats.recognition import look_at
-from trilift.formats.trilift_nc import read_cameras, read_detections
+from trilift.formats.trilift_nc import list_cameras, read_detections
 from trilift.skeletons import COCO17, H36M17
 
 RIG = ring_of_cameras(3)
@@ -66,6 +67,10 @@ def test_recordings_come_back(path):
         for index, view in enumerate(recording.views):
             np.testing.assert_array_equal(view.keypoints, keypoints[frames, index, None])
             np.testing.assert_array_equal(view.confidence, confidence[frames, index, None])
+
+
+def read_cameras(path):
+    return {name: read_all(rig) for name, rig in list_cameras(path).items()}
 
 
 def test_cameras_come_back(path):
@@ -161,7 +166,7 @@ def test_strings_longer_than_the_file_are_refused_before_memory_is_spent(path):
         ("R", np.nan, "R holds NaN, infinity"),
         ("R", 1.0, "R is no rotation matrix"),
         ("t", np.nan, "t holds NaN, infinity"),
-        ("image_size", -1, "width and height must be whole numbers"),
+        ("image_size", -1, "width and height must be numbers"),
     ],
 )
 def test_a_camera_that_cannot_be_is_refused(path, field, value, expected):

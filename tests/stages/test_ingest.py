@@ -285,7 +285,7 @@ def test_a_camera_without_a_view_is_refused(openpose):
 
 def test_a_name_of_a_view_that_does_not_exist_is_refused(openpose):
     edit(openpose.layout.dataset_file, "  fps", "  views: {left: cam2}\n  fps")
-    assert "views: names left, but the views are cam1, cam2, cam3" in refusal(openpose)
+    assert "views names left, but the views are cam1, cam2, cam3" in refusal(openpose)
 
 
 def test_cameras_whose_names_cannot_be_told_apart_are_refused(openpose):

@@ -3,7 +3,7 @@
 To add one, write a module with a reader and enter it in `trilift.formats.registry`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,60 @@ class Camera:
     R: np.ndarray  # (3, 3)
     t: np.ndarray  # (3,), m
     image_size: np.ndarray  # (2,), width and height in px
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a data set's file says of its cameras that their reader must know.
+
+    Attributes
+    ----------
+    undistorted
+        Whether the detections are of undistorted images: a lens that our model does not fit is then no matter.
+    image_size
+        Width and height in px, in place of the calibration's own.
+    """
+
+    undistorted: bool = False
+    image_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A camera that a calibration names but that is not used.
+
+    Attributes
+    ----------
+    name
+        Of the camera.
+    reason
+        Why, to follow the name: ``has no pose``.
+    intended
+        Whether somebody asked for it.
+    """
+
+    name: str
+    reason: str
+    intended: bool = False
+
+
+@dataclass(frozen=True)
+class CameraEntry:
+    """A camera in a calibration, read only where it is needed: what nobody uses may be damaged.
+
+    Attributes
+    ----------
+    name
+        Of the camera.
+    where
+        File and place in it, for messages.
+    read
+        Gives the camera, or says why it is left out; raises `InputError` where it is damaged.
+    """
+
+    name: str
+    where: str
+    read: Callable[[Stated], Camera | LeftOut]
 
 
 @dataclass(frozen=True)

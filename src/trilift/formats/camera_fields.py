@@ -11,25 +11,30 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from trilift.errors import InputError
-from trilift.formats import Camera
+from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.folders import files_in
 
-LARGEST_FILE = 256 << 10  # bytes, hundreds of cameras; parsers of TOML and YAML need minutes for some larger ones
+LARGEST_FILE = 64 << 20  # bytes: programs put all points that they calibrated with into the same file
 LARGEST_NUMBER = 1e9  # of any field: larger ones are damage, and their squares would overflow later
 LARGEST_IMAGE = 1e5  # px
-LONGEST_NAME = 100  # characters
+LONGEST_NAME = 255  # characters, as of files
 TOLERANCE = 1e-3  # files hold rounded rotations
+UNDISTORT = "undistort the detections and state `undistorted: true` (ingest: detections:, or predict --undistorted)"
+IMAGE_SIZE = "state it in the data set's file (ingest: cameras: image_size: [width, height], or predict --image-size)"
 
 
-def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
+def read_text(path: Path) -> str:
     """Read a file as UTF-8 text; a folder, a device and a huge file are refused."""
     try:
         if path.is_dir():
             raise InputError(f"{path}: a folder, but a file is expected")
         if not path.is_file():
             raise InputError(f"{path}: not there")
-        if path.stat().st_size > largest:
-            raise InputError(f"{path}: larger than {largest >> 10} KiB, which no calibration of this format is")
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(
+                f"{path}: larger than {LARGEST_FILE >> 20} MiB; leave only the cameras in it, without the points "
+                "that they were calibrated with"
+            )
         return path.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text ({error})") from None
@@ -81,19 +86,59 @@ def rotation(where: str, mapping: Mapping[str, Any], key: str) -> np.ndarray:
     return Rotation.from_rotvec(array).as_matrix()
 
 
-def distortion(where: str, mapping: Mapping[str, Any], key: str) -> np.ndarray:
-    """Give an entry as k1 k2 p1 p2 k3; longer models only where they do not go beyond these."""
-    coefficients = numbers(where, mapping, key, (4,), (5,), (8,), (12,), (14,))
-    if coefficients[5:].any():
-        raise InputError(
-            f"{where}: `{key}`: rational or thin-prism model with {len(coefficients)} coefficients is not supported; "
-            "undistort the detections first or calibrate with 5"
-        )
+def distortion(
+    where: str, mapping: Mapping[str, Any], key: str, stated: Stated, *, fisheye: bool = False
+) -> np.ndarray:
+    """Give an entry as k1 k2 p1 p2 k3.
+
+    Longer models are taken only where they do not go beyond these. Where the detections are undistorted, what is none
+    of ours counts as 0.
+    """
+    try:
+        if fisheye:
+            raise InputError(f"{where}: fisheye lenses are not supported; {UNDISTORT}")
+        coefficients = numbers(where, mapping, key, (4,), (5,), (8,), (12,), (14,))
+        if coefficients[5:].any():
+            raise InputError(
+                f"{where}: `{key}`: rational or thin-prism model with {len(coefficients)} coefficients is not "
+                f"supported; {UNDISTORT}, or calibrate with 5"
+            )
+    except InputError:
+        if stated.undistorted:
+            return np.zeros(5)
+        raise
     return np.pad(coefficients, (0, 5))[:5]
 
 
+def image_size(where: str, mapping: Mapping[str, Any], stated: Stated, *keys: str) -> np.ndarray:
+    """Give width and height, under one key or under two, if the data set's file states no others; 0 where unknown."""
+    if stated.image_size is not None:
+        return np.array(stated.image_size)
+    if not any(key in mapping for key in keys):
+        return np.zeros(2)
+    shape = (2,) if len(keys) == 1 else ()
+    return np.ravel([numbers(where, mapping, key, shape) for key in keys])
+
+
+def without_pose(name: str, mapping: Mapping[str, Any], *keys: str) -> LeftOut | None:
+    """Tell that a camera has no pose where an entry is absent, or stands for nothing."""
+    lacking = [key for key in keys if not _holds_something(mapping.get(key))]
+    return LeftOut(name, f"has no pose (lacks `{'` and `'.join(lacking)}`)") if lacking else None
+
+
+def no_camera(name: str, where: str, reason: str) -> CameraEntry:
+    """Enter what a calibration holds beside its cameras, so that it is told that it is left out."""
+    return CameraEntry(name, where, lambda _: LeftOut(name, reason))
+
+
+def _holds_something(value: object) -> bool:
+    if isinstance(value, list | np.ndarray):
+        return len(value) > 0
+    return value is not None and value not in ("", "~", "null")  # as Caliscope writes None
+
+
 def check_camera(camera: Camera, where: str) -> Camera:
-    """Check every field and give the camera with what files round made exact: K's lower part, skew and R.
+    """Check every field and give the camera with what files round made exact: K's lower part, skew, R, its size.
 
     Raises
     ------
@@ -103,10 +148,10 @@ def check_camera(camera: Camera, where: str) -> Camera:
     _check_size(where, "distortion", camera.distortion)
     _check_size(where, "t", camera.t)
     K, R = _intrinsics(camera.K, where), _nearest_rotation(camera.R, where)
-    return replace(camera, K=K, R=R, image_size=_image_size(camera.image_size, where))
+    return replace(camera, K=K, R=R, image_size=_whole(camera.image_size, where))
 
 
-def check_rig(cameras: list[Camera], where: str, expected: str) -> list[Camera]:
+def check_rig(cameras: list[CameraEntry], where: str, expected: str) -> list[CameraEntry]:
     """Refuse a calibration without cameras or with two of one name."""
     if not cameras:
         raise InputError(f"{where}: no camera found ({expected})")
@@ -154,11 +199,12 @@ def _nearest_rotation(R: np.ndarray, where: str) -> np.ndarray:
     return u @ vt
 
 
-def _image_size(size: np.ndarray, where: str) -> np.ndarray:
-    whole = (size == np.round(size)) & (size >= 0) & (size < LARGEST_IMAGE)
-    if not whole.all() or (size == 0).sum() == 1:
+def _whole(size: np.ndarray, where: str) -> np.ndarray:
+    """Round a size: programs that scaled it write fractions of pixels."""
+    rounded = np.round(size)
+    if not ((rounded >= 0) & (rounded < LARGEST_IMAGE)).all() or (rounded == 0).sum() == 1:
         raise InputError(
-            f"{where}: the image's width and height must be whole numbers of pixels below {LARGEST_IMAGE:g}, "
-            f"found {size[0]:g} and {size[1]:g}"
+            f"{where}: the image's width and height must be numbers of pixels below {LARGEST_IMAGE:g}, "
+            f"found {size[0]:g} and {size[1]:g}; {IMAGE_SIZE}"
         )
-    return size.astype(int)
+    return rounded.astype(int)

@@ -80,7 +80,7 @@ def _entries(path: Path) -> list[tuple[int, object]]:
     if not _is_list_of_people(content):
         raise InputError(f"{path}: not {_EXPECTED}")
     if not content:
-        raise InputError(f"{path}: holds nobody in any frame; leave the view out")
+        raise InputError(f"{path}: holds nobody in any frame")
     images = [entry.get("image_id") for entry in content]
     names = [image for image in images if isinstance(image, str)]
     named = dict(zip(names, frame_numbers(names), strict=True))

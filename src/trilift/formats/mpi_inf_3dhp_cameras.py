@@ -1,13 +1,22 @@
 """MPI-INF-3DHP's ``camera.calibration``, a text file of Skeletool; millimetres."""
 
 import reprlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import Camera
-from trilift.formats.camera_fields import camera_name, check_camera, check_rig, numbers, read_text
+from trilift.formats import Camera, CameraEntry, Stated
+from trilift.formats.camera_fields import (
+    UNDISTORT,
+    camera_name,
+    check_camera,
+    check_rig,
+    image_size,
+    numbers,
+    read_text,
+)
 
 HEADER = "Skeletool Camera Calibration File"
 ENTRIES = {"name", "sensor", "size", "animated", "intrinsic", "extrinsic", "radial"}
@@ -15,20 +24,20 @@ FISHEYE = {"polynomial", "polynomialC2W", "polynomialW2C", "imageCircleRadius", 
 
 
 def recognises(path: Path) -> Path | None:
-    """Give what `read_cameras` takes, if a file is of this format."""
+    """Give what `list_cameras` takes, if a file is of this format."""
     try:
         return path if _begins_rightly(_lines(path)) else None
     except InputError:
         return None
 
 
-def read_cameras(path: Path) -> list[Camera]:
-    """Read all cameras of a file; they are called by their number.
+def list_cameras(path: Path) -> list[CameraEntry]:
+    """List the cameras of a file; they are called by their number.
 
     Raises
     ------
     InputError
-        If the file is damaged, a camera lacks an entry, moves, or has a lens with distortion.
+        If the file is damaged; on reading, if a camera lacks an entry, moves, or has a lens with distortion.
     """
     lines = _lines(path)
     if not _begins_rightly(lines):
@@ -44,7 +53,7 @@ def read_cameras(path: Path) -> list[Camera]:
                 f"{path}: {reprlib.repr(key)} is there twice for one camera; cameras that move are not supported"
             )
         sections[-1][key] = values
-    return check_rig([_camera(f"{path}", section) for section in sections], f"{path}", "`name` begins one")
+    return check_rig([_entry(f"{path}", section) for section in sections], f"{path}", "`name` begins one")
 
 
 def _lines(path: Path) -> list[list[str]]:
@@ -55,17 +64,19 @@ def _begins_rightly(lines: list[list[str]]) -> bool:
     return bool(lines) and " ".join(lines[0]).startswith(HEADER)
 
 
-def _camera(where: str, section: dict[str, list[str]]) -> Camera:
+def _entry(where: str, section: dict[str, list[str]]) -> CameraEntry:
     name = camera_name(where, " ".join(section["name"]))
     where = f"{where}, camera {name}"
-    if FISHEYE & set(section):
-        raise InputError(f"{where}: fisheye lenses are not supported; undistort the detections first")
-    if unknown := sorted(set(section) - ENTRIES):
+    return CameraEntry(name, where, partial(_camera, where, name, section))
+
+
+def _camera(where: str, name: str, section: dict[str, list[str]], stated: Stated) -> Camera:
+    if unknown := sorted(set(section) - ENTRIES - FISHEYE):
         raise InputError(f"{where}: unknown entry {reprlib.repr(unknown[0])}; known are {', '.join(sorted(ENTRIES))}")
+    if not stated.undistorted:
+        _check_lens(where, section)
     if numbers(where, section, "animated", (1,)).any():
         raise InputError(f"{where}: cameras that move (`animated`) are not supported")
-    if numbers(where, section, "radial", (1,)).any():
-        raise InputError(f"{where}: `radial` distortion is not supported; undistort the detections first and write 0")
     intrinsic = numbers(where, section, "intrinsic", (16,)).reshape(4, 4)
     extrinsic = numbers(where, section, "extrinsic", (16,)).reshape(4, 4)
     ends = np.stack([intrinsic[3], extrinsic[3]])
@@ -79,6 +90,13 @@ def _camera(where: str, section: dict[str, list[str]]) -> Camera:
         distortion=np.zeros(5),
         R=extrinsic[:3, :3],
         t=extrinsic[:3, 3] / 1000,  # mm to m
-        image_size=numbers(where, section, "size", (2,)),
+        image_size=image_size(where, section, stated, "size"),
     )
     return check_camera(camera, where)
+
+
+def _check_lens(where: str, section: dict[str, list[str]]) -> None:
+    if FISHEYE & set(section):
+        raise InputError(f"{where}: fisheye lenses are not supported; {UNDISTORT}")
+    if numbers(where, section, "radial", (1,)).any():
+        raise InputError(f"{where}: `radial` distortion is not supported; {UNDISTORT}")

@@ -1,5 +1,6 @@
 """Names in outside files: body parts, views, captures and recordings."""
 
+import json
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -71,6 +72,11 @@ def frame_numbers(names: Sequence[str]) -> list[int | None]:
     differing = (place for place in range(1, fewest + 1) if len({each[-place] for each in found if each}) > 1)
     place = next(differing, 1)
     return [numbers[-place] if numbers else None for numbers in found]
+
+
+def in_yaml(names: str | list[str]) -> str:
+    """Write a name, or a list, to be pasted into a data set's file, where 00_01 without quotes would be a number."""
+    return json.dumps(names, ensure_ascii=False)
 
 
 def _listed(names: Iterable[str]) -> str:

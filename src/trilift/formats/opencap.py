@@ -4,47 +4,56 @@ It is a dict of ``intrinsicMat``, ``distortion``, ``rotation`` and ``translation
 to the camera, millimetres, and ``imageSize``: height and width.
 """
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from trilift.errors import InputError
-from trilift.formats import Camera
+from trilift.formats import Camera, CameraEntry, LeftOut, Stated
+from trilift.formats.camera_fields import (
+    camera_name,
+    check_camera,
+    check_rig,
+    distortion,
+    image_size,
+    numbers,
+    rotation,
+    without_pose,
+)
 from trilift.formats.npz import read_pickle
 
 FILE = "cameraIntrinsicsExtrinsics.pickle"
-_SHAPES = {"intrinsicMat": (3, 3), "rotation": (3, 3), "translation": (3,), "distortion": (5,), "imageSize": (2,)}
 
 
-def read_cameras(folder: Path) -> list[Camera]:
-    """Read the cameras of the folders in a folder; a camera is called as its folder is.
+def list_cameras(folder: Path) -> list[CameraEntry]:
+    """List the cameras of the folders in a folder; a camera is called as its folder is.
 
     Raises
     ------
     InputError
-        If there is no such file, or one is damaged or lacks something.
+        If there is no such file; on reading, if one is damaged or lacks something.
     """
-    files = sorted(folder.glob(f"*/{FILE}"))
-    if not files:
-        raise InputError(f"{folder}: no folder in it holds a {FILE}; name the folder of OpenCap's cameras (Videos)")
-    return [_read_camera(file) for file in files]
+    cameras = [
+        CameraEntry(camera_name(f"{file}", file.parent.name), f"{file}", partial(_camera, file))
+        for file in sorted(folder.glob(f"*/{FILE}"))
+    ]
+    return check_rig(cameras, f"{folder}", f"folders with a {FILE}; name the folder of OpenCap's cameras, Videos")
 
 
-def _read_camera(path: Path) -> Camera:
-    content = read_pickle(path)
+def _camera(file: Path, stated: Stated) -> Camera | LeftOut:
+    where, name, content = f"{file}", file.parent.name, read_pickle(file)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: no calibration of OpenCap (a dict of {', '.join(_SHAPES)})")
-    values = {}
-    for name, shape in _SHAPES.items():
-        try:
-            values[name] = np.asarray(content[name], float).reshape(shape)
-        except (KeyError, TypeError, ValueError):
-            raise InputError(f"{path}: expected `{name}` with {np.prod(shape)} numbers; calibrate again") from None
-    return Camera(
-        name=path.parent.name,
-        K=values["intrinsicMat"],
-        distortion=values["distortion"],
-        R=values["rotation"],
-        t=values["translation"] / 1000,
-        image_size=values["imageSize"][::-1].round().astype(int),
+        raise InputError(f"{where}: no calibration of OpenCap (a dict with intrinsicMat, rotation, translation)")
+    if left_out := without_pose(name, content, "rotation", "translation"):
+        return left_out
+    camera = Camera(
+        name=name,
+        K=numbers(where, content, "intrinsicMat", (3, 3)),
+        distortion=distortion(where, content, "distortion", stated),
+        R=rotation(where, content, "rotation"),
+        t=numbers(where, content, "translation", (3,)) / 1000,  # mm to m
+        image_size=image_size(where, content, stated, "imageSize"),
     )
+    if stated.image_size is None:
+        camera = replace(camera, image_size=camera.image_size[::-1])
+    return check_camera(camera, where)

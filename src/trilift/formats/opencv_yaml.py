@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +10,34 @@ import numpy as np
 import yaml
 
 from trilift.errors import InputError
-from trilift.formats import Camera
+from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.camera_fields import (
     camera_name,
     check_camera,
     check_rig,
     distortion,
     files_of,
+    image_size,
+    no_camera,
     numbers,
     read_text,
     rotation,
+    without_pose,
 )
 
 _KEY = re.compile(r"^[\"']?(camera_matrix|(K|R|Rot)_[^\s:]+)\s*:", re.MULTILINE)
 
 
 def recognises(path: Path) -> Path | None:
-    """Give what `read_cameras` takes, if a file is of this format."""
+    """Give what `list_cameras` takes, if a file is of this format."""
     try:
         return path.parent if _KEY.search(read_text(path)) else None
     except InputError:
         return None
 
 
-def read_cameras(path: Path) -> list[Camera]:
-    """Read the cameras of a folder, lengths taken as metres.
+def list_cameras(path: Path) -> list[CameraEntry]:
+    """List the cameras of a folder, lengths taken as metres.
 
     Parameters
     ----------
@@ -41,50 +45,79 @@ def read_cameras(path: Path) -> list[Camera]:
         A folder (or the ``intri.yml`` in it) with EasyMocap's ``intri.yml`` and ``extri.yml``; or a folder with a
         file per camera as OpenCV's calibration samples write them, to which the pose was added as ``R`` or ``rvec``
         and ``T`` or ``tvec``. A camera is then called as its file without the ending; they come sorted by name.
+        What has no pose is left out when it is read.
 
     Raises
     ------
     InputError
-        If a file is damaged, a camera lacks an entry, or its lens model does not fit ours.
+        If one of the pair of files is damaged; on reading, if a camera's file is, a camera lacks an entry, or its
+        lens model does not fit ours.
     """
     if path.name == "intri.yml":
-        return _read_easymocap(path, path.with_name("extri.yml"))
+        return _list_easymocap(path, path.with_name("extri.yml"))
     files = files_of(path, ".yml", ".yaml")
     if {"intri.yml", "extri.yml"} & {file.name for file in files}:
-        return _read_easymocap(path / "intri.yml", path / "extri.yml")
-    return check_rig([_read_one(file) for file in files], f"{path}", "intri.yml and extri.yml, or a .yml per camera")
+        return _list_easymocap(path / "intri.yml", path / "extri.yml")
+    cameras = [
+        CameraEntry(camera_name(f"{file}", file.stem), f"{file}", partial(_read_one, file))
+        for file in files
+        if _may_be_a_camera(file)
+    ]
+    return check_rig(cameras, f"{path}", "intri.yml and extri.yml, or a .yml per camera")
 
 
-def _read_easymocap(intri: Path, extri: Path) -> list[Camera]:
+def _may_be_a_camera(file: Path) -> bool:
+    try:
+        return "camera_matrix" in read_text(file)
+    except InputError:  # which matters if it is needed
+        return True
+
+
+def _list_easymocap(intri: Path, extri: Path) -> list[CameraEntry]:
     lenses, poses = _load(intri), _load(extri)
-    names = lenses.get("names")
+    names, posed = lenses.get("names"), poses.get("names")
     if not isinstance(names, list):
         raise InputError(f"{intri}: lacks `names`, the list of the cameras")
     cameras = []
     for name in (camera_name(f"{intri}", name) for name in names):
-        camera = Camera(
-            name=name,
-            K=numbers(f"{intri}", lenses, f"K_{name}", (3, 3)),
-            distortion=distortion(f"{intri}", lenses, _either(lenses, f"dist_{name}", f"D_{name}")),
-            R=rotation(f"{extri}", poses, _either(poses, f"R_{name}", f"Rot_{name}")),
-            t=numbers(f"{extri}", poses, f"T_{name}", (3,)),
-            image_size=_image_size(f"{intri}", lenses, f"W_{name}", f"H_{name}"),
-        )
-        cameras.append(check_camera(camera, f"{intri.parent}, camera {name}"))
+        where = f"{intri.parent}, camera {name}"
+        cameras.append(CameraEntry(name, where, partial(_camera_of_pair, intri, extri, name, lenses, poses)))
+    for name in posed if isinstance(posed, list) else []:
+        if name not in names:
+            cameras.append(no_camera(camera_name(f"{extri}", name), f"{extri}", f"is not in {intri.name}"))
     return check_rig(cameras, f"{intri}", "their names under `names`")
 
 
-def _read_one(file: Path) -> Camera:
-    where, content = f"{file}", _load(file)
-    if content.get("fisheye_model", "0") != "0":
-        raise InputError(f"{where}: fisheye lenses are not supported; undistort the detections first")
+def _camera_of_pair(
+    intri: Path, extri: Path, name: str, lenses: dict[str, Any], poses: dict[str, Any], stated: Stated
+) -> Camera | LeftOut:
+    R, t = _either(poses, f"R_{name}", f"Rot_{name}"), f"T_{name}"
+    if left_out := without_pose(name, poses, R, t):
+        return left_out
     camera = Camera(
-        name=camera_name(where, file.stem),
+        name=name,
+        K=numbers(f"{intri}", lenses, f"K_{name}", (3, 3)),
+        distortion=distortion(f"{intri}", lenses, _either(lenses, f"dist_{name}", f"D_{name}"), stated),
+        R=rotation(f"{extri}", poses, R),
+        t=numbers(f"{extri}", poses, t, (3,)),
+        image_size=image_size(f"{intri}", lenses, stated, f"W_{name}", f"H_{name}"),
+    )
+    return check_camera(camera, f"{intri.parent}, camera {name}")
+
+
+def _read_one(file: Path, stated: Stated) -> Camera | LeftOut:
+    where, content = f"{file}", _load(file)
+    R, t = _either(content, "R", "rvec"), _either(content, "T", "tvec")
+    if left_out := without_pose(file.stem, content, R, t):
+        return left_out
+    is_fisheye = content.get("fisheye_model", "0") != "0"
+    camera = Camera(
+        name=file.stem,
         K=numbers(where, content, "camera_matrix", (3, 3)),
-        distortion=distortion(where, content, "distortion_coefficients"),
-        R=rotation(where, content, _either(content, "R", "rvec")),
-        t=numbers(where, content, _either(content, "T", "tvec"), (3,)),
-        image_size=_image_size(where, content, "image_width", "image_height"),
+        distortion=distortion(where, content, "distortion_coefficients", stated, fisheye=is_fisheye),
+        R=rotation(where, content, R),
+        t=numbers(where, content, t, (3,)),
+        image_size=image_size(where, content, stated, "image_width", "image_height"),
     )
     return check_camera(camera, where)
 
@@ -93,31 +126,11 @@ def _either(content: dict[str, Any], key: str, other: str) -> str:
     return other if other in content and key not in content else key
 
 
-def _image_size(where: str, content: dict[str, Any], width: str, height: str) -> np.ndarray:
-    if width not in content and height not in content:
-        return np.zeros(2)
-    return np.array([numbers(where, content, key, ()) for key in (width, height)])
+MOST_DEPTH = 10  # of lists in lists; OpenCV needs 4, and the parser recurses
 
 
-MOST_DEPTH = 10  # of lists in lists; OpenCV needs 4, and the parser seconds for hundreds
-
-
-class _Loader(yaml.BaseLoader):
+class _Loader(yaml.CBaseLoader):
     """Leaves scalars as text, so that a camera called 010 keeps its name."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
-        # A few nested aliases stand for billions of entries, and calibrations have none.
-        if getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
-        if self.depth == MOST_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"more than {MOST_DEPTH} levels", problem_mark=event.start_mark)
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep)
@@ -129,7 +142,8 @@ class _Loader(yaml.BaseLoader):
         entries = self.construct_mapping(node, deep=True)
         try:
             sizes = entries["sizes"] if "sizes" in entries else [entries["rows"], entries["cols"]]
-            return np.array(entries["data"], object).reshape([int(size) for size in sizes])
+            channels = re.match(r"\d*", entries.get("dt", ""))[0]  # "2f": points of single precision
+            return np.array(entries["data"], object).reshape([int(size) for size in (*sizes, channels) if size])
         except (KeyError, ValueError, TypeError, OverflowError):
             problem = "a matrix must have rows and cols (or sizes) and as many data"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
@@ -145,6 +159,7 @@ def _load(file: Path) -> dict[str, Any]:
     if text.startswith("%YAML"):  # OpenCV's "%YAML:1.0" is no YAML
         text = text.partition("\n")[2]
     try:
+        _check_structure(text)
         content = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         text = "".join(filter(str.isprintable, " ".join(str(error).split())))
@@ -152,3 +167,14 @@ def _load(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{file}: no valid YAML of OpenCV (keys with values are expected)")
     return content
+
+
+def _check_structure(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, yaml.CBaseLoader):
+        # A few nested aliases stand for billions of entries, and calibrations have none.
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"more than {MOST_DEPTH} levels", problem_mark=event.start_mark)

@@ -12,7 +12,7 @@ from trilift.formats.beginnings import json_beginning
 from trilift.formats.checks import load_json, numbers, stack_people
 from trilift.formats.folders import files_in
 from trilift.formats.layouts import Told
-from trilift.formats.names import frame_numbers
+from trilift.formats.names import frame_numbers, name_of_view
 from trilift.skeletons import MPI15, Skeleton
 
 
@@ -61,7 +61,7 @@ def read_view(folder: Path, skeleton: Skeleton) -> DetectedView:
             f"{folder}: no person with the {len(skeleton)} keypoints of {skeleton.name}; found lists of {found} "
             "keypoints. State the layout that OpenPose was run with (skeleton: in the data set's file)"
         )
-    return view_of_people(folder.name.removesuffix("_json"), frames, skeleton, str(folder))
+    return view_of_people(name_of_view(folder), frames, skeleton, str(folder))
 
 
 def _files(folder: Path) -> dict[int, Path]:

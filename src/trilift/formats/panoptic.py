@@ -1,59 +1,95 @@
-"""CMU Panoptic's ``calibration_*.json``: all cameras of the dome; centimetres."""
+"""CMU Panoptic's ``calibration_*.json``: all cameras of the dome in a file, or a file per camera; centimetres."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trilift.errors import InputError
-from trilift.formats import Camera
+from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.beginnings import json_beginning
 from trilift.formats.camera_fields import (
     camera_name,
     check_camera,
     check_rig,
     distortion,
+    files_of,
+    image_size,
     numbers,
     read_text,
     rotation,
+    without_pose,
 )
-
-LARGEST_FILE = 4 << 20  # bytes; the dome has some 500 cameras
 
 
 def recognises(path: Path) -> Path | None:
-    """Give what `read_cameras` takes, if a file is of this format."""
+    """Give what `list_cameras` takes, if a file is of this format: all cameras in a file, or one."""
     content = json_beginning(path)
-    return path if isinstance(content, dict) and isinstance(content.get("cameras"), list) else None
+    if not isinstance(content, dict):
+        return None
+    return path if isinstance(content.get("cameras"), list) else path.parent if "K" in content else None
 
 
-def read_cameras(path: Path) -> list[Camera]:
-    """Read all cameras of a file.
+def list_cameras(path: Path) -> list[CameraEntry]:
+    """List the cameras of a file, or of the files of a folder.
+
+    A camera without a `name` is called as its file without the ending.
 
     Raises
     ------
     InputError
-        If the file is damaged or a camera lacks an entry.
+        If the file is damaged; on reading, if a file of a folder is, or a camera lacks an entry.
     """
-    try:
-        content = json.loads(read_text(path, LARGEST_FILE))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no valid JSON ({error})") from None
-    entries = content.get("cameras") if isinstance(content, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    if path.is_dir():
+        cameras = [camera for file in files_of(path, ".json") for camera in _list_one_of_several(file)]
+        return check_rig(cameras, f"{path}", "a .json per camera")
+    if not (cameras := _list_file(path)):
         raise InputError(f"{path}: lacks `cameras`, the list of the cameras")
-    cameras = [_camera(f"{path}, cameras[{index}]", entry) for index, entry in enumerate(entries)]
     return check_rig(cameras, f"{path}", "entries in `cameras`")
 
 
-def _camera(where: str, entry: dict[str, Any]) -> Camera:
+def _list_one_of_several(file: Path) -> list[CameraEntry]:
+    try:
+        return _list_file(file)
+    except InputError as error:
+        return [CameraEntry(camera_name(f"{file}", file.stem), f"{file}", partial(_refuse, error))]
+
+
+def _list_file(file: Path) -> list[CameraEntry]:
+    """List what a file holds, `cameras` or a single one."""
+    try:
+        content = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: no valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        return []
+    if "K" in content:
+        return [_entry(f"{file}", {"name": file.stem} | content)]
+    entries = content.get("cameras")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return []
+    return [_entry(f"{file}, cameras[{index}]", entry) for index, entry in enumerate(entries)]
+
+
+def _entry(where: str, entry: dict[str, Any]) -> CameraEntry:
     name = camera_name(where, entry.get("name"))
     where = f"{where} ({name})"
+    return CameraEntry(name, where, partial(_camera, where, name, entry))
+
+
+def _camera(where: str, name: str, entry: dict[str, Any], stated: Stated) -> Camera | LeftOut:
+    if left_out := without_pose(name, entry, "R", "t"):
+        return left_out
     camera = Camera(
         name=name,
         K=numbers(where, entry, "K", (3, 3)),
-        distortion=distortion(where, entry, "distCoef"),
+        distortion=distortion(where, entry, "distCoef", stated),
         R=rotation(where, entry, "R"),
         t=numbers(where, entry, "t", (3,)) / 100,  # cm to m
-        image_size=numbers(where, entry, "resolution", (2,)),
+        image_size=image_size(where, entry, stated, "resolution"),
     )
     return check_camera(camera, where)
+
+
+def _refuse(error: InputError, stated: Stated) -> Camera:
+    raise error

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from trilift.errors import InputError, listed
-from trilift.formats import Camera
+from trilift.formats import Camera, CameraEntry, Stated
 from trilift.formats.folders import ends_with, walk
 from trilift.formats.grouping import most_processed, paths
 from trilift.formats.names import name_of_view, plain
@@ -261,7 +261,7 @@ def _find_cameras(folder: Path, folders: Folders, views: list[str | None] | None
     rigs: dict[tuple[str, PurePosixPath], list[Camera]] = {}
     for name, place in _calibrations(folder, folders):
         try:
-            rigs[name, place] = CAMERAS[name].read_cameras(folder / place)
+            rigs[name, place] = _usable(CAMERAS[name].list_cameras(folder / place))
         except InputError as error:
             found.described.append(f"looks like a calibration in the format {name}, but: {error}")
             continue
@@ -287,6 +287,20 @@ def _find_cameras(folder: Path, folders: Folders, views: list[str | None] | None
             f"taken is the calibration {Place(name, path)}, and not {listed(found.other_cameras)}; to take another, "
             "state its format and path under cameras: in the data set's file"
         )
+
+
+def _usable(entries: list[CameraEntry]) -> list[Camera]:
+    """Read the cameras that could be used if the data set's file said so; of none, tell what is wrong with it."""
+    cameras, problems = [], []
+    for entry in entries:
+        try:
+            cameras.append(entry.read(Stated(undistorted=True, image_size=(1, 1))))
+        except InputError as error:
+            problems.append(error)
+    usable = [camera for camera in cameras if isinstance(camera, Camera)]
+    if not usable:
+        raise problems[0] if problems else InputError(f"{entries[0].where}: none of the cameras has a pose")
+    return usable
 
 
 def _calibrations(folder: Path, folders: Folders) -> list[tuple[str, PurePosixPath]]:

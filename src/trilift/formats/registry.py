@@ -9,26 +9,37 @@ workflow ask for paths only, and should not wait for libraries of arrays.
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
+from trilift.formats import (
+    Camera,
+    CameraEntry,
+    DetectedRecording,
+    DetectedView,
+    LeftOut,
+    ReferenceRecording,
+    Stated,
+)
 from trilift.formats.folders import ends_with, entries_in, files_in, folders_in, has_files
 from trilift.formats.layouts import Told
-from trilift.formats.names import name_for_files
+from trilift.formats.names import in_yaml, name_for_files, name_of_view, plain
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -121,14 +132,14 @@ class ArchiveFormat(_Format):
 
 @dataclass(frozen=True)
 class CameraFormat(_Format):
-    """A calibration; the module has ``read_cameras(path)`` and ``recognises(path)``."""
+    """A calibration; the module has ``list_cameras(path)`` and ``recognises(path)``."""
 
     def recognises(self, path: Path) -> Path | None:
-        """Give what `read_cameras` takes, the file or its folder, if a file is of this format."""
+        """Give what `list_cameras` takes, the file or its folder, if a file is of this format."""
         return self._function("recognises")(path)
 
-    def read_cameras(self, path: Path) -> list[Camera]:
-        return self._function("read_cameras")(path)
+    def list_cameras(self, path: Path) -> list[CameraEntry]:
+        return self._function("list_cameras")(path)
 
 
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
@@ -235,7 +246,7 @@ class Calibration(StrictModel):
     unit
         Of lengths in the file, where its format does not fix it.
     image_size
-        Width and height in pixels, where the file does not hold them.
+        Width and height in pixels, in place of those in the file or where it holds none.
     names
         Of the cameras to use, where the file holds more.
     """
@@ -243,7 +254,7 @@ class Calibration(StrictModel):
     format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencv", "panoptic", "toml", "trilift"]
     path: str | None = None
     unit: Literal["m", "cm", "mm"] = "m"
-    image_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
     names: list[str] | None = None
 
     @field_validator("path")
@@ -294,7 +305,7 @@ class Source(StrictModel):
     views
         Camera of each view of the detections, where the names do not tell: ``{detections' name: camera's name}``.
     exclude_cameras
-        Names of cameras to leave out.
+        Names of cameras to leave out, or of views that have none; their files are not read.
     offsets
         By how many frames a camera is late: ``{camera's name: frames}``.
     images
@@ -328,6 +339,18 @@ class Source(StrictModel):
     fps: float = Field(gt=0, allow_inf_nan=False)
     simulated: bool = False
 
+    def camera_of(self, view: str) -> str:
+        """Name the camera of a view; names agree where their letters and digits do."""
+        return self.views.get(view, view)
+
+    def is_excluded(self, camera: str) -> bool:
+        """Tell whether a camera is to be left out."""
+        return plain(camera) in map(plain, self.exclude_cameras)
+
+    def excluding(self, names: list[str]) -> str:
+        """Write the line that leaves these out too."""
+        return f"exclude_cameras: {in_yaml([*self.exclude_cameras, *names])}"
+
     def files(self, raw: Path) -> list[Path]:
         """List the files that ingest reads, without those of folders with a file per frame."""
         kind = DETECTIONS[self.detections.format]
@@ -350,23 +373,24 @@ class Source(StrictModel):
         return digest.hexdigest()
 
 
-def read_detections(source: Detections, raw: Path, dataset: str) -> Iterator[DetectedRecording]:
-    """Read the detections of a data set, captures one after the other."""
-    kind = DETECTIONS[source.format]
-    recordings = kind.recordings(raw, source.path)
-    passed_over = [path for path in matches(raw, source.path).values() if path not in recordings.values()]
+def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[DetectedRecording]:
+    """Read the detections of a data set, captures one after the other, without excluded views if they have files."""
+    kind, path = DETECTIONS[source.detections.format], source.detections.path
+    recordings = kind.recordings(raw, path)
+    passed_over = [match for match in matches(raw, path).values() if match not in recordings.values()]
     if not recordings:
-        raise InputError(f"{raw / source.path}: not there, or no detections in it")
+        raise InputError(f"{raw / path}: not there, or no detections in it")
     if passed_over:
         log.warning("no views of their own, passed over: %s", listed(passed_over))
-    for name, path in recordings.items():
+    for name, recording in recordings.items():
         if isinstance(kind, ArchiveFormat):
-            yield from kind.read_detections(path, name or dataset)
+            yield from kind.read_detections(recording, name or dataset)
         else:
-            yield _read_views(kind, path, name or dataset, skeletons.get(str(source.skeleton)))
+            yield _read_views(kind, recording, name or dataset, source)
 
 
-def _read_views(kind: ViewFormat, folder: Path, name: str, skeleton: Skeleton) -> DetectedRecording:
+def _read_views(kind: ViewFormat, folder: Path, name: str, source: Source) -> DetectedRecording:
+    skeleton = skeletons.get(str(source.detections.skeleton))
     paths = kind.views(folder)
     if not paths:
         wanted = f"{'a folder with files' if kind.in_folders else 'a file'} {' or '.join(kind.suffixes)} per camera"
@@ -377,55 +401,115 @@ def _read_views(kind: ViewFormat, folder: Path, name: str, skeleton: Skeleton) -
         subject="1",
         action=name,
         skeleton=skeleton,
-        views=[kind.read_view(path, skeleton) for path in paths],
+        views=[
+            _or_leave_it_out(source.camera_of(name_of_view(path)), source, kind.read_view, path, skeleton)
+            for path in paths
+            if not source.is_excluded(source.camera_of(name_of_view(path)))
+        ],
     )
 
 
-def read_cameras(source: Calibration, raw: Path) -> dict[str, list[Camera]]:
-    """Read the cameras of every capture; the key ``*`` holds those of all others."""
+def _or_leave_it_out(camera: str, source: Source, read: Callable[..., Thing], *arguments: object) -> Thing:
+    """Read a camera or its view; what is wrong with it can also be mended by doing without it."""
+    try:
+        return read(*arguments)
+    except InputError as error:
+        raise InputError(f"{error}; or leave the camera out (ingest: {source.excluding([camera])})") from None
+
+
+def names_of_views(source: Detections, raw: Path) -> set[str] | None:
+    """Name the views of all recordings; None where only reading them tells."""
+    kind = DETECTIONS[source.format]
+    if isinstance(kind, ArchiveFormat):
+        return None
+    return {
+        name_of_view(path) for folder in kind.recordings(raw, source.path).values() for path in kind.views(folder)
+    }
+
+
+def list_cameras(source: Calibration, raw: Path) -> dict[str, list[CameraEntry]]:
+    """List the cameras of every capture; the key ``*`` holds those of all others."""
+    path = raw / (source.path or "")
     if source.format == "human36m":
         from trilift.formats import human36m
 
-        return human36m.read_cameras()
-    path = str(source.path)
-    if source.format == "trilift":
+        rigs = {
+            subject: [CameraEntry(camera.name, "the published table", partial(_known, camera)) for camera in rig]
+            for subject, rig in human36m.read_cameras().items()
+        }
+    elif source.format == "trilift":
         from trilift.formats import trilift_nc
 
-        return trilift_nc.read_cameras(raw / without_stars(path))
-    rigs = {name or "*": CAMERAS[source.format].read_cameras(match) for name, match in _existing(raw, path).items()}
-    return {name: _complete(rig, source, raw / path) for name, rig in rigs.items()}
+        rigs = trilift_nc.list_cameras(raw / without_stars(str(source.path)))
+    else:
+        matching = _existing(raw, str(source.path))
+        rigs = {name or "*": CAMERAS[source.format].list_cameras(match) for name, match in matching.items()}
+    return {name: _chosen(rig, source, path) for name, rig in rigs.items()}
 
 
-def _complete(rig: list[Camera], source: Calibration, path: Path) -> list[Camera]:
-    """Apply what the data set's file says about cameras."""
-    if source.names is not None:
-        by_name = {camera.name: camera for camera in rig}
-        unknown = [name for name in source.names if name not in by_name]
-        if unknown:
-            raise InputError(f"{path}: no camera {', '.join(unknown)} (there are {', '.join(by_name)})")
-        rig = [by_name[name] for name in source.names]
-    size = None if source.image_size is None else np.array(source.image_size)
-    complete = []
-    for camera in rig:
-        image_size = camera.image_size if size is None else size
-        if not (image_size > 0).all():
-            raise InputError(
-                f"{path}, camera {camera.name}: holds no size of the images; state it in the data set's file "
-                "(ingest: cameras: image_size: [width, height])"
-            )
-        complete.append(replace(camera, t=camera.t * _METRES[source.unit], image_size=image_size))
-    return complete
+def _known(camera: Camera, stated: Stated) -> Camera:
+    return camera if stated.image_size is None else replace(camera, image_size=np.array(stated.image_size))
+
+
+def _chosen(rig: list[CameraEntry], source: Calibration, path: Path) -> list[CameraEntry]:
+    if source.names is None:
+        return rig
+    by_name = {camera.name: camera for camera in rig}
+    unknown = [name for name in source.names if name not in by_name]
+    if unknown:
+        raise InputError(f"{path}: no camera {listed(unknown)} (there are {listed(by_name)})")
+    return [by_name[name] for name in source.names]
+
+
+def read_camera(entry: CameraEntry, source: Calibration, undistorted: bool) -> Camera | LeftOut:
+    """Read a camera, and apply what the data set's file says about cameras."""
+    from trilift.formats.camera_fields import IMAGE_SIZE
+
+    size = None if source.image_size is None else (source.image_size[0], source.image_size[1])
+    camera = entry.read(Stated(undistorted, size))
+    if isinstance(camera, LeftOut):
+        return camera
+    if not (camera.image_size > 0).all():
+        raise InputError(f"{entry.where}: holds no size of the images; {IMAGE_SIZE}")
+    return replace(camera, t=camera.t * _METRES[source.unit])
+
+
+def read_cameras(source: Source, raw: Path) -> dict[str, list[Camera | LeftOut]]:
+    """Read the cameras of every capture, but for the excluded ones; the key ``*`` holds those of all others."""
+    rigs = {}
+    for name, entries in list_cameras(source.cameras, raw).items():
+        rig = [_read_unless_excluded(entry, source) for entry in entries]
+        left_out = [camera for camera in rig if isinstance(camera, LeftOut)]
+        where = raw / (source.cameras.path or "")
+        if len(left_out) == len(rig):
+            raise InputError(f"{where}: none of its cameras can be used: {_reasons(left_out)}; calibrate them")
+        if unintended := [camera for camera in left_out if not camera.intended]:
+            log.warning("%s: left out, with their views if there are any: %s", where, _reasons(unintended))
+        rigs[name] = rig
+    return rigs
+
+
+def _read_unless_excluded(entry: CameraEntry, source: Source) -> Camera | LeftOut:
+    if source.is_excluded(entry.name):
+        return LeftOut(entry.name, "is excluded", intended=True)
+    return _or_leave_it_out(entry.name, source, read_camera, entry, source.cameras, source.detections.undistorted)
+
+
+def _reasons(cameras: list[LeftOut]) -> str:
+    return listed(f"{camera.name} {camera.reason}" for camera in cameras)
 
 
 def read_reference(
-    source: Reference, raw: Path, rigs: dict[str, list[Camera]], dataset: str
+    source: Reference, raw: Path, rigs: dict[str, list[Camera | LeftOut]], dataset: str
 ) -> Iterator[ReferenceRecording]:
     """Read the reference poses of a data set."""
     from trilift.formats import mpi_inf_3dhp, videopose3d
 
     for name, path in _existing(raw, source.path).items():
         if source.format == "mpi_inf_3dhp":
-            yield from mpi_inf_3dhp.read_reference(path, name or dataset, rigs.get(name, rigs.get("*", [])))
+            rig = rigs.get(name, rigs.get("*", []))
+            cameras = [camera for camera in rig if isinstance(camera, Camera)]
+            yield from mpi_inf_3dhp.read_reference(path, name or dataset, cameras)
         else:
             yield from videopose3d.read_reference(path)
 

@@ -1,75 +1,99 @@
-"""The TOML calibrations of Pose2Sim, Anipose, aniposelib and Caliscope: a section per camera."""
+"""The TOML calibrations of Pose2Sim, Anipose, aniposelib and Caliscope: a section per camera.
+
+Caliscope's present file has them as ``[cameras.0]``, ``[cameras.1]``. Its ``rotation_count`` is the number of quarter
+turns by which it shows a camera's images to people and detectors; it turns the points back, so that they, the size
+and the matrix are those of the images as they were recorded, and nothing is to be turned here.
+"""
 
 import re
 import tomllib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trilift.errors import InputError
-from trilift.formats import Camera
+from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.camera_fields import (
     camera_name,
     check_camera,
     check_rig,
     distortion,
+    image_size,
     numbers,
     read_text,
     rotation,
+    without_pose,
 )
 
-POSE = {"matrix", "rotation", "translation"}
-"""A section with one of these is a camera; others hold the settings of the programs."""
+LENS = {"matrix", "distortions"}
+"""A section with one of these is a camera; others hold settings of the programs, or the pose of a pair of cameras."""
 
-MOST_DOTS = 500  # in a line: Python's parser takes hours for a key of thousands of parts
+_KEY_OF_A_LENS = re.compile(rf"\b({'|'.join(sorted(LENS))})\b\s*=")
 
-
-_KEY = re.compile(rf"\b({'|'.join(sorted(POSE))})\b\s*=")
+MOST_PARTS = 50  # of a key: Python's parser takes hours for one of thousands
+_LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}""")
 
 
 def recognises(path: Path) -> Path | None:
-    """Give what `read_cameras` takes, if a file is of this format."""
+    """Give what `list_cameras` takes, if a file is of this format."""
     try:
-        return path if _KEY.search(read_text(path)) else None
+        return path if _KEY_OF_A_LENS.search(read_text(path)) else None
     except InputError:
         return None
 
 
-def read_cameras(path: Path) -> list[Camera]:
-    """Read the cameras of a file, without those that Caliscope was told to ignore.
+def list_cameras(path: Path) -> list[CameraEntry]:
+    """List the cameras of a file.
 
-    The unit of length is that of the calibration board or of the program, here taken as metres.
+    Those that Caliscope was told to ignore, or to which it found no pose, are left out when they are read. The unit
+    of length is that of the calibration board or of the program, here taken as metres.
 
     Raises
     ------
     InputError
-        If the file is damaged, a camera lacks an entry, or its lens model does not fit ours.
+        If the file is damaged; on reading, if a camera lacks an entry, or its lens model does not fit ours.
     """
     text = read_text(path)
-    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
-        raise InputError(f"{path}: no calibration (a line has more than {MOST_DOTS} dots)")
+    if _LONG_KEY.search(text):
+        raise InputError(f"{path}: no calibration (a key of more than {MOST_PARTS} parts)")
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: no valid TOML ({error})") from None
     cameras = []
+    for title, name, section in _sections(content):
+        where = f"{path}, [{camera_name(f'{path}', title)}]"
+        name = camera_name(where, section.get("name", name))
+        cameras.append(CameraEntry(name, where, partial(_camera, where, name, section)))
+    return check_rig(cameras, f"{path}", "a section with `matrix`, `distortions`, `rotation`, `translation`")
+
+
+def _sections(content: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give title, default name and content of each camera's section."""
+    numbered = content.get("cameras")
+    if isinstance(numbered, dict):
+        for number, section in numbered.items():
+            if isinstance(section, dict):
+                # As Caliscope itself names them in its older files and in what it exports.
+                yield f"cameras.{number}", f"cam_{number}" if number.isdecimal() else number, section
     for name, section in content.items():
-        if isinstance(section, dict) and POSE & set(section):
-            where = f"{path}, [{camera_name(f'{path}', name)}]"
-            if not _flag(where, section, "ignore"):
-                cameras.append(_camera(where, name, section))
-    return check_rig(cameras, f"{path}", "a section with `matrix`, `rotation`, `translation`")
+        if isinstance(section, dict) and LENS & set(section):
+            yield name, name, section
 
 
-def _camera(where: str, name: str, section: dict[str, Any]) -> Camera:
-    if _flag(where, section, "fisheye"):
-        raise InputError(f"{where}: fisheye lenses are not supported; undistort the detections first")
+def _camera(where: str, name: str, section: dict[str, Any], stated: Stated) -> Camera | LeftOut:
+    if _flag(where, section, "ignore"):
+        return LeftOut(name, "has `ignore = true`", intended=True)
+    if left_out := without_pose(name, section, "rotation", "translation"):
+        return left_out
     camera = Camera(
-        name=camera_name(where, section.get("name", name)),
+        name=name,
         K=numbers(where, section, "matrix", (3, 3)),
-        distortion=distortion(where, section, "distortions"),
+        distortion=distortion(where, section, "distortions", stated, fisheye=_flag(where, section, "fisheye")),
         R=rotation(where, section, "rotation"),
         t=numbers(where, section, "translation", (3,)),
-        image_size=numbers(where, section, "size", (2,)),
+        image_size=image_size(where, section, stated, "size"),
     )
     return check_camera(camera, where)
 

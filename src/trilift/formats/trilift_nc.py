@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import xarray as xr
 from trilift import captures, skeletons
 from trilift.captures import Recording
 from trilift.errors import InputError
-from trilift.formats import Camera, DetectedRecording, DetectedView
+from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView, Stated
 from trilift.formats.camera_fields import camera_name, check_camera
 from trilift.formats.checks import MOST_EXPANSION, check_frames, check_not_infinite
 from trilift.formats.hdf5 import check_lengths, check_strings, holds
@@ -61,8 +63,8 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                 )
 
 
-def read_cameras(path: Path) -> dict[str, list[Camera]]:
-    """Read the cameras of every capture.
+def list_cameras(path: Path) -> dict[str, list[CameraEntry]]:
+    """List the cameras of every capture.
 
     Raises
     ------
@@ -79,12 +81,22 @@ def read_cameras(path: Path) -> dict[str, list[Camera]]:
                 raise InputError(
                     f"{path}, capture {group}: damaged, its cameras have the shapes {shapes}; make it again"
                 )
-            where = f"{path}, capture {group}"
             rigs[name_for_files(group, str(path))] = [
-                check_camera(Camera(camera_name(where, str(view)), *camera), f"{where}, camera {view}")
+                _entry(f"{path}, capture {group}", Camera(str(view), *camera))
                 for view, *camera in zip(capture["view"].values, *values, strict=True)
             ]
     return rigs
+
+
+def _entry(where: str, camera: Camera) -> CameraEntry:
+    name = camera_name(where, camera.name)
+    where = f"{where}, camera {name}"
+    return CameraEntry(name, where, partial(_camera, where, camera))
+
+
+def _camera(where: str, camera: Camera, stated: Stated) -> Camera:
+    size = camera.image_size if stated.image_size is None else np.array(stated.image_size)
+    return check_camera(replace(camera, image_size=size), where)
 
 
 @contextmanager

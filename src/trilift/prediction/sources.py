@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from trilift import skeletons
-from trilift.errors import InputError
-from trilift.formats import Camera, DetectedView, recognition, registry
+from trilift.errors import InputError, listed
+from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, recognition, registry
 from trilift.formats.names import plain
 from trilift.geometry.people import choose_prominent, prominence
 from trilift.prediction.predictor import pinhole
@@ -85,7 +85,7 @@ def _choose(things: dict[str, Thing], name: str | None, where: str) -> Thing:
         return next(iter(things.values()))
     if name not in things:
         problem = "name one of" if name is None else f"no {name}; there are"
-        raise InputError(f"{where}: {problem} {', '.join(things)}")
+        raise InputError(f"{where}: {problem} {listed(things, 30)}")
     return things[name]
 
 
@@ -136,15 +136,21 @@ def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
     changes = {"image_size": None if size is None else list(size)}
     if calibration.format in ("opencv", "toml"):
         changes["unit"] = options.unit
-    rigs = registry.read_cameras(calibration.model_copy(update=changes), folder)
+    calibration = calibration.model_copy(update=changes)
+    rigs = registry.list_cameras(calibration, folder)
     cameras = {camera.name: camera for rig in rigs.values() for camera in rig}
     if sum(map(len, rigs.values())) != len(cameras):
-        raise InputError(f"{options.camera}: holds several rigs ({', '.join(rigs)}); take a calibration of one")
-    camera = _matching(cameras, options.camera_name, view_name, options.camera)
+        raise InputError(f"{options.camera}: holds several rigs ({listed(rigs)}); take a calibration of one")
+    chosen = _matching(cameras, options.camera_name, view_name, options.camera)
+    camera = registry.read_camera(chosen, calibration, options.undistorted)
+    if isinstance(camera, LeftOut):
+        raise InputError(
+            f"{chosen.where}: the camera {camera.reason}; calibrate it, or give its focal length (--camera PIXELS)"
+        )
     return replace(camera, distortion=np.zeros(5)) if options.undistorted else camera
 
 
-def _matching(cameras: dict[str, Camera], name: str | None, view_name: str | None, path: str) -> Camera:
+def _matching(cameras: dict[str, CameraEntry], name: str | None, view_name: str | None, path: str) -> CameraEntry:
     if name is None and view_name is not None:
         alike = [camera for camera in cameras if plain(camera) == plain(view_name.lower().removesuffix("_json"))]
         name = alike[0] if len(alike) == 1 else None
