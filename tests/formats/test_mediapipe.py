@@ -67,6 +67,18 @@ def test_points_come_back_by_camera_and_frame(path):
         np.testing.assert_array_equal(view.keypoints, expected[:, None].astype(np.float32))
 
 
+def test_the_camera_may_be_called_cam_id(path):
+    """As Caliscope writes it now, whatever else is there."""
+    rows = [
+        [x, 2.0, sync, cam, point, None] for sync in (4, 5) for cam, x in ((0, 10.0), (2, 20.0)) for point in (0, 32)
+    ]
+    write(path, rows, ["img_loc_x", "img_loc_y", "sync_index", "cam_id", "point_id", "obj_loc_z"])
+    views = read(path).views
+    assert [view.name for view in views] == ["cam_0", "cam_2"]
+    assert [view.keypoints[1, 0, 32].tolist() for view in views] == [[10, 2], [20, 2]]
+    assert look_at(path.parent).detections.format == "mediapipe"
+
+
 def test_points_of_hands_and_face_are_left_out(path):
     write(path, [row(0, 0, 4), row(0, 0, 33), row(0, 0, 500), row(0, 0, -1)])
     (view,) = read(path).views
@@ -129,7 +141,7 @@ def test_infinite_numbers_are_refused(path, number):
 
 def test_a_row_that_is_there_twice_is_refused(path):
     write(path, [row(0, 0, 0), row(0, 0, 1), row(0, 0, 1, 5, 5)])
-    assert "row 4: the same sync_index, port and point_id" in message(path)
+    assert "row 4: the same sync_index, camera and point_id" in message(path)
 
 
 @pytest.mark.parametrize("column", ["sync_index", "port", "point_id", "img_loc_x", "img_loc_y"])

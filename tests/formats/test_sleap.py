@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trilift.errors import InputError
-from trilift.formats import MOST_PEOPLE
+from trilift.formats import MOST_PEOPLE, sleap
 from trilift.formats.sleap import read_view
 from trilift.skeletons import COCO17
 
@@ -89,6 +89,24 @@ def test_the_other_order_of_axes_is_read(path):
     contents["tracks"], contents["point_scores"] = expected[..., :2], expected[..., 2]
     write(path, **contents)
     assert_is(read_view(path, COCO17), expected)
+
+
+@pytest.mark.parametrize("order", ["sleap", "standard"])
+def test_files_are_read_piece_by_piece(path, order, monkeypatch):
+    """Files of half an hour with hundreds of tracks would fill the memory otherwise."""
+    expected = values(frames=50, people=MOST_PEOPLE + 4)
+    expected[np.random.default_rng(1).random(expected.shape[:2]) < 0.8] = np.nan
+    contents = entries(expected)
+    if order == "standard":
+        contents["tracks"], contents["point_scores"] = expected[..., :2], expected[..., 2]
+    write(path, **contents)
+    whole = read_view(path, COCO17)
+    monkeypatch.setattr(sleap, "BYTES_PER_BLOCK", 7 * contents["tracks"][0].nbytes)
+    pieces = read_view(path, COCO17)
+    np.testing.assert_array_equal(pieces.keypoints, whole.keypoints)
+    np.testing.assert_array_equal(pieces.confidence, whole.confidence)
+    seen = np.isfinite(expected).all((-1, -2))
+    assert (np.isfinite(whole.keypoints).all((-1, -2)).sum(1) == seen.sum(1).clip(max=MOST_PEOPLE)).all()
 
 
 def test_nodes_are_matched_by_name(path):

@@ -1,6 +1,6 @@
 """Caliscope's long CSV of MediaPipe's landmarks: a row per frame, camera and landmark, of one recording."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,19 @@ from trilift.skeletons import MEDIAPIPE33
 
 _COLUMNS = {
     "sync_index": np.int64,
-    "port": np.int64,
+    "camera": np.int64,
     "point_id": np.int64,
     "img_loc_x": np.float64,
     "img_loc_y": np.float64,
 }
+_CAMERA = ("port", "cam_id")
+"""What versions of Caliscope call the camera."""
 
 
 def recognises(path: Path) -> bool:
     """Tell whether a file is of this format."""
     try:
-        _read_columns(path, list(_COLUMNS), nrows=0)
+        _read_columns(path, _COLUMNS, nrows=0)
     except (OSError, ValueError):
         return False
     return True
@@ -34,11 +36,11 @@ def recognises(path: Path) -> bool:
 def frame_rate(path: Path) -> float | None:
     """Give the frames per second that the times of a file tell, if it holds any."""
     try:
-        rows = _read_columns(path, ["sync_index", "port", "frame_time"], dtype=float)
+        rows = _read_columns(path, dict.fromkeys(["sync_index", "camera", "frame_time"], float))
     except ValueError:  # the reader needs no times, and tells what else is wrong
         return None
-    rows = rows.drop_duplicates(["sync_index", "port"]).sort_values(["port", "sync_index"])
-    steps = rows["frame_time"].groupby(rows["port"]).diff().dropna()
+    rows = rows.drop_duplicates(["sync_index", "camera"]).sort_values(["camera", "sync_index"])
+    steps = rows["frame_time"].groupby(rows["camera"]).diff().dropna()
     return round(float(1 / steps.median()), 1) if len(steps) and steps.median() > 0 else None
 
 
@@ -53,17 +55,17 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         If the file is damaged or lacks a column.
     """
     rows = _read_rows(path)
-    start, ports = int(rows["sync_index"].min()), np.unique(rows["port"])
+    start, numbers = int(rows["sync_index"].min()), np.unique(rows["camera"])
     length = int(rows["sync_index"].max()) - start + 1
-    entries = len(rows[["sync_index", "port"]].drop_duplicates())
-    check_frames(start, length * len(ports), entries, f"{path}, sync_index of {len(ports)} cameras")
+    entries = len(rows[["sync_index", "camera"]].drop_duplicates())
+    check_frames(start, length * len(numbers), entries, f"{path}, sync_index of {len(numbers)} cameras")
     body = rows[rows["point_id"].between(0, len(MEDIAPIPE33) - 1)]
     points = body[["img_loc_x", "img_loc_y"]].to_numpy(np.float64, copy=True)
     check_not_infinite(points, str(path))
     points[np.isnan(points).any(1)] = np.nan
-    keypoints = np.full((len(ports), length, 1, len(MEDIAPIPE33), 2), np.nan, np.float32)
+    keypoints = np.full((len(numbers), length, 1, len(MEDIAPIPE33), 2), np.nan, np.float32)
     frames = body["sync_index"].to_numpy() - start
-    keypoints[np.searchsorted(ports, body["port"]), frames, 0, body["point_id"].to_numpy()] = points
+    keypoints[np.searchsorted(numbers, body["camera"]), frames, 0, body["point_id"].to_numpy()] = points
     yield DetectedRecording(
         capture=name,
         name=name,
@@ -71,8 +73,8 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         action=name,
         skeleton=MEDIAPIPE33,
         views=[
-            DetectedView(f"cam_{port}", view, None, start, lists_empty_frames=False)
-            for port, view in zip(ports, keypoints, strict=True)
+            DetectedView(f"cam_{number}", view, None, start, lists_empty_frames=False)
+            for number, view in zip(numbers, keypoints, strict=True)
         ],
     )
 
@@ -80,21 +82,27 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
 def _read_rows(path: Path) -> pd.DataFrame:
     try:
         with np.errstate(invalid="ignore"):  # what is no whole number ends in a ValueError
-            rows = _read_columns(path, list(_COLUMNS), dtype=_COLUMNS)
+            rows = _read_columns(path, _COLUMNS)
     except FileNotFoundError:
         raise InputError(f"{path}: not there") from None
     except (OSError, ValueError, OverflowError, TypeError) as error:
+        expected = ", ".join(_COLUMNS).replace("camera", " or ".join(_CAMERA))
         raise InputError(
-            f"{path}: no CSV of Caliscope with the columns {', '.join(_COLUMNS)} ({error!s:.200}); export it again"
+            f"{path}: no CSV of Caliscope with the columns {expected} ({error!s:.200}); export it again"
         ) from None
     if rows.empty:
         raise InputError(f"{path}: holds no rows; export it again")
-    twice = rows.duplicated(["sync_index", "port", "point_id"])
+    twice = rows.duplicated(["sync_index", "camera", "point_id"])
     if twice.any():
-        raise InputError(f"{path}, row {int(twice.argmax()) + 2}: the same sync_index, port and point_id once more")
+        raise InputError(f"{path}, row {int(twice.argmax()) + 2}: the same sync_index, camera and point_id once more")
     return rows
 
 
-def _read_columns(path: Path, columns: list[str], **more: Any) -> pd.DataFrame:
+def _read_columns(path: Path, columns: Mapping[str, type], **more: Any) -> pd.DataFrame:
+    """Read columns as the types that they have, that of the camera under whichever name it is there."""
     separator, decimal = csv_dialect(path)
-    return pd.read_csv(path, usecols=columns, sep=separator, decimal=decimal, encoding="utf-8-sig", **more)
+    options = {"sep": separator, "decimal": decimal, "encoding": "utf-8-sig", **more}
+    header = pd.read_csv(path, **options | {"nrows": 0})
+    camera = next((name for name in _CAMERA if name in header), _CAMERA[0])
+    types = {camera if name == "camera" else name: kind for name, kind in columns.items()}
+    return pd.read_csv(path, usecols=list(types), dtype=types, **options).rename(columns={camera: "camera"})

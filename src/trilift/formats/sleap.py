@@ -1,21 +1,25 @@
 """SLEAP's analysis HDF5: a file per view with ``tracks``, ``point_scores`` and ``node_names``."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.formats import DetectedView, layouts, view_of_people
+from trilift.formats import MOST_PEOPLE, DetectedView, layouts, view_of_people
 from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
 from trilift.formats.hdf5 import holds
 from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
 from trilift.skeletons import Skeleton
 
-_MOST_BYTES = 4 * 2**30
+BYTES_PER_BLOCK = 64 << 20
+"""How much is in memory at a time, of files with hundreds of tracks. No result depends on it."""
+
 _DATA_SETS = ("node_names", "tracks", "point_scores")
 
 _Axes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -32,8 +36,8 @@ def recognises(path: Path) -> bool:
 
 def tell_layout(paths: Sequence[Path]) -> Told:
     """Tell the layout from the names of the nodes."""
-    nodes, _, _ = _read(paths[0])
-    return layouts.of_names(nodes, str(paths[0]))
+    with _opened(paths[0]) as analysis:
+        return layouts.of_names(analysis.nodes, str(paths[0]))
 
 
 def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
@@ -46,24 +50,62 @@ def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
     InputError
         If the file is damaged, no such file, or no node is a keypoint of the skeleton.
     """
-    nodes, tracks, scores = _read(path)
-    check_not_infinite(tracks, str(path))
-    check_not_infinite(scores, str(path))
-    scores[np.isnan(scores) & ~np.isnan(tracks).any(1)] = 1  # SLEAP gives no score to what a human has set.
-    people = np.full((tracks.shape[3], len(tracks), len(skeleton), 3), np.nan, np.float32)
-    for node, keypoint in match_keypoints(nodes, skeleton, str(path)).items():
-        index = nodes.index(node)
-        people[:, :, keypoint, :2] = tracks[:, :, index].transpose(2, 0, 1)
-        people[:, :, keypoint, 2] = scores[:, index].T
-    people[np.isnan(people).any(-1)] = np.nan
+    with _opened(path) as analysis:
+        keypoints = match_keypoints(analysis.nodes, skeleton, str(path))
+        length = analysis.tracks.shape[analysis.axes[0][3]]
+        step = max(1, BYTES_PER_BLOCK // max(1, analysis.tracks.nbytes // length))
+        people = np.concatenate(
+            [
+                _read_people(analysis, slice(start, start + step), keypoints, skeleton, path)
+                for start in range(0, length, step)
+            ]
+        )
     frames = dict(enumerate(people))
     return view_of_people(path.stem, frames, skeleton, str(path), lists_empty_frames=False)
 
 
-def _read(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+class _Analysis(NamedTuple):
+    nodes: list[str]
+    tracks: h5py.Dataset
+    scores: h5py.Dataset
+    axes: _Axes
+
+
+def _read_people(
+    analysis: _Analysis, frames: slice, keypoints: dict[str, int], skeleton: Skeleton, path: Path
+) -> np.ndarray:
+    """Read (frame, person, keypoint, 3) of some frames: of many tracks the `MOST_PEOPLE` of whom most is seen."""
+    tracks, scores = (
+        _read_frames(dataset, axes, frames)
+        for dataset, axes in zip((analysis.tracks, analysis.scores), analysis.axes, strict=True)
+    )
+    for array in (tracks, scores):
+        check_not_infinite(array, str(path))
+    scores[np.isnan(scores) & ~np.isnan(tracks).any(1)] = 1  # SLEAP gives no score to what a human has set.
+    people = np.full((tracks.shape[3], len(tracks), len(skeleton), 3), np.nan, np.float32)
+    for node, keypoint in keypoints.items():
+        index = analysis.nodes.index(node)
+        people[:, :, keypoint, :2] = tracks[:, :, index].transpose(2, 0, 1)
+        people[:, :, keypoint, 2] = scores[:, index].T
+    people[np.isnan(people).any(-1)] = np.nan
+    if people.shape[1] <= MOST_PEOPLE:
+        return people
+    most = np.argsort(-np.nansum(people[..., 2], -1), axis=1, kind="stable")[:, :MOST_PEOPLE]
+    return np.take_along_axis(people, most[..., None, None], 1)
+
+
+def _read_frames(dataset: h5py.Dataset, axes: tuple[int, ...], frames: slice) -> np.ndarray:
+    """Read some frames, their axis last."""
+    wanted = tuple(frames if axis == axes[-1] else slice(None) for axis in range(len(axes)))
+    with np.errstate(over="ignore"):  # what does not fit is then infinite, and refused
+        return dataset[wanted].astype(np.float32).transpose(axes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Analysis]:
     try:
         with h5py.File(path, "r") as file:
-            return _load(file, path)
+            yield _checked(file, path)
     except FileNotFoundError:
         raise InputError(f"{path}: not there") from None
     except InputError:
@@ -75,8 +117,7 @@ def _read(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
         ) from None
 
 
-def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Read the names of the nodes, tracks (track, 2, node, frame) and scores (track, node, frame)."""
+def _checked(file: h5py.File, path: Path) -> _Analysis:
     names, tracks, scores = (_dataset(file, path, name) for name in _DATA_SETS)
     # SLEAP and sleap-io write strings of fixed length. HDF5 believes the length of others, however damaged.
     if names.dtype.kind != "S" or tracks.dtype.kind != "f" or scores.dtype.kind != "f":
@@ -91,11 +132,9 @@ def _load(file: h5py.File, path: Path) -> tuple[list[str], np.ndarray, np.ndarra
             "fit each other; export the file again"
         )
     size = sum(max(array.nbytes, _chunk_bytes(array)) for array in (tracks, scores, names))
-    if size > min(_MOST_BYTES, MOST_EXPANSION * path.stat().st_size):
-        raise InputError(f"{path}: states {size / 2**30:.1f} GiB of tracks; export shorter clips or single tracks")
-    with np.errstate(over="ignore"):  # what does not fit is then infinite, and refused
-        arrays = tracks[:].astype(np.float32), scores[:].astype(np.float32)
-    return [name.decode() for name in names[:]], arrays[0].transpose(axes[0]), arrays[1].transpose(axes[1])
+    if size > MOST_EXPANSION * path.stat().st_size:
+        raise InputError(f"{path}: damaged, states {size / 2**30:.1f} GiB of tracks; export the file again")
+    return _Analysis([name.decode() for name in names[:]], tracks, scores, axes)
 
 
 def _chunk_bytes(array: h5py.Dataset) -> int:
