@@ -1,6 +1,7 @@
 """Writes cameras in the formats of the field, each in the layout that its own programs use."""
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from trilift.formats import (
     Stated,
     humaneva_cameras,
     mpi_inf_3dhp_cameras,
+    opencap,
     opencv_yaml,
     panoptic,
     toml_cameras,
@@ -126,6 +128,20 @@ def write_humaneva(folder: Path, cameras: list[Camera]) -> None:
         (folder / f"{camera.name}.cal").write_text("\n".join(_spaced(np.array(group)) for group in groups) + "\n")
 
 
+def write_opencap(folder: Path, cameras: list[Camera]) -> None:
+    for camera in cameras:
+        (folder / camera.name).mkdir(parents=True)
+        content = {
+            "distortion": camera.distortion[None],
+            "intrinsicMat": camera.K,
+            "imageSize": camera.image_size[::-1, None].astype(float),
+            "rotation": camera.R,
+            "translation": 1000 * camera.t[:, None],
+            "rotation_EulerAngles": np.zeros(3),
+        }
+        (folder / camera.name / opencap.FILE).write_bytes(pickle.dumps(content))
+
+
 def _spaced(numbers: np.ndarray) -> str:
     return " ".join(repr(number) for number in numbers.ravel().tolist())
 
@@ -153,6 +169,7 @@ FORMATS = {
     "caliscope": Format(toml_cameras.list_cameras, write_caliscope),
     "easymocap": Format(opencv_yaml.list_cameras, write_easymocap),
     "opencv": Format(opencv_yaml.list_cameras, write_opencv_files),
+    "opencap": Format(opencap.list_cameras, write_opencap),
     "panoptic": Format(panoptic.list_cameras, write_panoptic),
     "mpi_inf_3dhp": Format(mpi_inf_3dhp_cameras.list_cameras, write_mpi_inf_3dhp, distortion=0),
     "humaneva": Format(humaneva_cameras.list_cameras, write_humaneva, has_size=False),

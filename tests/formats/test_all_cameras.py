@@ -216,7 +216,7 @@ def test_a_folder_for_a_file_and_the_other_way_round_are_named(fmt, tmp_path):
 @every_format
 def test_a_huge_file_is_not_read(fmt, tmp_path):
     fmt.write(tmp_path / "rig", ring_of_cameras(1))
-    largest = max([tmp_path / "rig", *(tmp_path / "rig").glob("*")], key=Path.is_file)
+    largest = max([tmp_path / "rig", *(tmp_path / "rig").rglob("*")], key=Path.is_file)
     with largest.open("ab") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(InputError, match="larger than 64 MiB"):
@@ -239,7 +239,7 @@ def test_damage_ends_in_a_message_or_in_cameras_that_can_be(fmt, which, changes)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rig")
         fmt.write(path, that_fit(fmt, ring_of_cameras(2)))
-        file = sorted(path.iterdir())[which] if path.is_dir() else path
+        file = sorted(file for file in path.rglob("*") if file.is_file())[which] if path.is_dir() else path
         content = file.read_bytes()
         for place, removed, inserted in changes:
             start = int(place * len(content))

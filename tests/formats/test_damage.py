@@ -18,6 +18,7 @@ from trilift.errors import InputError
 from trilift.formats import (
     coco_results,
     deeplabcut,
+    freemocap,
     mediapipe,
     mmpose,
     mpi_inf_3dhp,
@@ -27,6 +28,8 @@ from trilift.formats import (
     videopose3d,
 )
 from trilift.skeletons import COCO17
+
+FREEMOCAP = "_2dData_numCams_numFrames_numTrackedPoints_pixelXY.npy"
 
 N = len(COCO17)
 POINTS = np.random.default_rng(0).uniform(1, 1000, (3, N, 3)).astype(np.float32)
@@ -55,6 +58,10 @@ def coco_file(path):
 def mediapipe_file(path):
     rows = [f"{frame},{port},{point},{point}.5,7" for frame in range(3) for port in range(2) for point in range(35)]
     path.write_text("\n".join(["sync_index,port,point_id,img_loc_x,img_loc_y", *rows, ""]))
+
+
+def freemocap_file(path):
+    np.save(path, np.stack([POINTS, POINTS])[..., :2].astype(float))
 
 
 def deeplabcut_file(path):
@@ -123,6 +130,7 @@ FORMATS = {
     "mmpose": ("cam.json", mmpose_file, view_by(mmpose)),
     "coco": ("cam.json", coco_file, view_by(coco_results)),
     "mediapipe": ("xy.csv", mediapipe_file, archive_by(mediapipe)),
+    "freemocap": (f"mediapipe{FREEMOCAP}", freemocap_file, archive_by(freemocap)),
     "deeplabcut": ("cam.csv", deeplabcut_file, view_by(deeplabcut)),
     "sleap": ("cam.analysis.h5", sleap_file, view_by(sleap)),
     "mpi_inf_3dhp": ("annot.mat", mpi_inf_3dhp_file, both_of_mpi_inf_3dhp),

@@ -3,41 +3,29 @@ import pickle
 import numpy as np
 import pytest
 
-from formats.camera_writers import read_all
+from formats.camera_writers import read_all, write_opencap
 from synthetic import ring_of_cameras
 from trilift.errors import InputError
 from trilift.formats.opencap import FILE, list_cameras
+from trilift.formats.recognition import look_at, look_at_calibration
+from trilift.formats.registry import CAMERAS
 
 
 def read_cameras(path):
     return read_all(list_cameras(path))
 
 
-def write_camera(folder, camera, **changes):
-    """Write a camera as OpenCap does: columns of numbers, sizes as height and width, millimetres."""
-    folder.mkdir(parents=True)
-    content = {
-        "distortion": camera.distortion[None],
-        "intrinsicMat": camera.K,
-        "imageSize": camera.image_size[::-1, None].astype(float),
-        "rotation": camera.R,
-        "translation": 1000 * camera.t[:, None],
-        "rotation_EulerAngles": np.zeros(3),
-    }
-    (folder / FILE).write_bytes(pickle.dumps(content | changes))
+def write_camera(folder, **changes):
+    write_opencap(folder, ring_of_cameras(1))
+    (file,) = folder.rglob(FILE)
+    file.write_bytes(pickle.dumps(pickle.loads(file.read_bytes()) | changes))
+    return file
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_cameras_are_read_in_metres(tmp_path, count):
-    cameras = ring_of_cameras(count)
-    for number, camera in enumerate(cameras):
-        write_camera(tmp_path / f"Cam{number}", camera)
+def test_other_pickles_beside_the_cameras_are_not_read(tmp_path):
+    write_opencap(tmp_path, ring_of_cameras(2))
     (tmp_path / "mappingCamDevice.pickle").write_bytes(b"something else")
-    found = read_cameras(tmp_path)
-    assert [camera.name for camera in found] == [f"Cam{number}" for number in range(count)]
-    for camera, expected in zip(found, cameras, strict=True):
-        for field in ("K", "distortion", "R", "t", "image_size"):
-            np.testing.assert_allclose(getattr(camera, field), getattr(expected, field), rtol=1e-12, atol=1e-15)
+    assert [camera.name for camera in read_cameras(tmp_path)] == ["cam1", "cam2"]
 
 
 class Calling:
@@ -55,10 +43,10 @@ class Calling:
     ],
 )
 def test_what_is_no_camera_is_refused_and_runs_no_code(tmp_path, capsys, changes, expected):
-    write_camera(tmp_path / "Cam0", ring_of_cameras(2)[0], **changes)
+    file = write_camera(tmp_path, **changes)
     with pytest.raises(InputError, match=expected) as caught:
         read_cameras(tmp_path)
-    assert str(caught.value).startswith(str(tmp_path / "Cam0" / FILE))
+    assert str(caught.value).startswith(str(file))
     assert "code was run" not in capsys.readouterr().out
 
 
@@ -73,3 +61,21 @@ def test_damaged_files_are_refused(tmp_path, content):
 def test_a_folder_without_cameras_is_refused(tmp_path):
     with pytest.raises(InputError, match="no camera found"):
         read_cameras(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["Videos", f"Videos/cam2/{FILE}"])
+def test_a_calibration_is_recognised_by_its_folder_or_one_of_its_files(tmp_path, named):
+    write_opencap(tmp_path / "Videos", ring_of_cameras(2))
+    folder, calibration = look_at_calibration(tmp_path / named)
+    assert (folder, calibration.format, calibration.path) == (tmp_path / "Videos", "opencap", ".")
+
+
+def test_a_session_is_recognised_and_what_is_read_of_it_known(tmp_path):
+    write_opencap(tmp_path / "Videos", ring_of_cameras(2))
+    found = look_at(tmp_path)
+    assert (found.cameras.format, found.cameras.path) == ("opencap", "Videos")
+    assert found.unused == []
+    assert [str(file.relative_to(tmp_path)) for file in CAMERAS["opencap"].files(tmp_path / "Videos")] == [
+        f"Videos/cam1/{FILE}",
+        f"Videos/cam2/{FILE}",
+    ]

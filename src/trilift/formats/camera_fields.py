@@ -2,7 +2,7 @@
 
 import reprlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, LeftOut, Stated
-from trilift.formats.folders import files_in
+from trilift.formats.folders import files_in, folders_in
 
 LARGEST_FILE = 64 << 20  # bytes: programs put all points that they calibrated with into the same file
 LARGEST_NUMBER = 1e9  # of any field: larger ones are damage, and their squares would overflow later
@@ -23,18 +23,23 @@ UNDISTORT = "undistort the detections and state `undistorted: true` (ingest: det
 IMAGE_SIZE = "state it in the data set's file (ingest: cameras: image_size: [width, height], or predict --image-size)"
 
 
+def check_file(path: Path) -> None:
+    """Refuse a folder, a device and a huge file."""
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, but a file is expected")
+    if not path.is_file():
+        raise InputError(f"{path}: not there")
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(
+            f"{path}: larger than {LARGEST_FILE >> 20} MiB; leave only the cameras in it, without the points "
+            "that they were calibrated with"
+        )
+
+
 def read_text(path: Path) -> str:
     """Read a file as UTF-8 text; a folder, a device and a huge file are refused."""
     try:
-        if path.is_dir():
-            raise InputError(f"{path}: a folder, but a file is expected")
-        if not path.is_file():
-            raise InputError(f"{path}: not there")
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(
-                f"{path}: larger than {LARGEST_FILE >> 20} MiB; leave only the cameras in it, without the points "
-                "that they were calibrated with"
-            )
+        check_file(path)
         return path.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text ({error})") from None
@@ -42,12 +47,21 @@ def read_text(path: Path) -> str:
 
 def files_of(folder: Path, *endings: str) -> list[Path]:
     """List the files of a folder with one of the endings, sorted by name."""
+    return _entries(folder, f"files {' or '.join(endings)}", lambda: files_in(folder, *endings))
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """List the folders in a folder, sorted by name."""
+    return _entries(folder, "a folder per camera", lambda: folders_in(folder))
+
+
+def _entries(folder: Path, expected: str, listed: Callable[[], list[Path]]) -> list[Path]:
     try:
         if folder.is_dir():
-            return files_in(folder, *endings)
+            return listed()
     except OSError as error:
         raise InputError(f"{folder}: not readable ({error})") from None
-    raise InputError(f"{folder}: no folder, but a folder with files {' or '.join(endings)} is expected")
+    raise InputError(f"{folder}: no folder, but a folder with {expected} is expected")
 
 
 def camera_name(where: str, value: object) -> str:

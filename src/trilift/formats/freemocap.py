@@ -18,6 +18,11 @@ _LAYOUTS = {33: MEDIAPIPE33, 75: MEDIAPIPE33, 543: MEDIAPIPE33, 553: MEDIAPIPE33
 """By the number of points: MediaPipe's body comes before hands and face, which are not read."""
 
 
+def recognises(path: Path) -> bool:
+    """Tell whether a file is of this format: its name does."""
+    return True
+
+
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     """Read the recording of a file.
 

@@ -13,16 +13,25 @@ from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.camera_fields import (
     camera_name,
     check_camera,
+    check_file,
     check_rig,
     distortion,
+    folders_of,
     image_size,
     numbers,
     rotation,
     without_pose,
 )
+from trilift.formats.folders import ends_with, files_in
 from trilift.formats.npz import read_pickle
 
 FILE = "cameraIntrinsicsExtrinsics.pickle"
+_ENDING = FILE.lower()
+
+
+def recognises(path: Path) -> Path | None:
+    """Give what `list_cameras` takes, if a file is of this format."""
+    return path.parent.parent if ends_with(path.name, (_ENDING,)) else None
 
 
 def list_cameras(folder: Path) -> list[CameraEntry]:
@@ -35,12 +44,14 @@ def list_cameras(folder: Path) -> list[CameraEntry]:
     """
     cameras = [
         CameraEntry(camera_name(f"{file}", file.parent.name), f"{file}", partial(_camera, file))
-        for file in sorted(folder.glob(f"*/{FILE}"))
+        for camera in folders_of(folder)
+        for file in files_in(camera, _ENDING)
     ]
     return check_rig(cameras, f"{folder}", f"folders with a {FILE}; name the folder of OpenCap's cameras, Videos")
 
 
 def _camera(file: Path, stated: Stated) -> Camera | LeftOut:
+    check_file(file)
     where, name, content = f"{file}", file.parent.name, read_pickle(file)
     if not isinstance(content, dict):
         raise InputError(f"{where}: no calibration of OpenCap (a dict with intrinsicMat, rotation, translation)")

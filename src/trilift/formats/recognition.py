@@ -143,12 +143,17 @@ def look_at_calibration(path: Path) -> tuple[Path, Calibration]:
     """
     if not path.exists():
         raise InputError(f"{path}: not there")
-    folder = path if path.is_dir() else path.parent
     if ends_with(path.name, DETECTIONS["trilift"].suffixes):
-        return folder, Calibration(format="trilift", path=as_written(path.name))
-    names = sorted(file.name for file in path.iterdir() if file.is_file()) if path.is_dir() else [path.name]
+        return path.parent, Calibration(format="trilift", path=as_written(path.name))
+    if path.is_dir():
+        folder = path
+        folders = {place: names for place, names in walk(folder) if len(place.parts) <= 1}
+    else:
+        beside = any(kind.in_folders and ends_with(path.name, kind.suffixes) for kind in CAMERAS.values())
+        folder = path.parent.parent if beside else path.parent
+        folders = {PurePosixPath(path.parent.relative_to(folder).as_posix()): [path.name]}
     found = Found()
-    _find_cameras(folder, {PurePosixPath(): names}, None, found)
+    _find_cameras(folder, folders, None, found)
     if found.cameras is None:
         raise InputError("\n".join([f"{path}: no calibration of a known format", *found.described]))
     if found.other_cameras:
@@ -247,6 +252,7 @@ _DETECTORS = {
     "mediapipe": "MediaPipe",
     "deeplabcut": "DeepLabCut",
     "sleap": "SLEAP",
+    "freemocap": "FreeMoCap",
     "videopose3d": "UNKNOWN",
     "mpi_inf_3dhp": "projected truth of MPI-INF-3DHP",
     "trilift": "UNKNOWN",
@@ -377,7 +383,8 @@ def _find_unused(folder: Path, folders: Folders, found: Found) -> None:
                 _note_used(folder, view, kind.suffixes, files, of_folders)
     if found.cameras is not None and found.cameras.format in CAMERAS:
         for path in matches(folder, str(found.cameras.path)).values():
-            _note_used(folder, path, CAMERAS[found.cameras.format].suffixes, files, of_folders)
+            read = CAMERAS[found.cameras.format].files(path)
+            files.update(PurePosixPath(file.relative_to(folder).as_posix()) for file in read)
     unused: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = {}
     for place, names in folders.items():
         for name in names:

@@ -132,7 +132,22 @@ class ArchiveFormat(_Format):
 
 @dataclass(frozen=True)
 class CameraFormat(_Format):
-    """A calibration; the module has ``list_cameras(path)`` and ``recognises(path)``."""
+    """A calibration; the module has ``list_cameras(path)`` and ``recognises(path)``.
+
+    Attributes
+    ----------
+    in_folders
+        Whether every camera has a folder of its own, in the one that is read.
+    """
+
+    in_folders: bool = False
+
+    def files(self, path: Path) -> list[Path]:
+        """List the files that `list_cameras` may read, of those that are there."""
+        if not path.is_dir():
+            return [path]
+        folders = folders_in(path) if self.in_folders else [path]
+        return [file for folder in folders for file in files_in(folder, *self.suffixes)]
 
     def recognises(self, path: Path) -> Path | None:
         """Give what `list_cameras` takes, the file or its folder, if a file is of this format."""
@@ -145,6 +160,7 @@ class CameraFormat(_Format):
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
     "coco": ViewFormat("coco_results", (".json",)),
     "deeplabcut": ViewFormat("deeplabcut", (".csv",)),
+    "freemocap": ArchiveFormat("freemocap", ("_numcams_numframes_numtrackedpoints_pixelxy.npy",)),
     "mediapipe": ArchiveFormat("mediapipe", (".csv",), has_rate=True),
     "mmpose": ViewFormat("mmpose", (".json",)),
     "mpi_inf_3dhp": ArchiveFormat("mpi_inf_3dhp", (".mat",), ground_truth=True),
@@ -156,6 +172,7 @@ DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
 CAMERAS = {
     "humaneva": CameraFormat("humaneva_cameras", (".cal",)),
     "mpi_inf_3dhp": CameraFormat("mpi_inf_3dhp_cameras", (".calibration", ".calib", ".txt")),
+    "opencap": CameraFormat("opencap", ("cameraintrinsicsextrinsics.pickle",), in_folders=True),
     "opencv": CameraFormat("opencv_yaml", (".yml", ".yaml")),
     "panoptic": CameraFormat("panoptic", (".json",)),
     "toml": CameraFormat("toml_cameras", (".toml",)),
@@ -191,7 +208,16 @@ class Detections(StrictModel):
     """
 
     format: Literal[
-        "coco", "deeplabcut", "mediapipe", "mmpose", "mpi_inf_3dhp", "openpose", "sleap", "trilift", "videopose3d"
+        "coco",
+        "deeplabcut",
+        "freemocap",
+        "mediapipe",
+        "mmpose",
+        "mpi_inf_3dhp",
+        "openpose",
+        "sleap",
+        "trilift",
+        "videopose3d",
     ]
     path: str
     detector: str
@@ -251,7 +277,7 @@ class Calibration(StrictModel):
         Of the cameras to use, where the file holds more.
     """
 
-    format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencv", "panoptic", "toml", "trilift"]
+    format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencap", "opencv", "panoptic", "toml", "trilift"]
     path: str | None = None
     unit: Literal["m", "cm", "mm"] = "m"
     image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
@@ -355,11 +381,9 @@ class Source(StrictModel):
         """List the files that ingest reads, without those of folders with a file per frame."""
         kind = DETECTIONS[self.detections.format]
         found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.path))
-        parts = (self.cameras.path, self.reference.path if self.reference else None)
-        for path in parts:
-            for match in _expected(raw, path) if path else ():
-                found += sorted(match.iterdir()) if match.is_dir() else [match]
-        return found
+        for match in _expected(raw, self.cameras.path) if self.cameras.path else ():
+            found += CAMERAS[self.cameras.format].files(match) if self.cameras.format in CAMERAS else [match]
+        return found + (_expected(raw, self.reference.path) if self.reference else [])
 
     def digest(self, raw: Path) -> str:
         """Hash what ingest reads of folders with a file per frame: names and contents; empty where there are none."""
