@@ -16,7 +16,7 @@ from trilift.skeletons import COCO17, H36M17
 
 RECORDINGS = [
     Recording("S1 Walk", "S1", "Walk", 50.0, 0, 7),
-    Recording("S1 Sit", "S1", "Sit", 29.97, 7, 5),
+    Recording("S1 Sit", "S1", "Sit", 29.97, 7, 5, 370),
 ]
 VIEWS = ["left", "right"]
 KINDS = pytest.mark.parametrize("kind", SCHEMAS)
@@ -53,6 +53,11 @@ def write(path, kind, values, name="S1"):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "deep" / "tiny.nc"
+
+
+def test_a_frame_has_a_number_in_the_video_and_an_index_in_the_capture():
+    walk = Recording("walk", "Ann", "walk", 50.0, 7, 5, 370)
+    assert [walk.number_of(index) for index in range(*walk.part(0, 5).indices(100))] == [370, 371, 372, 373, 374]
 
 
 @KINDS

@@ -30,8 +30,8 @@ def make_clip(frames: int) -> dict[str, Any]:
     }
 
 
-def make_gif(path: Path, frames: int = 20, fps: float = 50.0, **changed: Any) -> Image.Image:
-    animate(**make_clip(frames) | changed, fps=fps, path=path)
+def make_gif(path: Path, frames: int = 20, fps: float = 50.0, begin: float = 0.0, **changed: Any) -> Image.Image:
+    animate(**make_clip(frames) | changed, fps=fps, begin=begin, path=path)
     return Image.open(path)
 
 
@@ -45,6 +45,15 @@ def pictures(gif: Image.Image) -> list[np.ndarray]:
 
 def amount(picture: np.ndarray, colour: str) -> int:
     return int((abs(picture - ImageColor.getrgb(colour)).max(-1) < 12).sum())
+
+
+def test_the_time_is_that_of_the_video(tmp_path: Path) -> None:
+    still = {name: np.repeat(make_clip(1)[name][None, 0], 20, 0) for name in ("keypoints_2d", "predicted", "compared")}
+    later = int(animation._chosen(20, 50.0)[0][4])
+    from_0 = pictures(make_gif(tmp_path / "a.gif", **still))
+    from_later = pictures(make_gif(tmp_path / "b.gif", begin=later / 50, **still))
+    np.testing.assert_array_equal(from_later[0], from_0[4])
+    assert (from_later[0] != from_0[0]).any()
 
 
 @pytest.mark.parametrize(

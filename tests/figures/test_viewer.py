@@ -33,6 +33,7 @@ def make_clip(title: str = "walk", frames: int = 40, views: int = 2, seed: int =
         subject="S1",
         action="waving",
         fps=25.0,
+        begin=14.8,
         views=[camera.name for camera in cameras],
         image_sizes=np.stack([camera.image_size for camera in cameras]),
         keypoints_2d=np.stack([project_with_opencv(camera, points) for camera in cameras], 1),
@@ -273,7 +274,7 @@ class TestInABrowser:
 
     def test_starts_at_the_first_frame(self, page):
         assert page.text("frame") == "0 / 39"
-        assert page.text("time") == "0.00 s"
+        assert page.text("time") == "14.80 s"
         assert page.text("error") == millimetres(self.CLIPS[0].errors()[0, 0].round(1))
         assert page.driver.execute_script("return document.documentElement.scrollHeight <= innerHeight")
 
@@ -313,7 +314,7 @@ class TestInABrowser:
         slider = page.element("slider")
         page.driver.execute_script("arguments[0].value = 20; arguments[0].dispatchEvent(new Event('input'))", slider)
         assert page.frame() == 20
-        assert page.text("time") == "0.80 s"
+        assert page.text("time") == "15.60 s"
         assert page.text("error") == millimetres(self.CLIPS[0].errors()[20, 0].round(1))
         chart = page.element("chart")
         page.mouse().move_to_element_with_offset(chart, chart.size["width"] // 2 - 9, 0).click().perform()

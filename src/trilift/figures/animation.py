@@ -32,6 +32,7 @@ def animate(
     compared: np.ndarray,
     skeleton_3d: Skeleton,
     fps: float,
+    begin: float,
     title: str,
     note: str,
     path: Path,
@@ -55,6 +56,8 @@ def animate(
         Layout of the poses.
     fps
         Frames per second of the arrays.
+    begin
+        Time of their first frame, in seconds of the video.
     title, note
         What is shown, and where the data come from.
     path
@@ -85,7 +88,7 @@ def animate(
         for bones, points, skeleton in moving:
             bones.set_segments(points[frame][np.array(skeleton.bone_indices)])
             figure.draw_artist(bones)
-        time.set_text(f"{frame / fps:.2f} s")
+        time.set_text(f"{begin + frame / fps:.2f} s")
         figure.draw_artist(time)
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
         pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))

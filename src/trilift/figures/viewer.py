@@ -29,6 +29,8 @@ class Clip:
     ----------
     title
         Name of the recording.
+    begin
+        Time of the first frame, in seconds of the video.
     image_sizes
         (view, 2), width and height in pixels.
     keypoints_2d
@@ -44,6 +46,7 @@ class Clip:
     subject: str
     action: str
     fps: float
+    begin: float
     views: list[str]
     image_sizes: np.ndarray
     keypoints_2d: np.ndarray
@@ -123,6 +126,7 @@ def _packed(clip: Clip) -> dict[str, Any]:
         "subject": clip.subject,
         "action": clip.action,
         "fps": float(clip.fps),
+        "begin": float(clip.begin),
         "frames": len(clip.compared),
         "views": list(clip.views),
         "imageSizes": np.asarray(clip.image_sizes, float).tolist(),
