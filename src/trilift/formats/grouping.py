@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from trilift.formats.registry import as_written
+from trilift.formats.names import plain
+from trilift.formats.paths import VIEW, as_written
+from trilift.formats.registry import View
 
 _PROCESSED = re.compile(
     r"[-_. ]?(sync(ed|hroni[sz]ed)?|associat(ed|ion)|filt(er|ered)?|smooth(ed)?|interpolated|corrected|cleaned)$",
@@ -90,3 +92,45 @@ def _star_with_what_all_share(names: set[str]) -> str:
     if any(len(name) == len(begin + end) for name in names):
         return "*"  # one would have no name
     return f"{as_written(begin)}*{as_written(end)}"
+
+
+def path_with_cameras_first(
+    folder: Path,
+    views: list[PurePosixPath],
+    cameras: Collection[str],
+    find: Callable[[Path, str], dict[str, list[View]]],
+) -> str | None:
+    """Write the path of views that lie in folders of their cameras, each with some of every recording.
+
+    Parameters
+    ----------
+    folder
+        What the views' places are relative to.
+    views
+        Files or folders.
+    cameras
+        Names of cameras, of which only letters and digits are left.
+    find
+        Gives what a path stands for, as the reader sees it.
+
+    Returns
+    -------
+    str or None
+        The path, with ``{view}`` in place of the cameras' names; None where views do not lie so.
+    """
+    if len({len(view.parts) for view in views}) != 1:
+        return None
+    *levels, last = (set(names) for names in zip(*(view.parts for view in views), strict=True))
+    of_cameras = [
+        level
+        for level, names in enumerate(levels)
+        if len(names) > 1 and all(plain(name) in cameras for name in names)
+    ]
+    if len(of_cameras) != 1 or all(plain(PurePosixPath(name).stem) in cameras for name in last):
+        return None
+    parts = [as_written(*names) if len(names) == 1 else "*" for names in levels]
+    parts[of_cameras[0]] = VIEW
+    path = "/".join([*parts, _star_with_ending(last) if len(last) > 1 else as_written(*last)])
+    found = find(folder, path).values()
+    stands_for = {view.path for those in found for view in those}
+    return path if stands_for == {folder / view for view in views} and max(map(len, found)) > 1 else None

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, Stated
 from trilift.formats.folders import ends_with, walk
-from trilift.formats.grouping import most_processed, paths
-from trilift.formats.names import name_of_view, plain
+from trilift.formats.grouping import most_processed, path_with_cameras_first, paths
+from trilift.formats.names import plain
+from trilift.formats.paths import as_written, matches
 from trilift.formats.registry import (
     CAMERAS,
     DETECTIONS,
@@ -18,9 +19,7 @@ from trilift.formats.registry import (
     Calibration,
     Detections,
     ViewFormat,
-    as_written,
     holds_truth,
-    matches,
 )
 
 _MOST_TRIED = 100  # files of a folder, to tell what they are
@@ -28,6 +27,10 @@ _MOST_ASKED = 40  # views, to tell the layout of the keypoints
 
 Folders = dict[PurePosixPath, list[str]]
 """Names of the files in each folder, by its place."""
+
+
+Rigs = dict[tuple[str, PurePosixPath], list[Camera]]
+"""The cameras of each calibration, by its format and place."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,11 @@ def look_at(folder: Path, skeleton: str | None = None) -> Found:
     """
     found = Found()
     folders = dict(sorted(walk(folder)))
-    recordings, rest = _recordings(folder, folders)
-    views = _find_detections(folder, recordings, skeleton, found)
-    _find_cameras(folder, rest, views, found)
+    recordings, of_views, rest = _recordings(folder, folders)
+    rigs = _rigs(folder, rest, found)
+    places = _places(folder, recordings, of_views, rigs, found)
+    views = _choose_detections(folder, places, skeleton, found)
+    _choose_cameras(folder, rigs, views, found)
     _find_unused(folder, folders, found)
     return found
 
@@ -153,7 +158,7 @@ def look_at_calibration(path: Path) -> tuple[Path, Calibration]:
         folder = path.parent.parent if beside else path.parent
         folders = {PurePosixPath(path.parent.relative_to(folder).as_posix()): [path.name]}
     found = Found()
-    _find_cameras(folder, folders, None, found)
+    _choose_cameras(folder, _rigs(folder, folders, found), None, found)
     if found.cameras is None:
         raise InputError("\n".join([f"{path}: no calibration of a known format", *found.described]))
     if found.other_cameras:
@@ -165,35 +170,56 @@ def look_at_calibration(path: Path) -> tuple[Path, Calibration]:
 # Detections
 
 
-def _find_detections(
-    folder: Path, recordings: dict[str, list[PurePosixPath]], skeleton: str | None, found: Found
+def _places(
+    folder: Path,
+    recordings: dict[str, list[PurePosixPath]],
+    of_views: dict[str, list[PurePosixPath]],
+    rigs: Rigs,
+    found: Found,
+) -> list[Place]:
+    """Give the paths that stand for recordings, that for the most first."""
+    places: list[tuple[int, Place]] = []
+    cameras = {plain(camera.name) for rig in rigs.values() for camera in rig}
+    for name, kind in DETECTIONS.items():
+        if isinstance(kind, ViewFormat):
+            path = path_with_cameras_first(folder, of_views.get(name, []), cameras, kind.recordings)
+            if path is not None:
+                number = len(kind.recordings(folder, path))
+                found.described.append(f"{folder / path}: {number} recording(s) in the format {name}")
+                places.append((number, Place(name, path)))
+                continue
+        if alike := recordings.get(name):
+            found.described.append(f"{folder}: {len(alike)} recording(s) in the format {name}: {listed(alike)}")
+            kept = most_processed(alike)
+            find = kind.folders if isinstance(kind, ViewFormat) else kind.recordings
+            for part in (kept, sorted(set(alike) - set(kept))):
+                places += [(len(those), Place(name, path)) for path, those in paths(folder, part, find)]
+    return [place for _, place in sorted(places, key=lambda pair: -pair[0])]
+
+
+def _choose_detections(
+    folder: Path, places: list[Place], skeleton: str | None, found: Found
 ) -> list[str | None] | None:
     """Choose the detections, and name the views of the first recording; None stands for views without names."""
-    groups: list[tuple[Place, list[PurePosixPath]]] = []
-    for name, places in recordings.items():
-        found.described.append(f"{folder}: {len(places)} recording(s) in the format {name}: {listed(places)}")
-        kept = most_processed(places)
-        for part in (kept, sorted(set(places) - set(kept))):
-            groups += [(Place(name, path), alike) for path, alike in paths(folder, part, DETECTIONS[name].recordings)]
-    if not groups:
+    if not places:
         return None
-    groups.sort(key=lambda group: -len(group[1]))
-    (taken, places), *others = groups
-    found.recordings = len(places)
-    found.other_detections = [place for place, _ in others]
-    if others:
+    taken, *found.other_detections = places
+    if found.other_detections:
         found.doubts.append(
             f"taken are the detections {taken}, and not {listed(found.other_detections)}; to take others, state "
             "their format and path under detections: in the data set's file"
         )
     kind = DETECTIONS[taken.format]
+    found.recordings = len(kind.recordings(folder, taken.path))
     if isinstance(kind, ViewFormat):
-        views = [view for place in places for view in kind.views(folder / place)]
+        recordings = kind.recordings(folder, taken.path)
+        views = [view.path for those in recordings.values() for view in those]
         skeleton = skeleton or _tell_layout(folder, kind, views, found)
-        names: list[str | None] = [name_of_view(view) for view in kind.views(folder / places[0])]
+        names: list[str | None] = [view.name for view in next(iter(recordings.values()))]
     elif skeleton is None:
-        names = [view.name for view in next(iter(kind.read_detections(folder / places[0], ""))).views]
-        found.fps = kind.frame_rate(folder / places[0])
+        first = next(iter(kind.recordings(folder, taken.path).values()))
+        names = [view.name for view in next(iter(kind.read_detections(first, ""))).views]
+        found.fps = kind.frame_rate(first)
     else:
         raise InputError(f"{folder}: the format {taken.format} fixes the layout of keypoints; leave --skeleton out")
     found.detections = Detections(
@@ -219,9 +245,12 @@ def _tell_layout(folder: Path, kind: ViewFormat, views: list[Path], found: Found
     return told.skeleton.name
 
 
-def _recordings(folder: Path, folders: Folders) -> tuple[dict[str, list[PurePosixPath]], Folders]:
-    """Find the recordings of every format, files or folders with at least two views; and the folders but views."""
+def _recordings(
+    folder: Path, folders: Folders
+) -> tuple[dict[str, list[PurePosixPath]], dict[str, list[PurePosixPath]], Folders]:
+    """Find recordings of every format, files or folders with at least two views; all views; and the other folders."""
     rest = dict(folders)
+    of_views: dict[str, list[PurePosixPath]] = {name: [] for name in _DETECTORS}
     found: dict[str, list[PurePosixPath]] = {name: [] for name in _DETECTORS}
     number: dict[str, Counter[PurePosixPath]] = {name: Counter() for name in _DETECTORS}
     for place, names in folders.items():
@@ -233,12 +262,13 @@ def _recordings(folder: Path, folders: Folders) -> tuple[dict[str, list[PurePosi
                 found[name] += [place / file for file in files if kind.recognises(folder / place / file)]
             elif _any_of(kind, (folder / place / file for file in files)):
                 views.update(files)
+                of_views[name] += [place] if kind.in_folders else [place / file for file in files]
                 if kind.in_folders:
                     rest.pop(place)
                 number[name][place.parent if kind.in_folders else place] += 1 if kind.in_folders else len(files)
     for name, views_in in number.items():
         found[name] += [place for place, views in views_in.items() if views >= 2]  # one view is no recording
-    return {name: sorted(places) for name, places in found.items() if places}, rest
+    return {name: sorted(places) for name, places in found.items() if places}, of_views, rest
 
 
 def _any_of(kind: ViewFormat | ArchiveFormat, files: Iterable[Path]) -> bool:
@@ -262,9 +292,9 @@ _DETECTORS = {
 # Calibrations
 
 
-def _find_cameras(folder: Path, folders: Folders, views: list[str | None] | None, found: Found) -> None:
-    """Choose the calibration: one beside each recording, or that which has the views' cameras and is nearest."""
-    rigs: dict[tuple[str, PurePosixPath], list[Camera]] = {}
+def _rigs(folder: Path, folders: Folders, found: Found) -> Rigs:
+    """Read the calibrations."""
+    rigs: Rigs = {}
     for name, place in _calibrations(folder, folders):
         try:
             rigs[name, place] = _usable(CAMERAS[name].list_cameras(folder / place))
@@ -273,6 +303,11 @@ def _find_cameras(folder: Path, folders: Folders, views: list[str | None] | None
             continue
         cameras = listed(camera.name for camera in rigs[name, place])
         found.described.append(f"{folder / place}: {len(rigs[name, place])} cameras in the format {name}: {cameras}")
+    return rigs
+
+
+def _choose_cameras(folder: Path, rigs: Rigs, views: list[str | None] | None, found: Found) -> None:
+    """Choose the calibration: one beside each recording, or that which has the views' cameras and is nearest."""
     recordings = _names_of_recordings(folder, found.detections)
     taken = _one_for_each(folder, rigs, recordings)
     if taken is not None:
@@ -310,7 +345,7 @@ def _usable(entries: list[CameraEntry]) -> list[Camera]:
 
 
 def _calibrations(folder: Path, folders: Folders) -> list[tuple[str, PurePosixPath]]:
-    found = {}
+    found: dict[tuple[str, PurePosixPath], None] = {}
     for place, names in folders.items():
         for name, kind in CAMERAS.items():
             files = (file for file in names if ends_with(file, kind.suffixes))
@@ -378,9 +413,9 @@ def _find_unused(folder: Path, folders: Folders, found: Found) -> None:
     files, of_folders = set[PurePosixPath](), dict[PurePosixPath, tuple[str, ...]]()
     if found.detections is not None:
         kind = DETECTIONS[found.detections.format]
-        for path in kind.recordings(folder, found.detections.path).values():
-            for view in kind.views(path) if isinstance(kind, ViewFormat) else [path]:
-                _note_used(folder, view, kind.suffixes, files, of_folders)
+        for recording in kind.recordings(folder, found.detections.path).values():
+            for path in [recording] if isinstance(recording, Path) else [view.path for view in recording]:
+                _note_used(folder, path, kind.suffixes, files, of_folders)
     if found.cameras is not None and found.cameras.format in CAMERAS:
         for path in matches(folder, str(found.cameras.path)).values():
             read = CAMERAS[found.cameras.format].files(path)

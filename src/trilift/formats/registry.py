@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -30,9 +30,10 @@ from trilift.formats import (
     ReferenceRecording,
     Stated,
 )
-from trilift.formats.folders import ends_with, entries_in, files_in, folders_in, has_files
+from trilift.formats.folders import ends_with, files_in, folders_in, has_files
 from trilift.formats.layouts import Told
-from trilift.formats.names import in_yaml, name_for_files, name_of_view, plain
+from trilift.formats.names import in_yaml, name_of_view, plain
+from trilift.formats.paths import VIEW, find, has_stars, matches, without_stars
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
@@ -40,6 +41,13 @@ from trilift.skeletons import Skeleton
 log = logging.getLogger(__name__)
 
 Thing = TypeVar("Thing")
+
+
+class View(NamedTuple):
+    """One view of a recording: its name, and the file or folder that holds it."""
+
+    name: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,26 @@ class ViewFormat(_Format):
             return [file for file in files_in(folder, *self.suffixes) if not _is_calibration(file)]
         return [view for view in folders_in(folder) if has_files(view, *self.suffixes)]
 
-    def recordings(self, raw: Path, path: str) -> dict[str, Path]:
-        """Give the recordings' folders by name: of what stars stand for, those that have views."""
+    def folders(self, raw: Path, path: str) -> dict[str, Path]:
+        """Give recordings' folders by name, where each has one: of what stars stand for, those that have views."""
         found = _without_second_times(raw, matches(raw, path))
         return {name: place for name, place in found.items() if not has_stars(path) or self.views(place)}
+
+    def recordings(self, raw: Path, path: str) -> dict[str, list[View]]:
+        """Give the views of the recordings that a path stands for, by the recordings' names."""
+        if VIEW not in path:
+            found = self.folders(raw, path).items()
+            return {name: [View(name_of_view(view), view) for view in self.views(folder)] for name, folder in found}
+        recordings: dict[str, list[View]] = {}
+        for match in find(raw, path):
+            if self._is_view(match.place):
+                recordings.setdefault(match.name, []).append(View(match.view, match.place))
+        return recordings
+
+    def _is_view(self, place: Path) -> bool:
+        if self.in_folders:
+            return place.is_dir() and has_files(place, *self.suffixes)
+        return ends_with(place.name, self.suffixes) and place.is_file()
 
     def files(self, view: Path) -> list[Path]:
         """List the files of a view."""
@@ -196,7 +220,8 @@ class Detections(StrictModel):
     path
         A file, or for formats with a file or folder per view the folder that holds these. With ``*`` in it, every
         match is a recording, named by what the stars stand for: ``*/pose``, ``S*/Seq*/annot.mat``. A star that is
-        part of a name is written ``[*]``.
+        part of a name is written ``[*]``. Where the views of a recording do not lie in one folder, ``{view}`` stands
+        for their names: ``Videos/{view}/*`` where every camera's folder has one for each recording.
     detector
         What made them, for tables and figures, for example ``OpenPose BODY_25B``.
     skeleton
@@ -240,6 +265,8 @@ class Detections(StrictModel):
     @model_validator(mode="after")
     def _fits_its_format(self) -> "Detections":
         problems = []
+        if self.path.count(VIEW) > (1 if isinstance(DETECTIONS[self.format], ViewFormat) else 0):
+            problems.append(f"{VIEW} can stand in `path` once, with a format that has a file or folder per view")
         if isinstance(DETECTIONS[self.format], ViewFormat) != (self.skeleton is not None):
             views = ", ".join(name for name, kind in DETECTIONS.items() if isinstance(kind, ViewFormat))
             problems.append(f"`skeleton` is needed with the formats {views}, and only there")
@@ -400,36 +427,39 @@ class Source(StrictModel):
 def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[DetectedRecording]:
     """Read the detections of a data set, captures one after the other, without excluded views if they have files."""
     kind, path = DETECTIONS[source.detections.format], source.detections.path
-    recordings = kind.recordings(raw, path)
-    passed_over = [match for match in matches(raw, path).values() if match not in recordings.values()]
-    if not recordings:
+    if not kind.recordings(raw, path):
         raise InputError(f"{raw / path}: not there, or no detections in it")
+    if isinstance(kind, ArchiveFormat):
+        for name, file in kind.recordings(raw, path).items():
+            yield from kind.read_detections(file, name or dataset)
+        return
+    recordings = kind.recordings(raw, path)
+    passed_over = [] if VIEW in path else [place for n, place in matches(raw, path).items() if n not in recordings]
     if passed_over:
         log.warning("no views of their own, passed over: %s", listed(passed_over))
-    for name, recording in recordings.items():
-        if isinstance(kind, ArchiveFormat):
-            yield from kind.read_detections(recording, name or dataset)
-        else:
-            yield _read_views(kind, recording, name or dataset, source)
+    for name, views in recordings.items():
+        if not views:
+            wanted = "a folder with files" if kind.in_folders else "a file"
+            raise InputError(f"{raw / path}: no {wanted} {' or '.join(kind.suffixes)} per camera in it")
+        yield _read_views(kind, views, name or dataset, source)
 
 
-def _read_views(kind: ViewFormat, folder: Path, name: str, source: Source) -> DetectedRecording:
+def _read_views(kind: ViewFormat, views: list[View], name: str, source: Source) -> DetectedRecording:
     skeleton = skeletons.get(str(source.detections.skeleton))
-    paths = kind.views(folder)
-    if not paths:
-        wanted = f"{'a folder with files' if kind.in_folders else 'a file'} {' or '.join(kind.suffixes)} per camera"
-        raise InputError(f"{folder}: no {wanted} in it")
+    read = [
+        replace(
+            _or_leave_it_out(source.camera_of(view.name), source, kind.read_view, view.path, skeleton), name=view.name
+        )
+        for view in views
+        if not source.is_excluded(source.camera_of(view.name))
+    ]
     return DetectedRecording(
         capture=name,
         name=name,
         subject="1",
         action=name,
         skeleton=skeleton,
-        views=[
-            _or_leave_it_out(source.camera_of(name_of_view(path)), source, kind.read_view, path, skeleton)
-            for path in paths
-            if not source.is_excluded(source.camera_of(name_of_view(path)))
-        ],
+        views=read,
     )
 
 
@@ -446,9 +476,7 @@ def names_of_views(source: Detections, raw: Path) -> set[str] | None:
     kind = DETECTIONS[source.format]
     if isinstance(kind, ArchiveFormat):
         return None
-    return {
-        name_of_view(path) for folder in kind.recordings(raw, source.path).values() for path in kind.views(folder)
-    }
+    return {view.name for views in kind.recordings(raw, source.path).values() for view in views}
 
 
 def list_cameras(source: Calibration, raw: Path) -> dict[str, list[CameraEntry]]:
@@ -544,58 +572,6 @@ def _inside(path: str) -> str:
     return path
 
 
-def matches(raw: Path, path: str) -> dict[str, Path]:
-    """Give what a path with stars stands for, by what the stars stand for, joined by hyphens.
-
-    Raises
-    ------
-    InputError
-        If two would get the same name.
-    """
-    places: list[tuple[tuple[str, ...], Path]] = [((), raw)]
-    for part in PurePosixPath(path).parts:
-        places = [found for stars, place in places for found in _match_part(stars, place, part)]
-    found: dict[str, Path] = {}
-    for stars, place in places:
-        name = name_for_files("-".join(stars), str(place)) if stars else ""
-        if name in found:
-            raise InputError(f"{place}: would be called {name}, as {found[name]}; rename a folder")
-        found[name] = place
-    return found
-
-
-def _match_part(stars: tuple[str, ...], place: Path, part: str) -> Iterator[tuple[tuple[str, ...], Path]]:
-    if not has_stars(part):
-        entry = place / without_stars(part)
-        if entry.exists():
-            yield stars, entry
-        return
-    pieces = ("(.*)" if piece == "*" else re.escape(without_stars(piece)) for piece in _STARS.split(part))
-    pattern = re.compile("".join(pieces), re.DOTALL)
-    for entry in entries_in(place):
-        match = pattern.fullmatch(entry.name)
-        if match:
-            yield (*stars, *match.groups()), entry
-
-
-_STARS = re.compile(r"(\[\*\]|\*)")
-
-
-def has_stars(path: str) -> bool:
-    """Tell whether a path has stars that stand for something."""
-    return "*" in _STARS.split(path)
-
-
-def without_stars(path: str) -> str:
-    """Give the path that is meant where no star stands for anything."""
-    return path.replace("[*]", "*")
-
-
-def as_written(path: str) -> str:
-    """Give a path as a data set's file states it, if its stars are part of names."""
-    return path.replace("*", "[*]")
-
-
 def _without_second_times(raw: Path, found: dict[str, Path]) -> dict[str, Path]:
     """Leave out what a link shows that also lies there itself."""
     root = raw.resolve()
@@ -622,9 +598,9 @@ def _in_folders(kind: ViewFormat | ArchiveFormat) -> bool:
 
 
 def _view_files(kind: ViewFormat | ArchiveFormat, raw: Path, path: str) -> Iterator[Path]:
-    for match in kind.recordings(raw, path).values() if has_stars(path) else _expected(raw, path):
-        if isinstance(kind, ArchiveFormat):
-            yield match
-        else:
-            for view in kind.views(match):
-                yield from kind.files(view)
+    if isinstance(kind, ArchiveFormat):
+        yield from kind.recordings(raw, path).values() if has_stars(path) else _expected(raw, path)
+    else:
+        for views in kind.recordings(raw, path).values():
+            for view in views:
+                yield from kind.files(view.path)
