@@ -48,7 +48,9 @@ def amount(picture: np.ndarray, colour: str) -> int:
 
 
 def test_the_time_is_that_of_the_video(tmp_path: Path) -> None:
-    still = {name: np.repeat(make_clip(1)[name][None, 0], 20, 0) for name in ("keypoints_2d", "predicted", "compared")}
+    still = {
+        name: np.repeat(make_clip(1)[name][None, 0], 20, 0) for name in ("keypoints_2d", "predicted", "compared")
+    }
     later = int(animation._chosen(20, 50.0)[0][4])
     from_0 = pictures(make_gif(tmp_path / "a.gif", **still))
     from_later = pictures(make_gif(tmp_path / "b.gif", begin=later / 50, **still))

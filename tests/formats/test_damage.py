@@ -18,6 +18,7 @@ from trilift.errors import InputError
 from trilift.formats import (
     coco_results,
     deeplabcut,
+    easymocap,
     freemocap,
     mediapipe,
     mmpose,
@@ -38,6 +39,11 @@ POINTS = np.random.default_rng(0).uniform(1, 1000, (3, N, 3)).astype(np.float32)
 def openpose_file(path):
     people = [{"pose_keypoints_2d": frame.ravel().tolist()} for frame in POINTS[:2]]
     path.write_text(json.dumps({"version": 1.3, "people": people}))
+
+
+def easymocap_file(path):
+    people = [{"personID": number, "keypoints": frame.tolist()} for number, frame in enumerate(POINTS[:2])]
+    path.write_text(json.dumps({"filename": "images/cam/000000.jpg", "height": 720, "width": 1280, "annots": people}))
 
 
 def mmpose_file(path):
@@ -127,6 +133,7 @@ def both_of_trilift(path):
 
 FORMATS = {
     "openpose": ("view/x.0000.json", openpose_file, lambda path: openpose.read_view(path.parent, COCO17)),
+    "easymocap": ("view/0000.json", easymocap_file, lambda path: easymocap.read_view(path.parent, COCO17)),
     "mmpose": ("cam.json", mmpose_file, view_by(mmpose)),
     "coco": ("cam.json", coco_file, view_by(coco_results)),
     "mediapipe": ("xy.csv", mediapipe_file, archive_by(mediapipe)),

@@ -282,6 +282,7 @@ _DETECTORS = {
     "mediapipe": "MediaPipe",
     "deeplabcut": "DeepLabCut",
     "sleap": "SLEAP",
+    "easymocap": "OpenPose",
     "freemocap": "FreeMoCap",
     "videopose3d": "UNKNOWN",
     "mpi_inf_3dhp": "projected truth of MPI-INF-3DHP",

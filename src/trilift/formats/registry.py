@@ -184,6 +184,7 @@ class CameraFormat(_Format):
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
     "coco": ViewFormat("coco_results", (".json",)),
     "deeplabcut": ViewFormat("deeplabcut", (".csv",)),
+    "easymocap": ViewFormat("easymocap", (".json",), in_folders=True),
     "freemocap": ArchiveFormat("freemocap", ("_numcams_numframes_numtrackedpoints_pixelxy.npy",)),
     "mediapipe": ArchiveFormat("mediapipe", (".csv",), has_rate=True),
     "mmpose": ViewFormat("mmpose", (".json",)),
@@ -235,6 +236,7 @@ class Detections(StrictModel):
     format: Literal[
         "coco",
         "deeplabcut",
+        "easymocap",
         "freemocap",
         "mediapipe",
         "mmpose",
