@@ -89,11 +89,44 @@ def test_a_reference_of_the_video_or_of_the_part_that_was_detected_is_known_by_i
     assert (clock.first_pose, frames(clock)) == (0, (first, last))
 
 
-@pytest.mark.parametrize("complete", [True, False])
-@pytest.mark.parametrize("first", [0, 1])
-def test_programs_count_from_0_or_from_1_and_so_does_the_reference(first, complete):
+@pytest.mark.parametrize(
+    ("first", "complete", "poses", "expected"),
+    [
+        (0, True, 100, 0),
+        (0, False, 100, 0),
+        (1, True, 99, 1),  # programs count from 0 or from 1
+        (1, True, 100, 0),
+        (1, False, 99, 1),
+        (5, True, 95, 5),
+        (5, True, 100, 0),
+    ],
+)
+def test_the_number_of_poses_says_to_which_frame_the_first_belongs(first, complete, poses, expected):
     two = views((first, 99), (first, 99), complete=complete)
-    assert set_clock(two, reference(100 - first), source(), "x").first_pose == first
+    assert set_clock(two, reference(poses), source(), "x").first_pose == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "complete", "poses"), [(5, True, 97), (1, True, 97), (1, False, 100), (7, False, 99)]
+)
+def test_what_fits_both_or_none_is_asked(first, complete, poses):
+    two = views((first, 99), (first, 99), complete=complete)
+    with pytest.raises(
+        InputError, match=rf'frames {first} to 99, and {poses} poses.*first_frame: {{"walk": {first}}}'
+    ):
+        set_clock(two, reference(poses), source(), "x")
+    for stated in (first, 0):
+        clock = set_clock(two, reference(poses), source(first_pose={"walk": stated}), "x")
+        assert (clock.first_pose, clock.first) == (stated, first)
+        assert clock.length == min(100, stated + poses) - first
+
+
+def test_what_is_seen_after_a_view_was_switched_off_is_not_cut_in_silence():
+    three = views((0, 149), (0, 149), complete=False) | {"cam3": view(0, 99, complete=True)}
+    with pytest.raises(InputError, match="differ by 50 frames"):
+        set_clock(three, None, source(), "x")
+    clock = set_clock(three, None, source(max_length_difference=50), "x")
+    assert (frames(clock), clock.cut) == ((0, 99), 50)
 
 
 def test_a_reference_may_go_on_after_the_last_detection_where_nobody_is_seen():
@@ -101,15 +134,6 @@ def test_a_reference_may_go_on_after_the_last_detection_where_nobody_is_seen():
     assert (clock.first_pose, *frames(clock), clock.cut) == (0, 7, 62, 0)
     with pytest.raises(InputError, match=r"differ by 137 frames .*reference 200"):
         set_clock(views((0, 62), (0, 62), complete=True), reference(200), source(), "x")
-
-
-def test_a_reference_that_fits_the_video_and_the_part_is_asked_about():
-    five = views((5, 104), (5, 104), complete=True)
-    with pytest.raises(InputError, match=r"frames 5 to 104, and 100 poses.*first_frame: \{walk: 5\}, or 0"):
-        set_clock(five, reference(100), source(), "x")
-    for stated in (5, 0):
-        clock = set_clock(five, reference(100), source(first_pose={"walk": stated}), "x")
-        assert (clock.first_pose, frames(clock)) == (stated, (5, 99 + stated))
 
 
 def test_a_reference_that_begins_later_cuts_the_recording():

@@ -120,10 +120,10 @@ def test_of_labelled_images_every_fifth_is_a_frame(project):
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize(("lead", "tail"), [(0, 0), (7, 0), (0, 30), (7, 30)])
 def test_a_pose_is_compared_with_the_reference_of_its_frame(project, lead, tail, first):
-    """Whether images are counted from 0 or from 1 can be told where the first has somebody in it; else it is said."""
+    """That images are counted from 1 is known where somebody is seen from the first to the last; else it is said."""
     seen = ALWAYS.copy()
     seen[:lead] = seen[FRAMES - tail :] = False
-    reference = {"first_frame": {NAME: 1}} if first and lead else {}
+    reference = {"first_frame": {NAME: 1}} if first and (lead or tail) else {}
     recording = recording_of(project, "coco", seen, first, reference)
     assert recording.first_frame == lead + first
     assert len(recording.keypoints) == FRAMES - lead - tail
@@ -133,7 +133,7 @@ def test_a_pose_is_compared_with_the_reference_of_its_frame(project, lead, tail,
 def test_more_frames_than_poses_are_asked_about(project):
     seen = ALWAYS.copy()
     seen[:7] = False
-    with pytest.raises(InputError, match=r"frames 8 to 150, and 150 poses .* first_frame: \{S1 Walk: 8\}, or 0"):
+    with pytest.raises(InputError, match=r'frames 8 to 150, and 150 poses .* first_frame: {"S1 Walk": 8}, or 0'):
         recording_of(project, "coco", seen, 1, {})
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from trilift.errors import InputError
 from trilift.formats import DetectedView, ReferenceRecording
+from trilift.formats.names import in_yaml
 from trilift.formats.registry import Source
 
 log = logging.getLogger(__name__)
@@ -50,18 +51,18 @@ def set_clock(
         clear to which frame the reference's first pose belongs.
     """
     begins = {name: view.first_frame - source.offsets.get(name, 0) for name, view in views.items()}
-    all_ends = {name: begin + len(views[name].keypoints) for name, begin in begins.items()}
-    ends = {name: all_ends[name] for name, view in views.items() if view.lists_empty_frames}
-    are_known = len(ends) > 0
-    if not are_known:
-        ends = {"detections": max(all_ends.values())}
-        _tell_of_early_ends(all_ends, source, where)
+    seen_until = {name: begin + len(views[name].keypoints) for name, begin in begins.items()}
+    known = [seen_until[name] for name, view in views.items() if view.lists_empty_frames]
+    end = min(known, default=max(seen_until.values()))
+    # A view that was recorded on after its last detection ends with the others.
+    ends = {name: last if views[name].lists_empty_frames else max(last, end) for name, last in seen_until.items()}
+    if not known:
+        _tell_of_early_ends(seen_until, source, where)
     first, first_pose = _first_frame(views, begins, source, where), 0
     if reference is not None:
-        first_pose = _first_pose(reference, views, min(ends.values()), are_known, source, where)
-        first, end = max(first, first_pose), first_pose + len(reference.keypoints)
-        # It may go on after the last detection, if that is not the end of the video.
-        ends["reference"] = end if are_known else min(end, ends["detections"])
+        first_pose = _first_pose(reference, views, end, bool(known), source, where)
+        first, last = max(first, first_pose), first_pose + len(reference.keypoints)
+        ends["reference"] = last if known else min(last, end)
     lengths = {name: end - first for name, end in ends.items()}
     length = _common_length(lengths, source.max_length_difference, where)
     return Clock(begins, first_pose, first, length, max(lengths.values()) - length)
@@ -109,27 +110,28 @@ def _first_pose(
 ) -> int:
     """Tell to which frame the first pose belongs: the first of the video, or of the part of it that was detected.
 
-    Where these are not the same, the data set's file says which, or the number of poses if it fits one of them only.
+    Where these are not the same, the number of poses says which, or the data set's file.
     """
     stated = source.reference.first_frame if source.reference else {}
     first, poses = min(view.first_frame for view in views.values()), len(reference.keypoints)
     if reference.name in stated:
         return stated[reference.name]
-    if first <= 1:  # what programs count from
-        return first
+    if first == 0:
+        return 0
     if end_is_known:
-        of_video, of_part = (abs(begin + poses - end) <= source.max_length_difference for begin in (0, first))
-    else:
-        of_video, of_part = poses >= end, False
-    if of_video == of_part:
+        too_many = {begin: abs(begin + poses - end) for begin in (0, first)}
+        exact = [begin for begin, frames in too_many.items() if frames == 0]
+        fitting = exact or [begin for begin, frames in too_many.items() if frames <= source.max_length_difference]
+    else:  # somebody is seen from the first frame on only where programs count from 1
+        fitting = [begin for begin in {0, first} & {0, 1} if begin + poses >= end]
+    if len(fitting) != 1:
         raise InputError(
             f"{where}: detections of the frames {first} to {end - 1}, and {poses} poses of a reference. State in the "
             "data set's file to which frame its first pose belongs (ingest: reference: first_frame: "
-            f"{{{reference.name}: {first}}}, or 0)"
+            f"{{{in_yaml(reference.name)}: {first}}}, or 0 or 1)"
         )
-    found = 0 if of_video else first
-    log.info("%s: the reference's first pose is taken for frame %d (ingest: reference: first_frame)", where, found)
-    return found
+    log.info("%s: the reference's first pose is taken for frame %d (reference: first_frame)", where, fitting[0])
+    return fitting[0]
 
 
 def _common_length(lengths: dict[str, int], max_difference: int, where: str) -> int:

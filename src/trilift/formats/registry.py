@@ -338,8 +338,8 @@ class Reference(StrictModel):
     path
         As for detections.
     first_frame
-        To which frame of the video the first pose belongs, where that is not the first: ``{recording: number}``,
-        counted as the detections are.
+        To which frame of the video the first pose belongs, where the number of poses does not tell: ``{recording:
+        number}``, as the detections count.
     """
 
     format: Literal["videopose3d", "mpi_inf_3dhp"]
