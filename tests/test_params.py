@@ -128,7 +128,7 @@ def test_all_that_is_wrong_with_a_data_set_is_told_at_once():
         Source,
         {
             "detections": {"format": "openpose", "path": "pose", "detector": "x", "undistorted": "no"},
-            "cameras": {"format": "panoptic", "unit": "cm", "names": 3},
+            "cameras": {"format": "trilift", "unit": "cm", "names": 3},
         },
     )
     assert found.keys() == {"detections", "detections.undistorted", "cameras", "cameras.names", "fps"}

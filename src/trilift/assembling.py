@@ -194,7 +194,8 @@ def _capture_of(recording: DetectedRecording, rigs: dict[str, Rig], layout: Layo
     if recording.capture in rigs or "*" not in rigs:
         if recording.capture not in rigs:
             raise InputError(
-                f"{layout.dataset_file}: no cameras for '{recording.capture}' (there are cameras for: {listed(rigs)})"
+                f"{layout.dataset_file}: no cameras for '{recording.capture}' (there are cameras for: "
+                f"{listed(rigs)}); a calibration whose path has no stars serves all"
             )
         return recording.capture
     return layout.dataset
@@ -223,12 +224,10 @@ def _assemble(
         recording = detected.pop(0)  # so that what was read is not kept beside what is made of it
         pairs = _match_views(recording, rig, source, layout)
         where = f"{layout.raw}, '{recording.name}'"
-        if cameras and [camera.name for camera, _ in pairs] != [camera.name for camera in cameras]:
-            raise InputError(f"{where}: has other views than '{first}' of the same capture")
         if recording.skeleton != skeleton:
             raise InputError(
                 f"{where}: has keypoints of {recording.skeleton.name}, but '{first}' of the same capture of "
-                f"{skeleton.name}"
+                f"{skeleton.name}; make a data set of each"
             )
         cameras = [camera for camera, _ in pairs]
         views = {camera.name: view for camera, view in pairs}
@@ -294,14 +293,15 @@ def _match_names(
         )
     pairs: list[tuple[Camera | LeftOut, DetectedView]] = []
     for view in views:
-        name = source.camera_of(str(view.name))
+        own = str(view.name)
+        name = source.camera_of(own)
         if source.is_excluded(name):
             continue
         if plain(name) not in by_plain_name:
             raise InputError(
-                f"{where}: no camera for the view '{view.name}' (the calibration has "
+                f"{where}: no camera for the view '{own}' (the calibration has "
                 f"{listed(camera.name for camera in rig)}); state it in {layout.dataset_file} under ingest: "
-                f"views: {{{in_yaml(view.name)}: <camera>}}, or leave it out: {source.excluding([view.name])}"
+                f"views: {{{in_yaml(own)}: <camera>}}, or leave it out: {source.excluding([own])}"
             )
         pairs.append((by_plain_name[plain(name)], view))
     seen = Counter(camera.name for camera, _ in pairs)

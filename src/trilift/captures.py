@@ -24,6 +24,7 @@ from xarray.core import indexing
 
 from trilift.errors import InputError
 from trilift.files import replacing
+from trilift.layout import within_project
 from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Skeleton
 
 FRAMES_PER_BLOCK = 8192
@@ -343,7 +344,9 @@ def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
         If the file is missing, damaged, of another kind, or lacks a variable or an axis of the schema.
     """
     if not path.exists():
-        raise InputError(f"{path}: not there; run the stage that makes it first (snakemake --cores all {path})")
+        raise InputError(
+            f"{path}: not there; run the stage that makes it first (snakemake --cores all {within_project(path)})"
+        )
     with ExitStack() as stack:
         try:
             path.open("rb").close()  # HDF5 is less clear about why it may not

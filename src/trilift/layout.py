@@ -1,9 +1,21 @@
 """Where the files of a project lie. The rules of the workflow name the same paths."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _STAGES_OF_THE_DATASET = ("simulate", "ingest", "triangulate")
+
+
+def within_project(path: Path) -> str:
+    """Name a file of a project as its rules do, from wherever it was named.
+
+    Examples
+    --------
+    >>> within_project(Path("/home/me/project/data/captures/demo.nc"))
+    'data/captures/demo.nc'
+    """
+    tops = [place for place, part in enumerate(path.parts) if part in ("data", "results")]
+    return PurePosixPath(*path.parts[tops[-1] if tops else 0 :]).as_posix()
 
 
 @dataclass(frozen=True)

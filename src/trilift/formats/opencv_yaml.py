@@ -142,7 +142,7 @@ class _Loader(yaml.CBaseLoader):
         entries = self.construct_mapping(node, deep=True)
         try:
             sizes = entries["sizes"] if "sizes" in entries else [entries["rows"], entries["cols"]]
-            channels = re.match(r"\d*", entries.get("dt", ""))[0]  # "2f": points of single precision
+            channels = entries.get("dt", "").rstrip("ucwsifdrh")  # "2f": points of single precision
             return np.array(entries["data"], object).reshape([int(size) for size in (*sizes, channels) if size])
         except (KeyError, ValueError, TypeError, OverflowError):
             problem = "a matrix must have rows and cols (or sizes) and as many data"
@@ -174,7 +174,11 @@ def _check_structure(text: str) -> None:
     for event in yaml.parse(text, yaml.CBaseLoader):
         # A few nested aliases stand for billions of entries, and calibrations have none.
         if getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
+            raise yaml.YAMLError(f"anchors and aliases are not allowed, line {_line(event)}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"more than {MOST_DEPTH} levels", problem_mark=event.start_mark)
+            raise yaml.YAMLError(f"more than {MOST_DEPTH} levels, line {_line(event)}")
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1

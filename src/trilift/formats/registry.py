@@ -133,10 +133,13 @@ class ArchiveFormat(_Format):
         Whether such files hold projected truth, no detections.
     has_rate
         Whether such files may hold the frames per second; the module then has ``frame_rate(path)``.
+    has_layouts
+        Whether the layout of the keypoints may be stated; ``read_detections(path, name, skeleton)`` then takes it.
     """
 
     ground_truth: bool = False
     has_rate: bool = False
+    has_layouts: bool = False
 
     def recordings(self, raw: Path, path: str) -> dict[str, Path]:
         """Give the files of recordings by name."""
@@ -150,8 +153,9 @@ class ArchiveFormat(_Format):
         """Give the frames per second, where a file tells."""
         return self._function("frame_rate")(path) if self.has_rate else None
 
-    def read_detections(self, path: Path, name: str) -> Iterator[DetectedRecording]:
-        return self._function("read_detections")(path, name)
+    def read_detections(self, path: Path, name: str, skeleton: Skeleton | None = None) -> Iterator[DetectedRecording]:
+        stated = {} if skeleton is None else {"skeleton": skeleton}
+        return self._function("read_detections")(path, name, **stated)
 
 
 @dataclass(frozen=True)
@@ -160,10 +164,13 @@ class CameraFormat(_Format):
 
     Attributes
     ----------
+    unit
+        Of lengths in the files, if the data set's file states no other.
     in_folders
         Whether every camera has a folder of its own, in the one that is read.
     """
 
+    unit: str = "m"
     in_folders: bool = False
 
     def files(self, path: Path) -> list[Path]:
@@ -192,14 +199,14 @@ DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
     "openpose": ViewFormat("openpose", (".json",), in_folders=True),
     "sleap": ViewFormat("sleap", (".h5", ".hdf5")),
     "trilift": ArchiveFormat("trilift_nc", (".nc",), has_rate=True),
-    "videopose3d": ArchiveFormat("videopose3d", (".npz",)),
+    "videopose3d": ArchiveFormat("videopose3d", (".npz",), has_layouts=True),
 }
 CAMERAS = {
-    "humaneva": CameraFormat("humaneva_cameras", (".cal",)),
-    "mpi_inf_3dhp": CameraFormat("mpi_inf_3dhp_cameras", (".calibration", ".calib", ".txt")),
-    "opencap": CameraFormat("opencap", ("cameraintrinsicsextrinsics.pickle",), in_folders=True),
+    "humaneva": CameraFormat("humaneva_cameras", (".cal",), "mm"),
+    "mpi_inf_3dhp": CameraFormat("mpi_inf_3dhp_cameras", (".calibration", ".calib", ".txt"), "mm"),
+    "opencap": CameraFormat("opencap", ("cameraintrinsicsextrinsics.pickle",), "mm", in_folders=True),
     "opencv": CameraFormat("opencv_yaml", (".yml", ".yaml")),
-    "panoptic": CameraFormat("panoptic", (".json",)),
+    "panoptic": CameraFormat("panoptic", (".json",), "cm"),
     "toml": CameraFormat("toml_cameras", (".toml",)),
 }
 
@@ -208,7 +215,8 @@ def _is_calibration(file: Path) -> bool:
     return any(ends_with(file.name, kind.suffixes) and kind.recognises(file) for kind in CAMERAS.values())
 
 
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "foot": 0.3048}
+"""Units of length that a calibration may be in."""
 
 
 class Detections(StrictModel):
@@ -226,7 +234,7 @@ class Detections(StrictModel):
     detector
         What made them, for tables and figures, for example ``OpenPose BODY_25B``.
     skeleton
-        The layout of the keypoints, where the format does not fix it.
+        The layout of the keypoints, where the format does not fix it or, for ``videopose3d``, the file tells another.
     undistorted
         Whether the coordinates are of undistorted images: the calibration's lens distortion is then not applied.
     ground_truth
@@ -267,11 +275,13 @@ class Detections(StrictModel):
     @model_validator(mode="after")
     def _fits_its_format(self) -> "Detections":
         problems = []
-        if self.path.count(VIEW) > (1 if isinstance(DETECTIONS[self.format], ViewFormat) else 0):
+        kind = DETECTIONS[self.format]
+        if self.path.count(VIEW) > (1 if isinstance(kind, ViewFormat) else 0):
             problems.append(f"{VIEW} can stand in `path` once, with a format that has a file or folder per view")
-        if isinstance(DETECTIONS[self.format], ViewFormat) != (self.skeleton is not None):
-            views = ", ".join(name for name, kind in DETECTIONS.items() if isinstance(kind, ViewFormat))
-            problems.append(f"`skeleton` is needed with the formats {views}, and only there")
+        if isinstance(kind, ViewFormat) and self.skeleton is None:
+            problems.append(f"`skeleton` is needed with the format {self.format}: {', '.join(skeletons.SKELETONS)}")
+        if isinstance(kind, ArchiveFormat) and not kind.has_layouts and self.skeleton is not None:
+            problems.append(f"the format {self.format} fixes the layout of the keypoints: leave `skeleton` out")
         if holds_truth(self.format, self.path) and not self.ground_truth:
             problems.append(
                 "these are no detections but projected ground truth: results on them say nothing about real use. "
@@ -299,7 +309,7 @@ class Calibration(StrictModel):
         A file or folder, relative to the raw folder. With ``*``, every match is the calibration of the recording
         whose path matches alike; without, one calibration serves all.
     unit
-        Of lengths in the file, where its format does not fix it.
+        Of lengths in the file, where it is not that of the format.
     image_size
         Width and height in pixels, in place of those in the file or where it holds none.
     names
@@ -308,7 +318,7 @@ class Calibration(StrictModel):
 
     format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencap", "opencv", "panoptic", "toml", "trilift"]
     path: str | None = None
-    unit: Literal["m", "cm", "mm"] = "m"
+    unit: Literal["m", "dm", "cm", "mm", "inch", "foot"] | None = None
     image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
     names: list[str] | None = None
 
@@ -322,8 +332,8 @@ class Calibration(StrictModel):
         problems = []
         if (self.format == "human36m") != (self.path is None):
             problems.append("`path` is needed with every format but human36m, which is built in")
-        if self.unit != "m" and self.format not in ("opencv", "toml"):
-            problems.append(f"the format {self.format} fixes the unit of lengths: leave `unit` out")
+        if self.unit is not None and self.format not in CAMERAS:
+            problems.append(f"the format {self.format} is in metres: leave `unit` out")
         refuse(problems)
         return self
 
@@ -432,8 +442,9 @@ def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[Detecte
     if not kind.recordings(raw, path):
         raise InputError(f"{raw / path}: not there, or no detections in it")
     if isinstance(kind, ArchiveFormat):
+        stated = skeletons.get(source.detections.skeleton) if source.detections.skeleton else None
         for name, file in kind.recordings(raw, path).items():
-            yield from kind.read_detections(file, name or dataset)
+            yield from kind.read_detections(file, name or dataset, stated)
         return
     recordings = kind.recordings(raw, path)
     passed_over = [] if VIEW in path else [place for n, place in matches(raw, path).items() if n not in recordings]
@@ -494,7 +505,11 @@ def list_cameras(source: Calibration, raw: Path) -> dict[str, list[CameraEntry]]
     elif source.format == "trilift":
         from trilift.formats import trilift_nc
 
-        rigs = trilift_nc.list_cameras(raw / without_stars(str(source.path)))
+        rigs = {
+            name: rig
+            for match in _existing(raw, str(source.path)).values()
+            for name, rig in trilift_nc.list_cameras(match).items()
+        }
     else:
         matching = _existing(raw, str(source.path))
         rigs = {name or "*": CAMERAS[source.format].list_cameras(match) for name, match in matching.items()}
@@ -525,7 +540,9 @@ def read_camera(entry: CameraEntry, source: Calibration, undistorted: bool) -> C
         return camera
     if not (camera.image_size > 0).all():
         raise InputError(f"{entry.where}: holds no size of the images; {IMAGE_SIZE}")
-    return replace(camera, t=camera.t * _METRES[source.unit])
+    if source.unit is None:
+        return camera
+    return replace(camera, t=camera.t * (METRES[source.unit] / METRES[CAMERAS[source.format].unit]))
 
 
 def read_cameras(source: Source, raw: Path) -> dict[str, list[Camera | LeftOut]]:

@@ -36,8 +36,17 @@ def recognises(path: Path) -> bool:
     return has_entry(path, "positions_2d")
 
 
-def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
-    """Read 2D detections, recording by recording; `name` is not used, as the file names them.
+def read_detections(path: Path, name: str, skeleton: Skeleton | None = None) -> Iterator[DetectedRecording]:
+    """Read 2D detections, recording by recording.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Not used, as the file names the recordings.
+    skeleton
+        The layout of the keypoints, if it is not the file that tells.
 
     Raises
     ------
@@ -45,11 +54,11 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         If the file is no such file, or a recording has a number of keypoints that no layout has.
     """
     positions, metadata = read_npz(path, "positions_2d", "metadata", optional=("metadata",))
+    numbers_of_keypoints = {len(layout) for layout in ([skeleton] if skeleton else _LAYOUTS_2D.values())}
     for subject, action, views in _recordings(path, positions):
         where = f"{path}, {subject} '{action}'"
         if not isinstance(views, list | tuple | np.ndarray) or not len(views):
             raise InputError(f"{where}: expected a list over cameras")
-        numbers_of_keypoints = {len(skeleton) for skeleton in _LAYOUTS_2D.values()}
         arrays = [
             _numbers(view, numbers_of_keypoints, (2, 3), f"{where}, camera {number}")
             for number, view in enumerate(views, 1)
@@ -62,7 +71,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
             name=f"{subject} {action}",
             subject=subject,
             action=action,
-            skeleton=_layout(layouts.pop(), metadata, path),
+            skeleton=skeleton or _layout(layouts.pop(), metadata, path),
             views=[
                 DetectedView(None, array[:, None, :, :2], array[:, None, :, 2] if array.shape[2] == 3 else None)
                 for array in arrays
@@ -83,7 +92,8 @@ def _layout(keypoints: int, metadata: object, path: Path) -> Skeleton:
     if name not in fitting:
         raise InputError(
             f"{path}: `metadata` tell of {keypoints} keypoints of a layout {name!a:.40} with other sides "
-            f"(`keypoints_symmetry`) than those that are known: {', '.join(fitting)}; put them in the order of one"
+            f"(`keypoints_symmetry`) than those that are known: {', '.join(fitting)}; put them in the order of "
+            "one, or state the layout (ingest: detections: skeleton)"
         )
     return fitting[name]
 

@@ -50,7 +50,8 @@ def describe(command: argparse.ArgumentParser) -> None:
         "--camera-name", metavar="NAME", help="which one of the calibration (default: that named like the detections)"
     )
     add("--image-size", metavar="WxH", help="in pixels, where the calibration does not tell")
-    add("--unit", choices=("m", "cm", "mm"), default="m", help="of lengths in the calibration, where it is not fixed")
+    add("--unit", choices=("m", "dm", "cm", "mm", "inch", "foot"), help="of lengths in the calibration, if it is not "
+        "the format's own")  # fmt: skip
     add("--undistorted", action="store_true", help="the detections are of undistorted images")
     add("--format", metavar="NAME", help="of the detections (default: recognised)")
     add("--skeleton", metavar="NAME", help="layout of the keypoints (default: recognised; from stdin the lifter's)")

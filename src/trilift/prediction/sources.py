@@ -67,7 +67,10 @@ def read_view(options: argparse.Namespace) -> View:
         skeleton = skeletons.get(options.skeleton) if options.skeleton else _told(kind, path)
         detected = kind.read_view(path, skeleton)
         return _one_person(detected, path.stem, skeleton, options)
-    recordings = {recording.name: recording for recording in kind.read_detections(path, path.stem)}
+    if options.skeleton and not kind.has_layouts:
+        raise InputError(f"--skeleton: the format {name} fixes the layout of the keypoints; leave it out")
+    stated = skeletons.get(options.skeleton) if options.skeleton else None
+    recordings = {recording.name: recording for recording in kind.read_detections(path, path.stem, stated)}
     recording = _choose(recordings, options.recording, f"{path}, --recording")
     views = {str(view.name or number): view for number, view in enumerate(recording.views, 1)}
     detected = _choose(views, options.view, f"{path}, --view")
@@ -133,9 +136,9 @@ def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
             raise InputError(f"--camera {options.camera}: a focal length in pixels needs --image-size, as 1920x1080")
         return pinhole(focal, size)
     folder, calibration = recognition.look_at_calibration(Path(options.camera))
-    changes = {"image_size": None if size is None else list(size)}
-    if calibration.format in ("opencv", "toml"):
-        changes["unit"] = options.unit
+    changes = {"image_size": None if size is None else list(size), "unit": options.unit}
+    if options.unit and calibration.format not in registry.CAMERAS:
+        raise InputError(f"--unit {options.unit}: {options.camera} is in metres; leave it out")
     calibration = calibration.model_copy(update=changes)
     rigs = registry.list_cameras(calibration, folder)
     cameras = {camera.name: camera for rig in rigs.values() for camera in rig}
