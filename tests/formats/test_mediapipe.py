@@ -128,6 +128,12 @@ def test_frame_numbers_far_beyond_the_number_of_rows_are_refused(path, sync):
     assert "check the frame numbers" in message(path)
 
 
+def test_of_many_cameras_each_may_see_somebody_seldom(path):
+    length, cameras = 20_000, 20
+    write(path, [row(sync, camera, 0) for camera in range(cameras) for sync in range(camera, length, 50)])
+    assert [len(view.keypoints) for view in read(path).views] == [19_970] * cameras
+
+
 def test_many_cameras_do_not_fill_the_memory(path):
     write(path, [row(number, number, 0) for number in range(1000)])
     assert "sync_index of 1000 cameras: 1000 entries, but they count 1000000 frames" in message(path)

@@ -45,6 +45,7 @@ def check_not_infinite(array: np.ndarray, where: str) -> None:
 
 
 _HOUR = 216_000  # frames at 60 per second, in which somebody may be seen but once
+_SELDOM = 100  # times as many frames as those in which somebody is seen
 _LAST_FRAME = 2**31
 
 
@@ -52,7 +53,7 @@ def check_frames(first: int, length: int, entries: int, where: str) -> None:
     """Refuse frame numbers that count far more frames than there are entries, before memory is spent on them."""
     if not 0 <= first < _LAST_FRAME:
         raise InputError(f"{where}: begins at frame {first:.6g}; check the frame numbers")
-    if length > 10 * entries + _HOUR:
+    if length > _SELDOM * entries + _HOUR:
         raise InputError(f"{where}: {entries} entries, but they count {length} frames; check the frame numbers")
 
 
