@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
 from trilift.geometry import body
-from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, smooth
+from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, sizes, smooth
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, linearise, triangulate_robust
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body
@@ -355,6 +355,87 @@ def test_a_recording_without_any_detection_is_no_error():
         RING, pixels, torch.full((5, 4, 17), torch.inf), torch.full((5, 17, 3), torch.nan), **Seen(walking(2)).options
     )
     assert found.shape == (5, 17, 3)
+
+
+# What is no part of the body.
+
+
+def planted(truth, keypoint, frames, offset, views):
+    """A keypoint that only some views see, and that is mistaken for something else in some frames."""
+    lost = torch.zeros(*truth.shape[:1], 4, 17, dtype=torch.bool)
+    lost[:, [view for view in range(4) if view not in views], keypoint] = True
+    seen = Seen(truth, lost)
+    there = torch.tensor(truth[frames, keypoint] + np.array(offset))
+    wrong = exact_pixels(np.repeat(there[:, None].numpy(), 17, 1))[:, views, keypoint]
+    wrong += torch.tensor(np.random.default_rng(2).normal(0, 2, wrong.shape))
+    for number, view in enumerate(views):
+        seen.pixels[frames, view, keypoint] = wrong[:, number]
+    seen.solution = triangulate_robust(RING, seen.pixels, seen.scale)
+    return seen
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.3, 0.3), (0.5, -0.5, 0.2), (2.0, 1.0, 0.0)])
+def test_what_departs_from_its_bones_is_missing_and_draws_nothing_after_it(walk, smoothed, offset):
+    frames = slice(100, 130)
+    seen = planted(walk.truth, HEAD, frames, offset, [0, 1])
+    assert seen.error(seen.solution.points)[frames, HEAD].min() > 0.2
+    error = seen.error(seen.smooth())
+    bone = lengths_of(walk.truth).max(0)[BONES.index((H36M17.index("nose"), HEAD))]
+    assert not (error[frames, HEAD] > 2 * bone + 0.05).any()
+    assert not np.isnan(np.delete(error, HEAD, 1)).any()
+    others = np.delete(np.arange(17), HEAD)
+    assert error[frames][:, others].mean() < 1.2 * walk.error(smoothed)[frames][:, others].mean()
+    if offset[0] == 0:
+        assert np.isnan(error[frames, HEAD]).mean() > 0.8
+
+
+@given(
+    offset=st.tuples(*[st.floats(-1, 1)] * 3),
+    keypoint=st.sampled_from([HEAD, WRIST, H36M17.index("left_knee"), H36M17.index("nose")]),
+    first=st.integers(0, 50),
+)
+@settings(max_examples=10)
+def test_whatever_is_mistaken_for_a_keypoint_bones_have_their_lengths(offset, keypoint, first):
+    seen = planted(walking(60), keypoint, slice(first, first + 10), offset, [1, 2])
+    found = lengths_of(seen.smooth().numpy())
+    away = np.abs(found - seen.options["lengths"].numpy())
+    assert np.nanmax(away) <= 5 * seen.options["bone_spread"] + 1e-9
+
+
+def test_of_a_bone_that_is_too_long_the_end_is_to_blame_whose_other_bones_are_too():
+    bones = np.array([(0, 1), (1, 2), (2, 3), (1, 4)])
+    points = np.tile(np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [1, 1, 0]], float), (4, 1, 1))
+    points[1, 2] += [0, 1, 0]  # both of its bones
+    points[2, 3] += [5, 0, 0]  # its only one
+    points[3, [0, 3]] += [-1, 2, 0]  # two at once
+    lengths = np.array([1.0, 1.0, 1.0, 1.0])
+    found = body._departed(points, bones, lengths, 0.01)
+    assert [np.flatnonzero(row).tolist() for row in found] == [[], [2], [3], [0, 3]]
+    assert not body._departed(points, bones, np.full(4, np.nan), 0.01).any()
+
+
+# Whose bones they are.
+
+
+@given(seed=st.integers(0, 10**6), size=st.floats(0.8, 1.25))
+def test_people_are_told_apart_by_the_size_of_their_long_bones(seed, size):
+    rng = np.random.default_rng(seed)
+    one = np.array([0.45, 0.43, 0.44, 0.42, 0.3, 0.29, 0.26, 0.25, 0.24, 0.1, 0.05])
+    measured = np.stack([one, size * one]) * np.exp(rng.normal(0, 0.005, (2, len(one))))
+    measured[:, -2:] *= rng.uniform(0.5, 2, (2, 2))
+    measured[1, 3] = np.nan
+    first, other = sizes(torch.tensor(measured)).tolist()
+    assert first == 1
+    if abs(np.log(size)) > 0.045:
+        assert other == pytest.approx(size, rel=0.015)
+    if abs(np.log(size)) < 0.025:
+        assert other == 1
+
+
+def test_bones_that_differ_at_random_are_no_other_person():
+    lengths = torch.tensor([[0.4, 0.4, 0.4, 0.4, 0.3, 0.3], [0.5, 0.32, 0.44, 0.36, 0.37, 0.25]])
+    assert sizes(lengths).tolist() == [1, 1]
+    assert sizes(torch.full((3, 6), torch.nan)).tolist() == [1, 1, 1]
 
 
 def test_the_input_is_left_as_it_is(walk):

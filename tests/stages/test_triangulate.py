@@ -407,6 +407,71 @@ def test_the_covariance_is_that_of_the_errors(project):
     assert 0.8 < (squared < 6.25).mean() < 0.97
 
 
+# What single frames say and other frames and the bones contradict.
+
+
+def mistake_the_head(keypoints, confidence):
+    """In 25 frames the two views that see the top of the head see something else in its place, 60 cm away."""
+    head = H36M17.index("head_top")
+    keypoints[:, 2:, head] = np.nan
+    elsewhere = person()[50:75, [head]] + [0.4, 0.3, 0.3]
+    for view in range(2):
+        keypoints[50:75, view, head] = project_with_opencv(ring_of_cameras(4)[view], elsewhere)[:, 0]
+
+
+def test_what_is_no_part_of_the_body_is_missing_or_marked_and_said(project):
+    truth = write_capture(project, [("walk", "anna", person())], change=mistake_the_head)
+    single, said = triangulated(project)
+    head = H36M17.index("head_top")
+    assert error(single, truth)[50:75, head].min() > 0.3
+    assert "points left out" not in said
+    labels, said = triangulated(project, SMOOTHED)
+    assert np.isnan(labels["keypoints_3d"][50:75, head]).all()
+    assert np.isnan(labels["covariance"][50:75, head]).all()
+    assert (labels["views_used"][50:75, head] == 0).all()
+    assert np.nanmax(error(labels, truth)) < 0.15
+    assert "points left out, because other frames and the bones contradict" in said
+    assert "head_top 2" in said.split("points left out")[1].splitlines()[0]
+    keypoints = recap(project, "keypoints").set_index("keypoint")
+    assert keypoints.loc["head_top", "dropped"] == pytest.approx(25 / 120, abs=0.03)
+    filled, _ = triangulated(project, "triangulate: {smoothing: {max_gap_s: 1.0}, diagnose: false}")
+    marked = filled["filled"].values[50:75, head] == 1
+    np.testing.assert_array_equal(marked, np.isfinite(filled["keypoints_3d"].values[50:75, head, 0]))
+    assert np.isnan(filled["covariance"].values[50:75, head]).all()
+
+
+def test_flags_and_errors_are_of_one_pose(project):
+    """A detection that counts lies near the pose that is written, and one that does not is farther away."""
+    write_capture(project, [("walk", "anna", person())], change=mistake_the_head)
+    for params in (SMOOTHED, SINGLE_FRAMES):
+        labels, _ = triangulated(project, params)
+        errors, used = labels["reprojection_error"].values, labels["inlier"].values == 1
+        body_errors, body_used = errors[:, :, :10].reshape(-1), used[:, :, :10].reshape(-1)
+        assert np.isfinite(errors[used]).all()
+        rejected = np.isfinite(body_errors) & ~body_used
+        assert 0 < rejected.sum() < 0.05 * len(body_errors)
+        assert body_errors[body_used].max() < 2.5 * body_errors[rejected].min()
+
+
+# Whose bones they are.
+
+
+def test_two_people_without_names_are_noticed_and_the_remedy_works(project):
+    two = [("walk", "anna", person(frames=100)), ("walk again", "anna", person(frames=80, size=0.85, seed=1))]
+    write_capture(project, two)
+    _, said = triangulated(project, SMOOTHED)
+    (warning,) = (line for line in said.splitlines() if "several people" in line)
+    assert "recordings of anna" in warning
+    assert "beside 'walk', bones are" in warning
+    assert "% shorter in 'walk again'" in warning
+    assert f"{project.layout.dataset_file} (ingest: subjects: {{walk again: <name>}})" in warning
+
+
+def test_one_person_in_several_recordings_is_one(project):
+    write_capture(project, [("walk", "anna", person()), ("reach", "anna", person("reaching", 80))])
+    assert "several people" not in triangulated(project, SMOOTHED)[1]
+
+
 # The recap.
 
 
@@ -527,6 +592,36 @@ def test_a_limit_stops_the_stage_and_names_itself(project, limit, change):
     assert f"; {value} is allowed" in message
     assert "views, the worst first" in printed
     triangulated(project)
+
+
+def seldom_in_view(keypoints, confidence):
+    keypoints[10:] = np.nan
+
+
+def test_frames_without_anybody_are_not_missing_detections(project):
+    write_capture(project, [("walk", "anna", person(frames=200))], change=seldom_in_view)
+    triangulated(project)
+    assert (recap(project, "views")["missing"] < 0.1).all()
+    (recording,) = recap(project, "recordings").to_dict("records")
+    assert recording["nobody"] == 0.95
+    assert recording["without_point"] < 0.1
+
+
+def test_what_missing_is_and_what_it_comes_from_is_said(project):
+    def few_views_at_a_time(keypoints, confidence):
+        """Two views, and the first one alone in the end."""
+        half = len(keypoints) // 2
+        keypoints[:half, :2] = keypoints[half:, 2:] = np.nan
+        keypoints[-5:, 1] = np.nan
+
+    write_capture(project, [("walk", "anna", person(frames=60))], change=few_views_at_a_time)
+    printed = stopped(project, "triangulate: {limits: {missing: 0.4}, diagnose: false}")
+    message = printed[printed.rindex("trilift triangulate: ") :]
+    assert "missing is 0.5 in the middle view" in message
+    assert "counted over the frames in which a view sees somebody" in message
+    assert "calibration" not in message
+    triangulated(project, "triangulate: {limits: {missing: 0.6}, diagnose: false}")
+    assert (recap(project, "views")["rejected"] < 0.05).all()
 
 
 def test_without_any_detection_the_stage_stops(project):

@@ -1,4 +1,8 @@
-"""What became of the detections in triangulation: errors, gaps and bone lengths, counted without keeping frames."""
+"""What became of the detections in triangulation: errors, gaps and bone lengths, counted without keeping frames.
+
+``rejected`` is a share of the detections that another view has one beside, so that they can contradict each other,
+``nobody`` one of all frames, and all others are shares of the frames in which somebody is seen in a view.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +12,7 @@ import pandas as pd
 from trilift.captures import Recording
 from trilift.skeletons import Skeleton
 
-_COUNTED = ("frames", "detected", "used", "swapped", "filled")
+_COUNTED = ("frames", "detected", "compared", "used", "swapped", "filled", "dropped")
 
 
 class Histogram:
@@ -83,7 +87,7 @@ class Recap:
         self._bones = {r.subject: Histogram((2, len(skeleton.bones)), 0.5, 4000) for r in recordings}
         self._of_recording = {r.name: Histogram((), 0.1, 2000) for r in recordings}
         self._counts = {r.name: {what: np.zeros(shape, np.int64) for what in _COUNTED} for r in recordings}
-        self._without_point = {r.name: np.zeros(len(skeleton), np.int64) for r in recordings}
+        self._with_point = {r.name: np.zeros(len(skeleton), np.int64) for r in recordings}
 
     def add(self, recording: Recording, block: Block) -> None:
         """Take in some frames of a recording."""
@@ -95,12 +99,16 @@ class Recap:
         lengths = np.linalg.norm(poses[:, :, parents] - poses[:, :, children], axis=-1)
         self._bones[recording.subject].add(1e3 * lengths)
         counts = self._counts[recording.name]
-        counts["frames"] += len(block.keypoints_3d)
+        watched = block.detected.any((1, 2))
+        counts["frames"] += watched.sum()
         counts["detected"] += block.detected.sum(0)
         counts["used"] += block.used.sum(0)
         counts["swapped"] += block.swapped.sum(0)[:, None]
         counts["filled"] += block.filled.sum(0)
-        self._without_point[recording.name] += np.isnan(block.keypoints_3d[..., 0]).sum(0)
+        compared, kept = (np.isfinite(points[..., 0]) for points in (block.of_single_frames, block.keypoints_3d))
+        counts["compared"] += (block.detected & compared[:, None]).sum(0)
+        counts["dropped"] += (compared & ~(kept & ~block.filled)).sum(0)
+        self._with_point[recording.name] += np.isfinite(block.keypoints_3d[watched, :, 0]).sum(0)
 
     def _shares(self, over: int | tuple[int, ...]) -> dict[str, np.ndarray]:
         by_recording = self._counts.values()
@@ -129,7 +137,7 @@ class Recap:
 
     def keypoints_table(self) -> pd.DataFrame:
         """Give one row per keypoint, the worst first."""
-        frames = sum(recording.length for recording in self.recordings)
+        frames = sum(int(counts["frames"][0, 0]) for counts in self._counts.values())
         table = {
             "capture": self.capture,
             "keypoint": list(self.skeleton.keypoints),
@@ -138,7 +146,7 @@ class Recap:
             "median_mm": self._mm.quantile(0.5, over=0),
             "p90_mm": self._mm.quantile(0.9, over=0),
         }
-        shares = self._shares(0) | {"without_point": np.sum(list(self._without_point.values()), 0) / max(frames, 1)}
+        shares = self._shares(0) | {"without_point": 1 - np.sum(list(self._with_point.values()), 0) / max(frames, 1)}
         return pd.DataFrame(table | shares).sort_values("median_px", ascending=False, kind="stable")
 
     def bones_table(self) -> pd.DataFrame:
@@ -171,16 +179,20 @@ class Recap:
                     "p90_px": float(errors.quantile(0.9)),
                 }
                 | {name: float(share) for name, share in _shares({k: v.sum() for k, v in counts.items()}).items()}
-                | {"without_point": self._without_point[recording.name].sum() / counts["frames"][0].sum()}
+                | {
+                    "without_point": 1 - self._with_point[recording.name].sum() / max(counts["frames"][0].sum(), 1),
+                    "nobody": 1 - counts["frames"][0, 0] / max(recording.length, 1),
+                }
             )
         return pd.DataFrame(rows).sort_values("median_px", ascending=False, kind="stable")
 
 
 def _shares(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    frames, detected = np.maximum(counts["frames"], 1), np.maximum(counts["detected"], 1)
+    frames, compared = np.maximum(counts["frames"], 1), np.maximum(counts["compared"], 1)
     return {
         "missing": 1 - counts["detected"] / frames,
-        "rejected": 1 - counts["used"] / detected,
+        "rejected": (counts["compared"] - counts["used"]) / compared,
         "swapped": counts["swapped"] / frames,
         "filled": counts["filled"] / frames,
+        "dropped": counts["dropped"] / frames,
     }

@@ -17,7 +17,15 @@ FRAMES_OF_WINDOW = 256
 MARGIN = 64
 """Frames on either side of a window that are solved with it and dropped: influences die out within about 35."""
 
-_ITERATIONS = 4
+_STEPS = 4
+_MOST_STEPS = 20
+"""Where bones are far from their lengths, as beside a wrong detection, the first steps may go astray: they go on."""
+
+_SETTLED = 0.01  # metres: a step that moves nothing further is the last
+
+_SPREADS_TO_DEPART = 5.0
+"""A bone that is further from its length than so many of its spreads does not belong to the body."""
+
 _SIXTIETH = 1 / 60  # seconds
 _HOLD = 1e-3  # per square metre: keeps what nothing else holds where it was
 
@@ -49,6 +57,34 @@ def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int
     length = (squared - (variance - along)).nanmedian(0).values.clamp(min=0).sqrt()
     measurable = (squared.isfinite().sum(0) >= 10) & (length.square() > variance.nanmedian(0).values)
     return torch.where(measurable, length, torch.nan)
+
+
+_LONG_BONE = 0.2  # metres: shorter ones are known less well
+_SAME_SIZE = 0.035  # of one person in two recordings, bones came out up to 3 % longer
+_FEWEST_LONG_BONES = 4
+
+
+def sizes(lengths: Tensor) -> Tensor:
+    """Tell by how much people are larger than the first, from bone lengths that were measured for each.
+
+    Parameters
+    ----------
+    lengths
+        (person, bone), metres; NaN where not known.
+
+    Returns
+    -------
+    Tensor
+        (person,): the median ratio of the long bones; 1 where it is not clear that there is any difference.
+    """
+    ratio = (lengths / lengths[0]).log()
+    ratio = torch.where((lengths > _LONG_BONE) & (lengths[0] > _LONG_BONE), ratio, torch.nan)
+    size = ratio.nanmedian(1).values
+    number = ratio.isfinite().sum(1)
+    # Of the median, from the median deviation of normally distributed values.
+    error = 1.25 * 1.48 * (ratio - size[:, None]).abs().nanmedian(1).values / number.sqrt()
+    differs = (number >= _FEWEST_LONG_BONES) & (size.abs() > (3 * error).clamp(min=_SAME_SIZE))
+    return torch.where(differs, size.exp(), 1.0)
 
 
 def smooth(
@@ -97,8 +133,8 @@ def smooth(
     Returns
     -------
     Tensor
-        (frame, keypoint, 3) float64, finite in all of `frames`: where a keypoint was not seen, it follows from its
-        neighbours in time and along the bones.
+        (frame, keypoint, 3) float64: where a keypoint was not seen, it follows from its neighbours in time and along
+        the bones. NaN where it departs from its bones by many spreads: what was taken for it is something else.
 
     Notes
     -----
@@ -110,25 +146,73 @@ def smooth(
     """
     begin, end, _ = frames.indices(len(points))
     inner = list(range(begin, end, FRAMES_OF_WINDOW))
-    starts = sorted({0, *inner, end} - {len(points)})
-    windows = list(zip(starts, [*starts[1:], len(points)], strict=True))
+    starts = np.array(sorted({0, *inner, end} - {len(points)}))
+    ends = np.append(starts[1:], len(points))
     current = _fill(points)
+    normal, gradient = np.empty((*current.shape, 3)), np.empty_like(current)
     penalty = fps**3 / (acceleration**2 * _SIXTIETH)
     of_bones = np.array(bones), lengths.cpu().numpy(), bone_spread
 
-    def solve(window: tuple[int, int]) -> np.ndarray:
-        first, last = window
-        rows = slice(max(0, first - MARGIN), min(len(points), last + MARGIN))
+    def solve(window: int) -> np.ndarray:
+        rows = slice(max(0, starts[window] - MARGIN), min(len(points), ends[window] + MARGIN))
         solved = _solve_window(current[rows], normal[rows], gradient[rows], *of_bones, penalty)
-        return solved[first - rows.start : last - rows.start]
+        return solved[starts[window] - rows.start : ends[window] - rows.start]
+
+    def settle(moving: np.ndarray, scale: Tensor, fewest: int) -> None:
+        for step in range(1, _MOST_STEPS + 1):
+            windows = np.flatnonzero(moving)
+            rows = np.zeros(len(points), bool)
+            for window in windows:
+                rows[max(0, starts[window] - MARGIN) : ends[window] + MARGIN] = True
+            at = torch.as_tensor(current[rows], device=points.device)
+            which = torch.as_tensor(rows, device=points.device)
+            of_rows = linearise(cameras, pixels[which], scale[which], at)
+            normal[rows], gradient[rows] = (values.cpu().numpy() / inflation for values in of_rows)
+            moving = np.full_like(moving, step < fewest)
+            for window, solved in zip(windows, list(pool.map(solve, windows)), strict=True):
+                of_window = slice(starts[window], ends[window])
+                moved = np.linalg.norm(solved - current[of_window], axis=-1).max(initial=0)
+                current[of_window] = solved
+                if moved > _SETTLED and _far_bones(solved, *of_bones).any():
+                    moving[max(window - 1, 0) : window + 2] = True  # its neighbours take part
+            if not moving.any():
+                break
 
     # Several windows at once: OpenBLAS itself splits such a system badly, tens of times slower on a busy machine.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in range(_ITERATIONS):
-            at = torch.as_tensor(current, device=points.device)
-            normal, gradient = (values.cpu().numpy() / inflation for values in linearise(cameras, pixels, scale, at))
-            current = np.concatenate(list(pool.map(solve, windows)))
+        settle(np.ones(len(starts), bool), scale, _STEPS)
+        departed = _departed(current, *of_bones)
+        if departed.any():  # It has drawn its neighbours after it: once more without what was taken for it.
+            lost = torch.as_tensor(departed, device=points.device)[:, None]
+            settle(np.logical_or.reduceat(departed.any(1), starts), torch.where(lost, torch.inf, scale), 1)
+            departed |= _departed(current, *of_bones)
+    current[departed] = np.nan
     return torch.as_tensor(current[frames], device=points.device)
+
+
+def _far_bones(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
+    """Tell which bones (frame, bone) of points (frame, keypoint, 3) are far from their lengths, if they have one."""
+    parents, children = bones.T
+    length = np.linalg.norm(points[:, parents] - points[:, children], axis=-1)
+    return np.abs(length - lengths) > _SPREADS_TO_DEPART * bone_spread
+
+
+def _departed(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
+    """Find keypoints (frame, keypoint) that are not where their bones end.
+
+    Of the ends of a bone that is far from its length, that one is meant most of whose bones are; then the next, until
+    the bones between those that are left have their lengths.
+    """
+    far = _far_bones(points, bones, lengths, bone_spread)
+    departed = np.zeros(points.shape[:2], bool)
+    ends = np.zeros((len(bones), points.shape[1]))
+    ends[np.arange(len(bones))[:, None], bones] = np.isfinite(lengths)[:, None]
+    while (frames := np.flatnonzero(far.any(1))).size:
+        share = far[frames] @ ends / np.maximum(ends.sum(0), 1)
+        worst = share.argmax(1)
+        departed[frames, worst] = True
+        far[frames] &= ends[:, worst].T == 0
+    return departed
 
 
 def _fill(points: Tensor) -> np.ndarray:

@@ -10,9 +10,13 @@ from trilift.geometry import noise
 from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, smooth
 from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.geometry.noise import DetectorNoise
-from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_robust
+from trilift.geometry.triangulation import REJECTED_FROM, reprojection_error, triangulate, triangulate_robust
 from trilift.settings.triangulate import Smoothing
 from trilift.skeletons import Skeleton
+
+_CONTRADICTED_FROM = 64.0
+"""Squared error over squared scale from which a detection contradicts a point that follows from several frames: 8
+scales. One in 700 does so by chance."""
 
 
 class Sample(NamedTuple):
@@ -42,17 +46,21 @@ class Labels(NamedTuple):
     Attributes
     ----------
     keypoints_3d
-        (frame, keypoint, 3), metres, world frame; NaN where there is none.
+        (frame, keypoint, 3), metres, world frame; NaN where there is none, and where what single frames tell is
+        contradicted over time and along the bones.
     of_single_frames
         The same before smoothing.
     covariance
         (frame, keypoint, 3, 3), square metres, as far as each frame for itself tells: an upper bound after smoothing.
+        NaN where it tells nothing.
     error_px
         (frame, view, keypoint): reprojection error, NaN where there is no detection or no point.
     error_mm
         The same at the depth of the point.
-    detected, used
+    detected
         (frame, view, keypoint) bool; detections of no confidence are not among them.
+    used
+        (frame, view, keypoint) bool: those that lie near the point.
     swapped
         (frame, view) bool: left and right were exchanged.
     filled
@@ -144,10 +152,9 @@ class Labeller:
                     solution, triangulate_robust(self.cameras, pixels[changed], scale[changed]), strict=True
                 ):
                     values[changed] = again
-        seen = solution.points.isfinite().all(-1)
-        if self.smoothing is None:
-            points, filled = solution.points[frames], torch.zeros_like(seen)[frames]
-        else:
+        seen, inlier = solution.points.isfinite().all(-1), solution.inlier[frames]
+        points = solution.points[frames]
+        if self.smoothing is not None:
             points = smooth(
                 self.cameras,
                 pixels,
@@ -161,16 +168,21 @@ class Labeller:
                 inflation=self.inflation,
                 frames=frames,
             )
-            filled = _short_gaps(seen, min(int(self.smoothing.max_gap_s * fps), MARGIN))[frames]
-            points = torch.where((seen[frames] | filled)[..., None], points, torch.nan)
+            of_errors = torch.where(scale[frames].isfinite(), scale[frames], torch.nan)
+            squared = (reprojection_error(self.cameras, points, pixels[frames]) / of_errors).square()
+            inlier = squared < REJECTED_FROM
+            seen[frames] &= (squared < _CONTRADICTED_FROM).sum(1) >= 2
+        gap = min(int(self.smoothing.max_gap_s * fps), MARGIN) if self.smoothing else 0
+        filled = _short_gaps(seen, gap)[frames] & points.isfinite().all(-1)
+        points = torch.where((seen[frames] | filled)[..., None], points, torch.nan)
         return _labels(
             self.cameras,
             pixels[frames],
             points,
             detected=scale[frames].isfinite(),
             of_single_frames=solution.points[frames],
-            covariance=solution.covariance[frames],
-            used=solution.inlier[frames],
+            covariance=torch.where(seen[frames][..., None, None], solution.covariance[frames], torch.nan),
+            used=inlier & points.isfinite().all(-1)[:, None],
             swapped=swapped[frames],
             filled=filled,
         )

@@ -33,9 +33,9 @@ class Limits(StrictModel):
     median_mm
         Largest median reprojection error, at the depth of the points.
     missing
-        Largest share of missing detections.
+        Largest share of missing detections, over the frames in which a view sees somebody.
     rejected
-        Largest share of detections that contradict the other views.
+        Largest share of detections that contradict the other views, of those that could.
     """
 
     median_mm: float = Field(150.0, gt=0)

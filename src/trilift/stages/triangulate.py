@@ -17,6 +17,7 @@ from trilift.errors import InputError
 from trilift.evaluation.recap import Block, Recap
 from trilift.files import replacing
 from trilift.geometry import labels, noise
+from trilift.geometry.body import bone_lengths, sizes
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.labels import Sample
 from trilift.geometry.noise import DetectorNoise
@@ -48,7 +49,7 @@ def run(layout: Layout, device: torch.device) -> None:
                     views=capture["view"].values.tolist(),
                     attributes=_origin_of_joints(name, skeleton),
                 )
-                of_captures.append(_triangulate_capture(name, capture, written, settings, device, progress))
+                of_captures.append(_triangulate_capture(name, capture, written, settings, layout, device, progress))
         tables = {name: pd.concat([tables[name] for tables in of_captures]) for name in of_captures[0]}
         for name in ("views", "keypoints", "bones", "recordings"):
             shown = tables[name].head(12).to_string(index=False, float_format="%.3g")
@@ -86,7 +87,13 @@ def _origin_of_joints(name: str, skeleton: Skeleton) -> dict[str, str]:
 
 
 def _triangulate_capture(
-    name: str, capture: xr.Dataset, written: CaptureWriter, settings: Settings, device: torch.device, progress: tqdm
+    name: str,
+    capture: xr.Dataset,
+    written: CaptureWriter,
+    settings: Settings,
+    layout: Layout,
+    device: torch.device,
+    progress: tqdm,
 ) -> dict[str, pd.DataFrame]:
     """Triangulate a capture; returns tables of what became of the detections and of findings about its cameras."""
     cameras = Cameras.from_arrays(capture).to(device)
@@ -108,7 +115,9 @@ def _triangulate_capture(
             findings = _diagnose(name, recap.views, cameras, sample, detector_noise)
 
     margin = labeller.margin if labeller else 0
+    lengths = []
     for recording in recordings:
+        of_blocks, frames = [], []
         for core in captures.blocks(recording.length):
             first, last = max(0, core.start - margin), min(recording.length, core.stop + margin)
             pixels, confidence = _load(capture, recording.part(first, last), settings, device)
@@ -117,6 +126,9 @@ def _triangulate_capture(
                 made = labeller.label(pixels, confidence, people.index(recording.subject), recording.fps, wanted)
             else:
                 made = labels.label_plainly(cameras, pixels, confidence)
+            if labeller:
+                of_blocks.append(bone_lengths(made.of_single_frames, made.covariance, skeleton.bone_indices).cpu())
+                frames.append(core.stop - core.start)
             arrays = {field: values.cpu().numpy() for field, values in made._asdict().items()}
             covariance = arrays.pop("covariance")
             written.write_block(
@@ -132,7 +144,50 @@ def _triangulate_capture(
             )
             recap.add(recording, Block(**arrays))
             progress.update(core.stop - core.start)
+        if of_blocks:
+            known = torch.stack(of_blocks).isfinite() * torch.tensor(frames)[:, None]
+            lengths.append((torch.stack(of_blocks).nan_to_num() * known).sum(0) / known.sum(0))
+    if labeller and labeller.smoothing:
+        _warn_of_other_people(name, recordings, torch.stack(lengths), layout)
+        _warn_of_dropped(name, recap.keypoints_table())
     return recap.tables() | {"rig": _findings_table(name, recap.views, findings)}
+
+
+def _warn_of_other_people(name: str, recordings: list[Recording], lengths: Tensor, layout: Layout) -> None:
+    """Compare the recordings of one person by the bone lengths (recording, bone) that each for itself tells."""
+    for subject in dict.fromkeys(recording.subject for recording in recordings):
+        own = [number for number, recording in enumerate(recordings) if recording.subject == subject]
+        own.sort(key=lambda number: -recordings[number].length)
+        factors = sizes(lengths[own]).tolist()
+        others = {recordings[number].name: factor for number, factor in zip(own, factors, strict=True) if factor != 1}
+        if others:
+            log.warning(
+                "capture %s: recordings of %s look like those of several people: beside '%s', bones are %s. All are "
+                "given the same lengths; if they are several, say who is who in %s (ingest: subjects: {%s: <name>})",
+                name,
+                subject,
+                recordings[own[0]].name,
+                ", ".join(
+                    f"{abs(factor - 1):.0%} {'longer' if factor > 1 else 'shorter'} in '{other}'"
+                    for other, factor in others.items()
+                ),
+                layout.dataset_file,
+                next(iter(others)),
+            )
+
+
+_MANY_DROPPED = 0.02
+
+
+def _warn_of_dropped(name: str, keypoints: pd.DataFrame) -> None:
+    many = keypoints[keypoints["dropped"] > _MANY_DROPPED].sort_values("dropped", ascending=False)
+    if len(many):
+        log.warning(
+            "capture %s: points left out, because other frames and the bones contradict what the views tell of them: "
+            "%s of the frames",
+            name,
+            ", ".join(f"{row.keypoint} {row.dropped:.0%}" for row in many.itertuples()),
+        )
 
 
 def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -216,6 +271,16 @@ def _findings_table(name: str, views: list[str], findings: list[CameraFinding]) 
     return pd.DataFrame(rows, columns=columns)
 
 
+_CAUSES = {
+    "missing": "It is counted over the frames in which a view sees somebody. Usual causes: cameras that look "
+    "elsewhere (ingest: exclude_cameras leaves them out), keypoints that nothing shows, min_confidence too high. "
+    "Where few of the cameras see a person at a time by design, allow more",
+    "rejected": "Usual causes: the calibration of another day, its cameras in another order, recordings that are not "
+    "synchronised",
+}
+_CAUSES["median_mm"] = _CAUSES["rejected"]
+
+
 def _check_limits(views: pd.DataFrame, limits: Limits, layout: Layout) -> None:
     for capture, table in views.groupby("capture", sort=False):
         for column in ("missing", "rejected", "median_mm"):
@@ -225,6 +290,5 @@ def _check_limits(views: pd.DataFrame, limits: Limits, layout: Layout) -> None:
                 raise InputError(
                     f"{layout.captures}, capture {capture}: {column} is {middle:.3g} in the middle view and "
                     f"{worst[column]:.3g} in the worst, {worst['view']}; {limit:g} is allowed (triangulate.limits in "
-                    "params.yaml). Usual causes: the calibration of another day, its cameras in another order, "
-                    "recordings that are not synchronised; the tables above and in the log show where"
+                    f"params.yaml). {_CAUSES[column]}; the tables above and in the log show where"
                 )
