@@ -43,6 +43,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_joint_that_the_mean_pose_lacks_comes_back_missing(tmp_path: Path) -> None:
+    lifter = make_lifter()
+    lifter.mean_pose[4] = torch.nan
+    lifter.save(tmp_path)
+    json.loads((tmp_path / "lifter.json").read_text(), parse_constant=pytest.fail)  # JSON has no NaN
+    torch.testing.assert_close(Lifter.load(tmp_path).mean_pose, lifter.mean_pose, equal_nan=True, rtol=0, atol=0)
+
+
 def edit(folder: Path, **changed: Any) -> None:
     file = folder / "lifter.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))

@@ -529,6 +529,41 @@ def test_validation_frames_that_cannot_be_compared_are_remarked(
     assert run(project, "evaluate", "demo") == run(project, "plot", "demo") == 0
 
 
+def test_a_joint_that_is_never_labelled_has_no_mean_and_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrist = H36M17.index("left_wrist")
+    with h5py.File(project / "data/pseudo_labels/demo.nc", "a") as file:
+        for person in file:
+            file[person]["joints_3d"][:, wrist] = np.nan
+    assert run(project, "train", "demo") == 0
+    assert "no training frame has a pseudo-label of left_wrist: do not rely" in capsys.readouterr().err
+    mean_pose = Lifter.load(project / "results/demo/main").mean_pose
+    assert mean_pose.isnan().any(1).nonzero().tolist() == [[wrist]]
+    assert run(project, "evaluate", "demo") == 0
+    per_joint = pd.read_csv(project / "results/demo/main/per_joint.csv").set_index("joint")
+    for source in ("mean_pose", "pseudo_label"):
+        assert np.isnan(per_joint.loc["left_wrist", f"{source}_mpjpe_mm"])
+        assert per_joint[f"{source}_mpjpe_mm"].isna().sum() == 1
+
+
+def test_what_no_run_of_a_sweep_could_measure_is_not_known(project: Path) -> None:
+    sweep = {"seeds": [0], "losses": {"input": {"multi_view_consistency": 0.0}}}
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"sweep": sweep}))
+    with h5py.File(project / "data/pseudo_labels/demo.nc", "a") as file:
+        for person in ("S9", "S11"):
+            file[person]["joints_3d"][...] = np.nan  # where other views see the root is not known
+    for stage in ("train", "evaluate"):
+        assert run(project, stage, "demo", "--run", "input-s0") == 0
+    found = json.loads((project / "results/demo/input-s0/metrics.json").read_text())
+    assert found["other_views_reprojection_px"] is found["pseudo_label_mpjpe_mm"] is None
+    assert found["mpjpe_mm"] > 0
+    assert run(project, "sweep", "demo") == 0
+    table = pd.read_csv(project / "results/demo/sweep/table.csv")
+    assert table["other_views_reprojection_px_mean"].isna().all()
+    assert table["mpjpe_mm_mean"].tolist() == [found["mpjpe_mm"]]
+
+
 def test_another_seed_gives_another_lifter(finished: Path, project: Path) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"seed": 1}))
     assert run(project, "train", "demo") == 0

@@ -1,6 +1,7 @@
 """A trained lifter: the network and all that is needed to use it."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ class Lifter:
     mean, spread
         (feature,): scaling of the inputs.
     mean_pose
-        (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline.
+        (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline. NaN for joints that
+        none of them has.
     facts
         How it was trained: data set, settings, seed, layouts of the detections.
     """
@@ -144,7 +146,7 @@ class Lifter:
             "units": "metres, camera frame, relative to the root",
             "input_mean": self.mean.tolist(),
             "input_spread": self.spread.tolist(),
-            "mean_pose": self.mean_pose.tolist(),
+            "mean_pose": [row if all(map(math.isfinite, row)) else None for row in self.mean_pose.tolist()],
             "trained_with": self.facts,
         }
         with replacing(folder / "lifter.safetensors") as temporary:
@@ -170,7 +172,7 @@ class Lifter:
             settings = parse(NetworkSettings, about["architecture"], f"{path}, architecture")
             skeleton = skeletons.get(about["skeleton"])
             mean, spread = torch.tensor(about["input_mean"]), torch.tensor(about["input_spread"])
-            mean_pose = torch.tensor(about["mean_pose"])
+            mean_pose = torch.tensor([[math.nan] * 3 if row is None else row for row in about["mean_pose"]])
             joints, inputs = len(skeleton), 3 * len(skeleton)
             fits = (mean.shape, spread.shape, mean_pose.shape) == ((inputs,), (inputs,), (joints, 3))
             if not fits or about["joints"] != list(skeleton.keypoints):

@@ -41,6 +41,7 @@ def run(layout: Layout) -> None:
         histories.append(history.assign(losses=losses, seed=seed))
     runs = pd.DataFrame(rows)
     measures = [name for name in MEASURES if name in runs]
+    runs = runs.astype(dict.fromkeys(measures, float))  # null, what could not be measured, is NaN
     grouped = runs.groupby("losses", sort=False)
     table = pd.DataFrame({"seeds": grouped.size()})
     for name in measures:

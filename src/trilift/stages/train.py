@@ -68,6 +68,17 @@ def run(layout: Layout, device: torch.device) -> None:
         device,
     )
     _warn_of_few_frames(len(training), settings)
+    mean_pose = _mean_pose(training)
+    unknown = [
+        joint
+        for joint, place in zip(TRAINING_SKELETON.keypoints, mean_pose, strict=True)
+        if not place.isfinite().all()
+    ]
+    if unknown:
+        log.warning(
+            "no training frame has a pseudo-label of %s: do not rely on what the lifter predicts for it",
+            ", ".join(unknown),
+        )
     checkpoint = Checkpoint(layout.checkpoints / f"{_fingerprint(layout, settings, split, seed)}.pt")
     if checkpoint.path.exists():
         log.info("going on from %s", checkpoint.path)
@@ -78,7 +89,7 @@ def run(layout: Layout, device: torch.device) -> None:
         TRAINING_SKELETON,
         scaling.mean,
         scaling.spread,
-        _mean_pose(training),
+        mean_pose,
         facts={
             "dataset": layout.dataset,
             "seed": seed,
@@ -254,7 +265,7 @@ def _join(parts: list[tuple[Samples, Tensor, list[str]]]) -> tuple[Samples, Tens
 
 
 def _mean_pose(samples: Samples) -> Tensor:
-    """Average the pseudo-labels as all visible views see them: (joint, 3)."""
+    """Average the pseudo-labels as all visible views see them: (joint, 3); NaN where there are none."""
     total = torch.zeros(len(TRAINING_SKELETON) - 1, 3)
     number = torch.zeros_like(total)
     for which in torch.arange(len(samples)).split(captures.FRAMES_PER_BLOCK):
@@ -262,4 +273,4 @@ def _mean_pose(samples: Samples) -> Tensor:
         seen = (batch.labels.unsqueeze(1) @ batch.rotations.mT)[batch.visible]
         total += seen.nan_to_num().sum(0)
         number += seen.isfinite().sum(0)
-    return insert_root(total / number.clamp(min=1), TRAINING_SKELETON)
+    return insert_root(total / number, TRAINING_SKELETON)
