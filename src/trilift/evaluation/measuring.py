@@ -169,7 +169,7 @@ class Measuring:
         in_camera = world_to_camera(self._cameras, world[now].double())
         placed = predicted + frames.root[now].unsqueeze(-2)
         errors.add("absolute_mpjpe_mm", 0, 1e3 * joint_error(placed, in_camera))
-        errors.add("correct_poses_150mm_percent", 0, correct_poses(of_joints[""], THRESHOLD))
+        errors.add("correct_poses_150mm_percent", 0, correct_poses(self._without_root(of_joints[""]), THRESHOLD))
         errors.add("bone_length_error_mm", 0, 1e3 * bone_length_error(predicted, truth, self._skeleton.bone_indices))
         # What starts in the lead belongs to the first frames after it.
         new = len(predicted)

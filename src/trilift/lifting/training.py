@@ -241,7 +241,7 @@ class _Run:
         if self.averaged is not None:
             _average(self.averaged, self.network, self.settings.averaging, self.step)
         for name, value in taken.items():
-            known = value.isfinite()
+            known = ~value.isnan()
             self.sums[name] = self.sums.get(name, 0.0) + torch.where(known, value, 0.0)
             self.numbers[name] = self.numbers.get(name, 0) + known
         self.frames_seen += len(which)

@@ -107,7 +107,7 @@ def run(layout: Layout, device: torch.device) -> None:
             "test_poses": sum(evaluation.poses for evaluation in evaluations),
         }
         facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
-        _check_content(errors, conditions.main, facts, layout)
+        _check_content(of_protocol(errors, PROTOCOLS[settings.protocol]), conditions.main, facts, layout)
     _write_results(layout, errors, conditions, settings, facts)
     lifter_files = [layout.results / name for name in ("lifter.safetensors", "lifter.json")]
     provenance.write(
@@ -154,7 +154,8 @@ def _check_joints(references: dict[str, xr.Dataset], protocol: Protocol, layout:
 
 def _check_content(errors: pd.DataFrame, main: str, facts: dict[str, Any], layout: Layout) -> None:
     """Refuse to report on poses of which none can be measured."""
-    if errors.loc[errors["measure"] == main, "number"].sum():
+    measured = (errors["measure"] == main) & (errors["joint"] != TRAINING_SKELETON.root)
+    if errors.loc[measured, "number"].sum():
         return
     poses, without = facts["test_poses"], facts["test_poses_without_prediction"]
     if poses == without:
@@ -164,7 +165,7 @@ def _check_content(errors: pd.DataFrame, main: str, facts: dict[str, Any], layou
     else:
         reason = (
             f"there is no reference, and where the lifter predicts them, there is no pseudo-label of the "
-            f"{TRAINING_SKELETON.root}, or no other view detected the person"
+            f"{TRAINING_SKELETON.root}, or no other view has detections"
         )
     raise InputError(
         f"{layout.captures}: none of the {poses} test poses can be measured: {reason}. Choose other frames for "
