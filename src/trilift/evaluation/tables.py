@@ -99,7 +99,7 @@ def of_protocol(errors: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
 def overall(errors: pd.DataFrame) -> dict[str, float]:
     """Give the mean of every measure over all joints of all poses; NaN without any."""
     total = errors.groupby("measure", sort=False)[["sum", "number"]].sum()
-    return {str(name): float(row["sum"] / row["number"]) for name, row in total.iterrows()}
+    return {str(name): float(mean) for name, mean in (total["sum"] / total["number"]).items()}
 
 
 def means(errors: pd.DataFrame, *by: str) -> pd.DataFrame:
