@@ -44,6 +44,26 @@ def write_caliscope(path: Path, cameras: list[Camera]) -> None:
     path.write_text("\n".join(lines) + '\n[charuco]\ncolumns = 4\nunits = "inch"\n')
 
 
+def write_camera_array(path: Path, cameras: list[Camera]) -> None:
+    """Write Caliscope's present file."""
+    lines = []
+    for number, camera in enumerate(cameras):
+        lines += [
+            f"[cameras.{camera.name}]",
+            f"cam_id = {number}",
+            f"size = {camera.image_size.tolist()}",
+            "rotation_count = 1",
+            'exposure = "null"',
+            f"matrix = {camera.K.tolist()}",
+            f"distortions = {camera.distortion.tolist()}",
+            f"translation = {camera.t.tolist()}",
+            f"rotation = {cv2.Rodrigues(camera.R)[0].ravel().tolist()}",
+            "fisheye = false",
+            "",
+        ]
+    path.write_text("\n".join(lines))
+
+
 def write_file_storage(path: Path, entries: dict) -> None:
     storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
     for key, value in entries.items():
@@ -167,6 +187,7 @@ class Format:
 FORMATS = {
     "pose2sim": Format(toml_cameras.list_cameras, write_pose2sim, distortion=4),
     "caliscope": Format(toml_cameras.list_cameras, write_caliscope),
+    "caliscope_array": Format(toml_cameras.list_cameras, write_camera_array),
     "easymocap": Format(opencv_yaml.list_cameras, write_easymocap),
     "opencv": Format(opencv_yaml.list_cameras, write_opencv_files),
     "opencap": Format(opencap.list_cameras, write_opencap),

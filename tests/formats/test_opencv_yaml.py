@@ -147,6 +147,7 @@ BOMB = "a: &a [1, 1]\n" + "".join(
         ("m: !!opencv-matrix\n  rows: 99999999999999999999\n  cols: 1\n  data: [1]", "as many data"),
         ("m: !!opencv-matrix\n  rows: 3\n  cols: 3", "as many data"),
         ("m: !!opencv-matrix [1]", "no valid YAML"),
+        ("m: !!opencv-matrix\n  rows: 3\n  cols: 1\n  dt: [d]\n  data: [1, 2, 3]", "as many data"),
         ("m: !!opencv-\ufeffmatrix [1]", "while scanning a tag"),
     ],
 )

@@ -142,7 +142,7 @@ class _Loader(yaml.CBaseLoader):
         entries = self.construct_mapping(node, deep=True)
         try:
             sizes = entries["sizes"] if "sizes" in entries else [entries["rows"], entries["cols"]]
-            channels = entries.get("dt", "").rstrip("ucwsifdrh")  # "2f": points of single precision
+            channels = str(entries.get("dt", "")).rstrip("ucwsifdrh")  # "2f": points of single precision
             return np.array(entries["data"], object).reshape([int(size) for size in (*sizes, channels) if size])
         except (KeyError, ValueError, TypeError, OverflowError):
             problem = "a matrix must have rows and cols (or sizes) and as many data"
