@@ -4,10 +4,17 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from formats.camera_writers import write_panoptic
 from real_data import DATA, needs
 from synthetic import (
     make_project,
@@ -19,9 +26,12 @@ from synthetic import (
     write_pose2sim,
 )
 from trilift import captures, cli
+from trilift.formats import registry
+from trilift.formats.names import plain
 from trilift.formats.recognition import look_at
+from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
-from trilift.params import read_yaml
+from trilift.params import load_dataset, read_yaml
 from trilift.skeletons import BODY25B, COCO17, OPENPOSE25, mapping
 
 
@@ -223,3 +233,105 @@ def test_the_real_recordings_are_recognised_and_nothing_looks_wrong(project, rec
     assert "mistake" not in printed
     with captures.read(layout.captures, "captures") as opened:
         assert opened[recording].sizes["view"] == views
+
+
+AWKWARD = st.sampled_from(["yes", "2026", "2026-01-01", "00_00", "1e5", "007", "null", "~", "Übung 1", "a: b", "#1"])
+letters = st.characters(exclude_categories=["C", "Z"], exclude_characters="/")
+letters |= st.sampled_from(" :#*'\"[]{}&!|>%@`,?")
+names = AWKWARD | st.text(letters, min_size=1, max_size=12).map(str.strip).filter(lambda name: name.strip(". "))
+
+
+def without_dots(name):
+    return name if not name.startswith(".") else f"x{name}"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    folder=names, recordings=st.lists(names, min_size=1, max_size=3), cameras=st.lists(names, min_size=3, max_size=3)
+)
+def test_names_come_back_as_they_were(folder, recordings, cameras):
+    recordings = {unicodedata.normalize("NFC", without_dots(name)) for name in recordings}
+    cameras = {plain(name): without_dots(name) for name in cameras if plain(name)}
+    assume(len(cameras) == 3)
+    *seen, _ = sorted(cameras.values())
+    with tempfile.TemporaryDirectory() as temporary:
+        project = make_project(Path(temporary) / "project")
+        raw = Path(temporary) / "raw" / without_dots(folder)
+        every = zip(ring_of_cameras(3), sorted(cameras.values()), strict=True)
+        rig = [replace(camera, name=name) for camera, name in every]
+        write_panoptic(Path(temporary) / "rig.json", rig)
+        for recording in recordings:
+            write_openpose(raw / "deeper" / recording, rig[:2], waving_person(2))
+        (Path(temporary) / "rig.json").rename(raw / f"{recording}.json")
+        code, printed = begin(project, raw, "--name", "data")
+        assert code == 0, printed
+        layout = project.layout.__class__("data", project.layout.project)
+        source = load_dataset(layout.dataset_file, "ingest", Source)
+        read = list(registry.read_detections(source.detections, layout.raw, "data"))
+        assert source.cameras.names == seen
+        (used,) = registry.read_cameras(source.cameras, layout.raw).values()
+    assert {recording.name for recording in read} == (recordings if len(recordings) > 1 else {"data"})
+    assert [camera.name for camera in used] == seen
+    assert sorted(view.name for view in read[0].views) == seen
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("Übung 1", "Ubung_1"), ("Straße", "Strasse"), ("Ørsted-ærlig", "Orsted-aerlig"), ("naïve café", "naive_cafe")],
+)
+def test_letters_of_a_folders_name_are_kept(project, tmp_path, folder, name):
+    for form in ("NFC", "NFD"):
+        write_openpose_data_set(tmp_path / form / unicodedata.normalize(form, folder), 4)
+        code, printed = begin(project, tmp_path / form / unicodedata.normalize(form, folder))
+        assert code == 0, printed
+        project.layout.dataset_file.with_name(f"{name}.yaml").unlink()
+        (project.layout.project / "data" / "raw" / name).unlink()
+
+
+def test_a_name_in_other_letters_is_asked_for(project, tmp_path):
+    write_openpose_data_set(tmp_path / "歩行 1", 4)
+    code, printed = begin(project, tmp_path / "歩行 1")
+    assert code == 2
+    assert "say how to write its name in letters from a to z (--name)" in printed
+    assert begin(project, tmp_path / "歩行 1", "--name", "walking")[0] == 0
+
+
+def test_what_was_guessed_or_chosen_is_said_on_the_screen(project, tmp_path):
+    folder = tmp_path / "gait"
+    write_openpose_data_set(folder, 4)
+    write_pose2sim(folder / "old.toml", ring_of_cameras(3))
+    (folder / "notes.txt").touch()
+    code, printed = begin(project, folder)
+    assert code == 0, printed
+    assert "30 frames per second are a guess" in printed
+    assert "not used: notes.txt, old.toml" in printed
+    assert "taken is the calibration calibration.toml (toml), and not old.toml (toml)" in printed
+    text = project.layout.dataset_file.with_name("gait.yaml").read_text()
+    assert "fps: 30  # A GUESS" in text
+    assert "# not taken: old.toml (toml)" in text
+
+
+def test_several_recordings_are_ingested_as_they_were_found(project, tmp_path):
+    write_openpose_data_set(tmp_path / "gait", 4)
+    (tmp_path / "gait" / "pose").rename(tmp_path / "gait" / "walk")
+    (tmp_path / "gait" / "T1").mkdir()
+    (tmp_path / "gait" / "walk").rename(tmp_path / "gait" / "T1" / "pose")
+    write_openpose(tmp_path / "gait" / "T2" / "pose", ring_of_cameras(3), waving_person(4))
+    code, printed = begin(project, tmp_path / "gait")
+    assert code == 0, printed
+    code, printed = run("ingest", "gait", "--project", project.layout.project)
+    assert code == 0, printed
+    with captures.read(project.layout.__class__("gait", project.layout.project).captures, "captures") as opened:
+        assert [recording.name for recording in captures.recordings(opened["gait"])] == ["T1", "T2"]
+
+
+def test_truth_in_a_folder_is_written_as_such(project, tmp_path):
+    (tmp_path / "h36m").mkdir()
+    write_detections(
+        tmp_path / "h36m" / "data_2d_h36m_gt.npz", {"S1": {"Walk": [np.zeros((3, 17, 3), np.float32)] * 2}}
+    )
+    write_pose2sim(tmp_path / "h36m" / "rig.toml", ring_of_cameras(2))
+    code, printed = begin(project, tmp_path / "h36m")
+    assert code == 0, printed
+    file = project.layout.dataset_file.with_name("h36m.yaml")
+    assert load_dataset(file, "ingest", Source).detections.ground_truth

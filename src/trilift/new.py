@@ -157,7 +157,7 @@ def _text(found: Found, folder: Path) -> str:
         skeleton=detections.skeleton,
         detector=detections.detector,
     )
-    source["cameras"].update(format=cameras.format, path=Quoted(cameras.path))
+    source["cameras"].update(format=cameras.format, path=Quoted(str(cameras.path)))
     if detections.skeleton:
         source["detections"]["skeleton"] = detections.skeleton
     else:

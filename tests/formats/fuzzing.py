@@ -137,7 +137,8 @@ def _write_all(folder: Path) -> None:
 
 def _recognise(folder: Path) -> list[object]:
     for name in READERS:
-        recognition.look_at(folder / name)
+        of_views = isinstance(registry.DETECTIONS.get(name), registry.ViewFormat)
+        recognition.look_at(folder / name, COCO17.name if of_views else None)
     return []
 
 

@@ -67,8 +67,12 @@ def paths(folder: Path, places: Collection[PurePosixPath], find: Find) -> Iterat
 
 def _paths_alike(folder: Path, places: list[PurePosixPath], find: Find) -> Iterator[tuple[str, list[PurePosixPath]]]:
     different = [set(names) for names in zip(*(place.parts for place in places), strict=True)]
-    for star in (_star_with_ending, _star_with_what_all_share):
-        path = "/".join(star(names) if len(names) > 1 else as_written(*names) for names in different) or "."
+    endings = {place.suffix for place in places if (folder / place).is_file()}
+    for star in (_star, _star_with_what_all_share):
+        parts = [star(names) if len(names) > 1 else as_written(*names) for names in different]
+        if parts and parts[-1] == "*" and len(endings) == 1:
+            parts[-1] = f"*{as_written(*endings)}"
+        path = "/".join(parts) or "."
         if set(find(folder, path).values()) == {folder / place for place in places}:
             yield path, places
             return
@@ -81,9 +85,8 @@ def _paths_alike(folder: Path, places: list[PurePosixPath], find: Find) -> Itera
         yield from _paths_alike(folder, [place for place in places if place.parts[level] == name], find)
 
 
-def _star_with_ending(names: set[str]) -> str:
-    endings = {PurePosixPath(name).suffix for name in names}
-    return f"*{as_written(*endings)}" if len(endings) == 1 else "*"
+def _star(names: set[str]) -> str:
+    return "*"
 
 
 def _star_with_what_all_share(names: set[str]) -> str:

@@ -53,7 +53,7 @@ def read_cells(path: Path, name: str) -> list[np.ndarray]:
 def has_variable(path: Path, name: str) -> bool:
     """Tell whether a file is of MATLAB's format 5 and has a variable of this name; most of it is not read."""
     try:
-        content = memoryview(np.memmap(path, np.uint8, "r"))
+        content = np.memmap(path, np.uint8, "r").data
         return name.encode() in _names(content[128:], _order(bytes(content[:128])))
     except (OSError, ValueError, KeyError, struct.error, zlib.error):
         return False

@@ -424,7 +424,7 @@ def _find_unused(folder: Path, folders: Folders, found: Found) -> None:
     unused: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = {}
     for place, names in folders.items():
         for name in names:
-            if place / name not in files and not ends_with(name, of_folders.get(place, ())):
+            if not ends_with(name, of_folders.get(place, ())) and place / name not in files:
                 unused.setdefault((place, PurePosixPath(name).suffix), []).append(place / name)
     found.unused = [
         str(alike[0]) if len(alike) == 1 else f"{place / '*'}{suffix} ({len(alike)} files)"
