@@ -148,7 +148,7 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
         _check_known("reference: first_frame", source.reference.first_frame, "recordings", names, layout)
     unused = references.names_of_rest()
     if unused:
-        log.warning("references without detections, not used: %s", ", ".join(unused))
+        log.warning("references without detections, not used: %s", listed(unused))
 
 
 def _check_names(source: Source, rigs: dict[str, Rig], views: set[str], layout: Layout) -> None:
@@ -409,7 +409,7 @@ def _take_subject(
             "the one who lies where the other views see the subject is taken",
             where,
             names[view],
-            ", ".join(str(frame) for _, frame in jumps),
+            listed(frame for _, frame in jumps),
         )
     index = choice.person.clip(0)[:, :, None, None]
     nobody = choice.person < 0

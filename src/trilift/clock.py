@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import DetectedView, ReferenceRecording
 from trilift.formats.names import in_yaml
 from trilift.formats.registry import Source
@@ -95,7 +95,7 @@ def _tell_of_early_ends(ends: dict[str, int], source: Source, where: str) -> Non
             "%s: the last frames in which somebody is seen differ: %s, others up to %d. What comes after is taken as "
             "recorded, with nobody in view",
             where,
-            ", ".join(early),
+            listed(early),
             last - 1,
         )
 
@@ -136,12 +136,12 @@ def _first_pose(
 
 def _common_length(lengths: dict[str, int], max_difference: int, where: str) -> int:
     shortest, longest = min(lengths.values()), max(lengths.values())
-    listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    frames = listed(f"{name} {length}" for name, length in lengths.items())
     if shortest <= 0:
-        raise InputError(f"{where}: no frames in one of its views, or none in common ({listed})")
+        raise InputError(f"{where}: no frames in one of its views, or none in common ({frames})")
     if longest - shortest > max_difference:
         raise InputError(
-            f"{where}: the views differ by {longest - shortest} frames ({listed}); at most {max_difference} are cut "
+            f"{where}: the views differ by {longest - shortest} frames ({frames}); at most {max_difference} are cut "
             "off (ingest: max_length_difference in the data set's file). Are these the same clip?"
         )
     return shortest

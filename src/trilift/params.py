@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ def load_dataset(path: Path, section: str, model: type[Model]) -> Model:
     """Read one section (``ingest`` or ``split``) of a data set's file."""
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
-        raise InputError(f"unknown data set '{path.stem}': there is no {path} (there are: {', '.join(known)})")
+        raise InputError(f"unknown data set '{path.stem}': there is no {path} (there are: {listed(known)})")
     content = read_yaml(path)
     _check_names(content, _SECTIONS_OF_A_DATASET, path)
     return parse(model, content.get(section), f"{path}, section {section}")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from trilift import skeletons
 from trilift.captures import Recording, blocks, load_frames, recordings
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import TRAINING_SKELETON
 
@@ -43,7 +43,7 @@ class Split(StrictModel):
             problems.append(f"a split by {self.by} needs `test`, a list of names")
         overlap = set(self.test) & set(self.train or ())
         if overlap:
-            problems.append(f"{', '.join(sorted(overlap))} cannot be in both train and test")
+            problems.append(f"{listed(sorted(overlap))} cannot be in both train and test")
         refuse(problems)
         return self
 
@@ -77,8 +77,7 @@ def check_names(captures: dict[str, xr.Dataset], split: Split, where: str) -> No
     unknown = (set(split.test) | set(split.train or ())) - known
     if unknown:
         raise InputError(
-            f"{where}, section split: no {split.by} {', '.join(sorted(unknown))} "
-            f"(there are: {', '.join(sorted(known))})"
+            f"{where}, section split: no {split.by} {listed(sorted(unknown))} (there are: {listed(sorted(known))})"
         )
 
 

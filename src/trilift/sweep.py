@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.params import StrictModel, load, load_seed, parse
 from trilift.settings.train import LossSettings, TrainingSettings
 
@@ -56,7 +56,7 @@ def of_run(params: Path, run: str) -> tuple[TrainingSettings, int]:
     sweep = load(params, "sweep", Sweep)
     changes = sweep.changes(run)
     if changes is None:
-        known = ", ".join(["main", *sweep.runs])
+        known = listed(["main", *sweep.runs])
         raise InputError(f"{params}, section sweep: there is no run {run} (known: {known})")
     name, seed = sweep.choice(run)
     losses = parse(LossSettings, settings.losses.model_dump() | changes, f"{params}, section sweep, losses, {name}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.exports import FORMATS, NoPoints, write
 from trilift.exports.motion import UP_AXES
 
@@ -114,12 +114,12 @@ def _export_lifter(options: argparse.Namespace) -> None:
 def _choose(clips: "list[Clip]", options: argparse.Namespace) -> "list[Clip]":
     views = list(dict.fromkeys(clip.view for clip in clips if clip.view is not None))
     if options.view is not None and options.view not in views:
-        there = f"there are {', '.join(views)}" if views else "only predictions have views; leave out --view"
+        there = f"there are {listed(views)}" if views else "only predictions have views; leave out --view"
         raise InputError(f"{options.source}: no view '{options.view}'; {there}")
     names = list(dict.fromkeys(clip.motion.name for clip in clips))
     for name in options.recording or ():
         if name not in names:
-            raise InputError(f"{options.source}: no recording '{name}'; there are {', '.join(names)}")
+            raise InputError(f"{options.source}: no recording '{name}'; there are {listed(names)}")
     return [
         clip
         for clip in clips

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording
 from trilift.formats.checks import check_not_infinite
 from trilift.formats.matlab import has_variable, read_cells
@@ -49,7 +49,7 @@ def read_reference(path: Path, name: str, cameras: list[Camera]) -> Iterator[Ref
     poses = {str(number): poses for number, poses in enumerate(_read_cells(path, "annot3", 3))}
     camera = next((camera for camera in cameras if camera.name in poses), None)
     if camera is None:
-        known = ", ".join(camera.name for camera in cameras)
+        known = listed(camera.name for camera in cameras)
         raise InputError(f"{path}: holds the cameras {', '.join(poses)}, but the calibration none of them ({known})")
     world = (poses[camera.name] / 1000 - camera.t) @ camera.R
     yield ReferenceRecording(name, name, MPI_INF_3DHP28, world.astype(np.float32))

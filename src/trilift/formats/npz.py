@@ -15,7 +15,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 
 
 class _Array:
@@ -208,7 +208,7 @@ def _refusing(where: str) -> Iterator[None]:
 
 def _read_entry(archive: zipfile.ZipFile, path: Path, name: str) -> Any:
     if f"{name}.npy" not in archive.namelist():
-        held = ascii(", ".join(member.removesuffix(".npy") for member in archive.namelist()))[1:-1]
+        held = ascii(listed(member.removesuffix(".npy") for member in archive.namelist()))[1:-1]
         raise InputError(f"{path}: has no entry '{name}' (it has: {held})")
     with _refusing(f"{path}, entry '{name}'"), archive.open(f"{name}.npy") as stream:
         content = _read_array(stream)

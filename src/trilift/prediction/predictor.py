@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trilift import skeletons
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
 from trilift.lifting.lifter import Lifter
@@ -199,7 +199,7 @@ class Predictor:
                 "The lifter was trained on the layout %s. In %s other keypoints stand for %s: expect larger errors",
                 " and ".join(self.lifter.facts["layouts"]),
                 source.name,
-                ", ".join(elsewhere),
+                listed(elsewhere),
             )
         return mapping
 

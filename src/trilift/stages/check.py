@@ -9,6 +9,7 @@ import pandas as pd
 from trilift import checking, skeletons
 from trilift.assembling import AssembledCapture, assemble
 from trilift.checking import Findings
+from trilift.errors import listed
 from trilift.figures import style
 from trilift.figures.check import camera_agreement
 from trilift.files import replacing
@@ -37,7 +38,7 @@ def run(layout: Layout) -> None:
             log.info(
                 "the %s is not detected in %s: these views help to triangulate, but no pose is predicted from them",
                 TRAINING_SKELETON.root,
-                ", ".join(blind),
+                listed(blind),
             )
         _draw(capture, findings, layout, note)
     log.info("%s", f"{problems} problems, see above" if problems else "none of the usual mistakes is in it")

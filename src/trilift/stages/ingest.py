@@ -7,7 +7,7 @@ import numpy as np
 from trilift import captures, checking, provenance
 from trilift.assembling import AssembledCapture, assemble
 from trilift.captures import Recording, Writer
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import registry
 from trilift.layout import Layout
 from trilift.params import load, load_dataset
@@ -77,7 +77,7 @@ def _describe(capture: AssembledCapture) -> None:
         )
     crowded = np.mean([recording.crowded for recording in capture.recordings], 0)
     if crowded.any():
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in zip(capture.names_of_views, crowded, strict=True))
+        shares = listed(f"{name} {share:.0%}" for name, share in zip(capture.names_of_views, crowded, strict=True))
         log.info("%s: several people in a frame (%s); one is followed through all views", capture.name, shares)
 
 
@@ -117,7 +117,7 @@ def _write(capture: AssembledCapture, fps: float, captures_file: Writer, referen
         poses = references_file.add_capture(capture.name, recordings=table, skeleton=known[0].skeleton)
         lacking = [recording.name for recording in capture.recordings if recording.reference is None]
         if lacking:
-            log.warning("recordings without a reference: %s", ", ".join(lacking))
+            log.warning("recordings without a reference: %s", listed(lacking))
         for row, recording in zip(table, capture.recordings, strict=True):
             if recording.reference is not None:
                 poses.write_block(row.frames, keypoints_3d=recording.reference.keypoints)
