@@ -267,9 +267,9 @@ def test_names_come_back_as_they_were(folder, recordings, cameras):
         assert code == 0, printed
         layout = project.layout.__class__("data", project.layout.project)
         source = load_dataset(layout.dataset_file, "ingest", Source)
-        read = list(registry.read_detections(source.detections, layout.raw, "data"))
+        read = list(registry.read_detections(source, layout.raw, "data"))
         assert source.cameras.names == seen
-        (used,) = registry.read_cameras(source.cameras, layout.raw).values()
+        (used,) = registry.read_cameras(source, layout.raw).values()
     assert {recording.name for recording in read} == (recordings if len(recordings) > 1 else {"data"})
     assert [camera.name for camera in used] == seen
     assert sorted(view.name for view in read[0].views) == seen

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from trilift.formats.names import plain
+from trilift.formats.names import name_of_view, plain
 from trilift.formats.paths import VIEW, as_written
 from trilift.formats.registry import View
 
@@ -67,11 +67,9 @@ def paths(folder: Path, places: Collection[PurePosixPath], find: Find) -> Iterat
 
 def _paths_alike(folder: Path, places: list[PurePosixPath], find: Find) -> Iterator[tuple[str, list[PurePosixPath]]]:
     different = [set(names) for names in zip(*(place.parts for place in places), strict=True)]
-    endings = {place.suffix for place in places if (folder / place).is_file()}
-    for star in (_star, _star_with_what_all_share):
-        parts = [star(names) if len(names) > 1 else as_written(*names) for names in different]
-        if parts and parts[-1] == "*" and len(endings) == 1:
-            parts[-1] = f"*{as_written(*endings)}"
+    plainly = [as_written(*names) if len(names) == 1 else "*" for names in different]
+    closely = [as_written(*names) if len(names) == 1 else _star_with_what_all_share(names) for names in different]
+    for parts in ([*plainly[:-1], _last_part(folder, places)], closely):
         path = "/".join(parts) or "."
         if set(find(folder, path).values()) == {folder / place for place in places}:
             yield path, places
@@ -85,8 +83,13 @@ def _paths_alike(folder: Path, places: list[PurePosixPath], find: Find) -> Itera
         yield from _paths_alike(folder, [place for place in places if place.parts[level] == name], find)
 
 
-def _star(names: set[str]) -> str:
-    return "*"
+def _last_part(folder: Path, places: list[PurePosixPath]) -> str:
+    """Write the name of one place, or a star for several, with the ending that all files have."""
+    names = {place.name for place in places}
+    endings = {place.suffix for place in places}
+    if len(names) == 1:
+        return as_written(*names)
+    return f"*{as_written(*endings)}" if len(endings) == 1 and (folder / places[0]).is_file() else "*"
 
 
 def _star_with_what_all_share(names: set[str]) -> str:
@@ -123,17 +126,17 @@ def path_with_cameras_first(
     """
     if len({len(view.parts) for view in views}) != 1:
         return None
-    *levels, last = (set(names) for names in zip(*(view.parts for view in views), strict=True))
+    *levels, _ = (set(names) for names in zip(*(view.parts for view in views), strict=True))
     of_cameras = [
         level
         for level, names in enumerate(levels)
         if len(names) > 1 and all(plain(name) in cameras for name in names)
     ]
-    if len(of_cameras) != 1 or all(plain(PurePosixPath(name).stem) in cameras for name in last):
+    if len(of_cameras) != 1 or all(plain(name_of_view(folder / view)) in cameras for view in views):
         return None
     parts = [as_written(*names) if len(names) == 1 else "*" for names in levels]
     parts[of_cameras[0]] = VIEW
-    path = "/".join([*parts, _star_with_ending(last) if len(last) > 1 else as_written(*last)])
+    path = "/".join([*parts, _last_part(folder, views)])
     found = find(folder, path).values()
     stands_for = {view.path for those in found for view in those}
     return path if stands_for == {folder / view for view in views} and max(map(len, found)) > 1 else None
