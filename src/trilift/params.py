@@ -104,7 +104,8 @@ def _line(model: type[BaseModel], problem: ErrorDetails) -> str:
 
 def _take_out(values: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Remove the innermost mapping's entry that a location leads to; returns where that was, () if nowhere."""
-    holder, removed = None, ()
+    holder: dict[Any, Any] | None = None
+    removed: tuple[int | str, ...] = ()
     for depth, part in enumerate(location):
         if not isinstance(values, dict) or part not in values:
             break

@@ -17,15 +17,9 @@ FRAMES_OF_WINDOW = 256
 MARGIN = 64
 """Frames on either side of a window that are solved with it and dropped: influences die out within about 35."""
 
-_STEPS = 4
-_MOST_STEPS = 20
-"""Where bones are far from their lengths, as beside a wrong detection, the first steps may go astray: they go on."""
-
+_STEPS, _MOST_STEPS = 4, 20
 _SETTLED = 0.01  # metres: a step that moves nothing further is the last
-
-_SPREADS_TO_DEPART = 5.0
-"""A bone that is further from its length than so many of its spreads does not belong to the body."""
-
+_SPREADS_TO_DEPART = 5.0  # a bone that is so many spreads from its length does not belong to the body
 _SIXTIETH = 1 / 60  # seconds
 _HOLD = 1e-3  # per square metre: keeps what nothing else holds where it was
 
@@ -143,6 +137,10 @@ def smooth(
     solved by a Cholesky factorisation: linear in the number of frames. The variance of a second difference is that
     of white acceleration, proportional to the third power of the time step, so that the setting means the same at
     every frame rate.
+
+    A few steps are enough, but beside a wrong detection, where a bone that is pulled aside turns and seems longer for
+    some steps more. What departs from its bones even then has drawn its neighbours after it: they are solved once
+    more without it.
     """
     begin, end, _ = frames.indices(len(points))
     inner = list(range(begin, end, FRAMES_OF_WINDOW))
@@ -182,7 +180,7 @@ def smooth(
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         settle(np.ones(len(starts), bool), scale, _STEPS)
         departed = _departed(current, *of_bones)
-        if departed.any():  # It has drawn its neighbours after it: once more without what was taken for it.
+        if departed.any():
             lost = torch.as_tensor(departed, device=points.device)[:, None]
             settle(np.logical_or.reduceat(departed.any(1), starts), torch.where(lost, torch.inf, scale), 1)
             departed |= _departed(current, *of_bones)
