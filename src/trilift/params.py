@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from trilift import yaml_text
 from trilift.errors import InputError, listed
 
 log = logging.getLogger(__name__)
@@ -138,8 +139,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = yaml_text.load(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of names to values at the top level")
@@ -174,6 +175,7 @@ def load_datasets(path: Path) -> list[str]:
     content = read_yaml(path)
     _check_names(content, _TOP_LEVEL, path)
     names = content.get("datasets")
+    names = [getattr(name, "text", name) for name in names] if isinstance(names, list) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: datasets must be a list of names, one per line after `- `, but it is {names!r}")
     return names

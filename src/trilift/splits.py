@@ -12,6 +12,7 @@ from trilift.captures import Recording, blocks, load_frames, recordings
 from trilift.errors import InputError, listed
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import TRAINING_SKELETON
+from trilift.yaml_text import Name
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class Split(StrictModel):
     """
 
     by: Literal["subject", "recording", "time"]
-    test: list[str] = []
-    train: list[str] | None = None
+    test: list[Name] = []
+    train: list[Name] | None = None
     test_share: float = Field(0.3, gt=0, lt=1)
 
     @model_validator(mode="after")

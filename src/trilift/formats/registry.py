@@ -37,6 +37,7 @@ from trilift.formats.paths import VIEW, find, has_stars, matches, without_stars
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
+from trilift.yaml_text import Name
 
 log = logging.getLogger(__name__)
 
@@ -254,8 +255,8 @@ class Detections(StrictModel):
         "trilift",
         "videopose3d",
     ]
-    path: str
-    detector: str
+    path: Name
+    detector: Name
     skeleton: str | None = None
     undistorted: bool = False
     ground_truth: bool = False
@@ -317,10 +318,10 @@ class Calibration(StrictModel):
     """
 
     format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencap", "opencv", "panoptic", "toml", "trilift"]
-    path: str | None = None
+    path: Name | None = None
     unit: Literal["m", "dm", "cm", "mm", "inch", "foot"] | None = None
     image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
-    names: list[str] | None = None
+    names: list[Name] | None = None
 
     @field_validator("path")
     @classmethod
@@ -353,7 +354,7 @@ class Reference(StrictModel):
     """
 
     format: Literal["videopose3d", "mpi_inf_3dhp"]
-    path: str
+    path: Name
     first_frame: dict[str, int] = {}
 
     @field_validator("path")
@@ -394,13 +395,13 @@ class Source(StrictModel):
     detections: Detections
     cameras: Calibration
     reference: Reference | None = None
-    views: dict[str, str] = {}
-    exclude_cameras: list[str] = []
-    offsets: dict[str, int] = {}
-    images: dict[str, ImageChange] = {}
+    views: dict[Name, Name] = {}
+    exclude_cameras: list[Name] = []
+    offsets: dict[Name, int] = {}
+    images: dict[Name, ImageChange] = {}
     max_length_difference: int = Field(10, ge=0)
     subject: Literal["confidence", "size"] = "confidence"
-    subjects: dict[str, str] = {}
+    subjects: dict[Name, Name] = {}
     fps: float = Field(gt=0, allow_inf_nan=False)
     simulated: bool = False
 
