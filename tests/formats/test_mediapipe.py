@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trilift.errors import InputError
 from trilift.formats.mediapipe import read_detections
 from trilift.formats.recognition import look_at
-from trilift.skeletons import MEDIAPIPE33
+from trilift.skeletons import COCO17, COCO133, HALPE26, MEDIAPIPE33
 
 N = len(MEDIAPIPE33)
 COLUMNS = ["sync_index", "port", "frame_index", "frame_time", "point_id", "img_loc_x", "img_loc_y"]
@@ -215,3 +215,18 @@ def test_a_file_without_usable_times_is_recognised_without_its_rate(path, time):
     found = look_at(path.parent)
     assert found.detections.format == "mediapipe"
     assert found.fps is None
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, HALPE26, COCO133, MEDIAPIPE33], ids=lambda one: one.name)
+def test_all_points_of_a_tracker_tell_which_it_is(tmp_path, skeleton):
+    rows = [
+        f"{frame},{port},{point},{point}.5,{frame}"
+        for frame in (0, 1)
+        for port in (0, 1)
+        for point in range(len(skeleton))
+    ]
+    path = tmp_path / "xy.csv"
+    path.write_text("\n".join(["sync_index,port,point_id,img_loc_x,img_loc_y", *rows, ""]))
+    (recording,) = read_detections(path, "walk")
+    assert recording.skeleton is skeleton
+    np.testing.assert_array_equal(recording.views[1].keypoints[1, 0, :, 0], np.arange(len(skeleton)) + 0.5)

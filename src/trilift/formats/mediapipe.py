@@ -1,4 +1,4 @@
-"""Caliscope's long CSV of MediaPipe's landmarks: a row per frame, camera and landmark, of one recording."""
+"""Caliscope's long CSV of landmarks, MediaPipe's or of its other trackers: a row per frame, camera and landmark."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from trilift.errors import InputError
 from trilift.formats import DetectedRecording, DetectedView
 from trilift.formats.beginnings import csv_dialect
 from trilift.formats.checks import check_frames, check_not_infinite
-from trilift.skeletons import MEDIAPIPE33
+from trilift.skeletons import COCO17, COCO133, HALPE26, MEDIAPIPE33, Skeleton
 
 _COLUMNS = {
     "sync_index": np.int64,
@@ -45,7 +45,7 @@ def frame_rate(path: Path) -> float | None:
 
 
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
-    """Read the one recording of a file: the 33 points of the body, other landmarks are left out.
+    """Read the one recording of a file: of MediaPipe the 33 points of the body, other landmarks are left out.
 
     Frames are told by ``sync_index``, from the smallest on. Images in which nothing was found have no rows.
 
@@ -59,11 +59,12 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     length = int(rows["sync_index"].max()) - start + 1
     entries = len(rows[["sync_index", "camera"]].drop_duplicates())
     check_frames(start, length * len(numbers), entries, f"{path}, sync_index of {len(numbers)} cameras")
-    body = rows[rows["point_id"].between(0, len(MEDIAPIPE33) - 1)]
+    skeleton = _layout(rows["point_id"])
+    body = rows[rows["point_id"].between(0, len(skeleton) - 1)]
     points = body[["img_loc_x", "img_loc_y"]].to_numpy(np.float64, copy=True)
     check_not_infinite(points, str(path))
     points[np.isnan(points).any(1)] = np.nan
-    keypoints = np.full((len(numbers), length, 1, len(MEDIAPIPE33), 2), np.nan, np.float32)
+    keypoints = np.full((len(numbers), length, 1, len(skeleton), 2), np.nan, np.float32)
     frames = body["sync_index"].to_numpy() - start
     keypoints[np.searchsorted(numbers, body["camera"]), frames, 0, body["point_id"].to_numpy()] = points
     yield DetectedRecording(
@@ -71,12 +72,19 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         name=name,
         subject="1",
         action=name,
-        skeleton=MEDIAPIPE33,
+        skeleton=skeleton,
         views=[
             DetectedView(f"cam_{number}", view, None, start, lists_empty_frames=False)
             for number, view in zip(numbers, keypoints, strict=True)
         ],
     )
+
+
+def _layout(point_ids: pd.Series) -> Skeleton:
+    """Tell the tracker: MediaPipe counts hands and face from 100 on, others count all of their points from 0."""
+    found = set(point_ids.unique())
+    others = (skeleton for skeleton in (COCO17, HALPE26, COCO133) if found == set(range(len(skeleton))))
+    return next(others, MEDIAPIPE33)
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
