@@ -294,7 +294,6 @@ def test_a_name_that_looks_like_a_number_is_what_was_typed(name, tmp_path):
         ("12", 12),
         ("-7", -7),
         ("0x1F", 31),
-        (".inf", np.inf),
     ],
 )
 def test_numbers_are_those_of_yaml_1_2(typed, number, tmp_path):

@@ -77,3 +77,8 @@ def test_without_a_reference_the_agreement_stands_there() -> None:
     head, _, lifter, *_ = rows_of(to_markdown(main_table(metrics, is_human36m=False), NOTE))
     assert head == ["method", "other views (px)"]
     assert lifter == ["lifter, one view", "11.0"]
+
+
+def test_a_note_of_several_lines_stays_a_comment() -> None:
+    lines = to_latex(main_table(METRICS, is_human36m=False), "made by\nan \\input{x}\r\nthing").splitlines()
+    assert lines[:2] == [r"% made by an \input{x} thing", r"\begin{tabular}{lrrr}"]

@@ -15,6 +15,7 @@ from trilift.figures.poses import Example, predicted_poses
 from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.figures.training import training_curve
 from trilift.skeletons import COCO17, H36M17
+from trilift.stages import plot
 
 NOTE = "data set demo (SIMULATED)"
 SERIES = ("", "mean_pose_", "pseudo_label_")
@@ -235,3 +236,15 @@ def test_a_pose_without_detections_can_be_shown() -> None:
 )
 def test_a_side_has_one_colour(name: str, colour: str) -> None:
     assert style.side_colour(name) == colour
+
+
+def test_names_in_figures_are_no_formulas():
+    style.use()
+    figure = style.new_figure(3, 2, "camera $x_{, camera y$")
+    figure.canvas.draw()
+
+
+def test_names_that_look_missing_are_names(tmp_path):
+    table = pd.DataFrame({"view": ["NA", "null", "007"], "error_px": [1.0, np.nan, 2.0]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    pd.testing.assert_frame_equal(plot._read(tmp_path / "a.csv"), table)

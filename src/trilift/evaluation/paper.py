@@ -39,7 +39,7 @@ def to_markdown(table: pd.DataFrame, note: str) -> str:
     cells = _cells(table)
     lines = [cells[0], ["---", *["---:"] * (len(cells[0]) - 1)], *cells[1:]]
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in escaped) + f"\n\n{note}\n"
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped) + f"\n\n{' '.join(note.split())}\n"
 
 
 def to_latex(table: pd.DataFrame, note: str) -> str:
@@ -47,7 +47,8 @@ def to_latex(table: pd.DataFrame, note: str) -> str:
     cells = [[_for_latex(cell) for cell in line] for line in _cells(table)]
     head, *rows = [" & ".join(line) + r" \\" for line in cells]
     columns = "l" + "r" * (len(cells[0]) - 1)
-    lines = [f"% {note}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+    comment = f"% {' '.join(note.split())}"
+    lines = [comment, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
 
 

@@ -25,6 +25,7 @@ def use() -> None:
             "grid.alpha": 0.3,
             "axes.axisbelow": True,
             "legend.frameon": False,
+            "text.parse_math": False,  # names may hold dollar signs
             "axes.prop_cycle": cycler(color=LINES),
             "svg.hashsalt": "trilift",  # else names within the file change from run to run
         }

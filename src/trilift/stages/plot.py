@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,10 +49,8 @@ def run(layout: Layout) -> None:
     style.use()
     try:
         facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
-        tables = {name: pd.read_csv(layout.results / f"{name}.csv", dtype=_NAMES) for name in _TABLES}
-        views, keypoints, bones = (
-            pd.read_csv(layout.recap / f"{name}.csv", dtype=_NAMES) for name in _OF_TRIANGULATION
-        )
+        tables = {name: _read(layout.results / f"{name}.csv") for name in _TABLES}
+        views, keypoints, bones = (_read(layout.recap / f"{name}.csv") for name in _OF_TRIANGULATION)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{layout.results}: no readable results ({error}); triangulate, train and evaluate first"
@@ -105,6 +104,11 @@ def _record(layout: Layout, settings: Settings) -> None:
             *(figures / "animation.gif", layout.results / "viewer.html"),
         ],
     )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a table; a camera called NA or null is one."""
+    return pd.read_csv(path, dtype=_NAMES, keep_default_na=False, na_values=[""])
 
 
 def _save(layout: Layout, name: str, figure: Figure) -> None:
