@@ -402,6 +402,16 @@ def test_whatever_is_mistaken_for_a_keypoint_bones_have_their_lengths(offset, ke
     assert np.nanmax(away) <= 5 * seen.options["bone_spread"] + 1e-9
 
 
+def test_keypoints_that_are_surely_seen_to_be_loose_are_kept():
+    """Such as clothes: their bone varies by far more than the setting says."""
+    truth = walking(100)
+    truth[:, HEAD] += 0.15 * np.sin(np.arange(100) / 5)[:, None]
+    seen = Seen(truth)
+    found = smooth(RING, exact_pixels(truth), torch.full((100, 4, 17), 0.3), torch.tensor(truth), **seen.options)
+    assert found.isfinite().all()
+    assert np.abs(lengths_of(truth) - seen.options["lengths"].numpy()).max() > 0.06
+
+
 def test_of_a_bone_that_is_too_long_the_end_is_to_blame_whose_other_bones_are_too():
     bones = np.array([(0, 1), (1, 2), (2, 3), (1, 4)])
     points = np.tile(np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [1, 1, 0]], float), (4, 1, 1))

@@ -179,29 +179,39 @@ def smooth(
     # Several windows at once: OpenBLAS itself splits such a system badly, tens of times slower on a busy machine.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         settle(np.ones(len(starts), bool), scale, _STEPS)
-        departed = _departed(current, *of_bones)
+        of_bones_seen = *of_bones[:2], _spread(current, *of_bones)
+        departed = _departed(current, *of_bones_seen)
         if departed.any():
             lost = torch.as_tensor(departed, device=points.device)[:, None]
             settle(np.logical_or.reduceat(departed.any(1), starts), torch.where(lost, torch.inf, scale), 1)
-            departed |= _departed(current, *of_bones)
+            departed |= _departed(current, *of_bones_seen)
     current[departed] = np.nan
     return torch.as_tensor(current[frames], device=points.device)
 
 
-def _far_bones(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
-    """Tell which bones (frame, bone) of points (frame, keypoint, 3) are far from their lengths, if they have one."""
+def _off(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Measure how far bones (frame, bone) of points (frame, keypoint, 3) are from their lengths; NaN without one."""
     parents, children = bones.T
-    length = np.linalg.norm(points[:, parents] - points[:, children], axis=-1)
-    return np.abs(length - lengths) > _SPREADS_TO_DEPART * bone_spread
+    return np.abs(np.linalg.norm(points[:, parents] - points[:, children], axis=-1) - lengths)
 
 
-def _departed(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
+def _spread(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
+    """Measure how much bones (bone,) vary, where that is more than is expected; less than half of frames move it."""
+    return np.maximum(1.48 * np.median(_off(points, bones, lengths), 0), bone_spread)
+
+
+def _far_bones(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread: np.ndarray | float) -> np.ndarray:
+    """Tell which bones (frame, bone) are many spreads from their lengths."""
+    return _off(points, bones, lengths) > _SPREADS_TO_DEPART * spread
+
+
+def _departed(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread: np.ndarray | float) -> np.ndarray:
     """Find keypoints (frame, keypoint) that are not where their bones end.
 
     Of the ends of a bone that is far from its length, that one is meant most of whose bones are; then the next, until
     the bones between those that are left have their lengths.
     """
-    far = _far_bones(points, bones, lengths, bone_spread)
+    far = _far_bones(points, bones, lengths, spread)
     departed = np.zeros(points.shape[:2], bool)
     ends = np.zeros((len(bones), points.shape[1]))
     ends[np.arange(len(bones))[:, None], bones] = np.isfinite(lengths)[:, None]
