@@ -1,12 +1,17 @@
-"""What the check at ingest says of the two real recordings, as they are and with a mistake put in."""
+"""What the check at ingest says of recordings, real and simulated, as they are and with a mistake put in."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from real_data import capture_of, needs
+from real_data import SOURCES, capture_of, needs
+from synthetic import project_with_opencv, ring_of_cameras, waving_person
+from trilift.assembling import AssembledCapture, AssembledRecording, Crowd
 from trilift.checking import examine
+from trilift.figures.check import offsets_over_time
+from trilift.formats.registry import Source
+from trilift.skeletons import BODY25B
 
 RECORDINGS = [
     pytest.param(name, marks=needs(name), id=name.split("_")[0]) for name in ("pose2sim_demo", "caliscope_4cam")
@@ -53,7 +58,7 @@ def is_named(problems, camera, frames):
     """Whether the one problem is that camera, with the direction and the offset to state."""
     if len(problems) != 1 or not problems[0].text.startswith(f"{camera} is "):
         return False
-    stated = int(problems[0].text.split(f"{{{camera}: ")[1].split("}")[0])
+    stated = int(problems[0].text.split(f'{{"{camera}": ')[1].split("}")[0])
     return ("late" if frames > 0 else "early") in problems[0].text and abs(stated - frames) <= 1
 
 
@@ -82,3 +87,175 @@ def test_errors_are_listed_for_every_camera_and_keypoint(captures, name):
     assert len(errors) == len(capture.cameras) * len(capture.skeleton)
     assert 5 < errors["median_px"].median() < 40
     assert errors["missing"].between(0, 1).all()
+
+
+# --- simulated --------------------------------------------------------------
+
+
+SOURCE = Source.model_validate(SOURCES["pose2sim_demo"])
+
+
+def walker(frames, seed=0):
+    """Points (frame, 25, 3) of a person who walks about."""
+    time = np.arange(frames)[:, None] / 25
+    path = np.concatenate([np.sin(2 * time + seed), 0.8 * np.cos(1.7 * time + seed), 0 * time], -1)
+    return waving_person(frames, seed) + path[:, None]
+
+
+def filmed(points, cameras, noise=3.0, seed=0):
+    pixels = np.stack([project_with_opencv(camera, points) for camera in cameras], 1)
+    return (pixels + np.random.default_rng(seed).normal(0, noise, pixels.shape)).astype(np.float32)
+
+
+def captured(*recordings, cameras, crowd=None, source=SOURCE):
+    """Make a capture of detections (frame, view, keypoint, 2)."""
+    return AssembledCapture(
+        name="lab",
+        cameras=cameras,
+        lenses=[camera.distortion for camera in cameras],
+        source=source,
+        skeleton=BODY25B,
+        recordings=[
+            AssembledRecording(
+                f"clip{number}", "1", "walk", 0, pixels, np.isfinite(pixels).all(-1), None, 0, np.zeros(4), crowd
+            )
+            for number, pixels in enumerate(recordings)
+        ],
+        has_confidence=True,
+    )
+
+
+def dropping(pixels, view, at, frames):
+    """Let a camera drop frames: from then on it shows what the others show later."""
+    kept = np.delete(pixels[:, view], slice(at, at + frames), 0)
+    changed = pixels[: len(kept)].copy()
+    changed[:, view] = kept
+    return changed
+
+
+def drifting(pixels, view, rate):
+    """Let a camera record at another rate than the others."""
+    shown = np.arange(len(pixels)) * rate
+    kept = pixels[shown[shown < len(pixels) - 1].round().astype(int), view]
+    changed = pixels[: len(kept)].copy()
+    changed[:, view] = kept
+    return changed
+
+
+CAMERAS = ring_of_cameras(4)
+
+
+@pytest.fixture(scope="module")
+def long_walk():
+    return filmed(walker(700), CAMERAS)
+
+
+def test_a_sound_rig_is_in_time_all_along(long_walk):
+    findings = examine(captured(long_walk, cameras=CAMERAS), over_time=True)
+    assert findings.problems == []
+    assert findings.timing["late_by_frames"].abs().max() < 1
+    assert list(findings.timing["first"].unique()) == [0, 117, 234, 351, 468, 584]
+
+
+@pytest.mark.parametrize("frames", [6, 25])
+def test_a_camera_that_drops_frames_has_no_one_offset(long_walk, frames):
+    findings = examine(captured(dropping(long_walk, 1, 300, frames), cameras=CAMERAS), over_time=True)
+    (problem,) = findings.problems
+    assert problem.text.startswith("cam2 is 0.")
+    assert "no one offset does" in problem.text
+    assert "`" not in problem.text
+    late = findings.timing[findings.timing["view"] == "cam2"].set_index("last")["late_by_frames"]
+    assert late[late.index < 300].abs().max() < 0.5
+    assert late[late.index > 450].dropna().to_numpy() == pytest.approx(-frames, abs=0.7)
+
+
+def test_a_camera_of_another_rate_has_no_one_offset(long_walk):
+    findings = examine(captured(drifting(long_walk, 2, 1.01), cameras=CAMERAS), over_time=True)
+    (problem,) = findings.problems
+    assert problem.text.startswith("cam3 is ")
+    assert "no one offset does" in problem.text
+    late = findings.timing[findings.timing["view"] == "cam3"]
+    expected = -0.01 * (late["first"] + late["last"]) / 2
+    np.testing.assert_allclose(late["late_by_frames"], expected, atol=1)
+
+
+def test_recordings_that_start_out_of_step_by_different_numbers_are_told(long_walk):
+    late = [np.roll(long_walk[:250], frames, 0)[10:] for frames in (0, 4)]
+    mixed = [long_walk[10:250].copy() for _ in late]
+    for pixels, shown in zip(mixed, late, strict=True):
+        pixels[:, 3] = shown[:, 3]
+    (problem,) = examine(captured(*mixed, cameras=CAMERAS), over_time=True).problems
+    assert problem.text.startswith("cam4 is ")
+    assert "in clip0, frames" in problem.text
+    assert "4.0 frames late in clip1" in problem.text
+
+
+def test_always_the_same_offset_is_stated_though_it_is_large(long_walk):
+    late = long_walk.copy()
+    late[:, 1] = np.roll(long_walk[:, 1], 20, 0)
+    (problem,) = examine(captured(late[20:], cameras=CAMERAS), over_time=True).problems
+    assert problem.text.startswith("cam2 is 20.0 frames late; state it")
+    assert '(ingest: offsets: {"cam2": 20})' in problem.text
+
+
+def test_what_is_to_be_stated_goes_on_from_what_is_stated(long_walk):
+    stated = SOURCE.model_copy(update={"offsets": {"cam1": 1, "cam2": 3}, "exclude_cameras": ["cam9"]})
+    late = long_walk[:300].copy()
+    late[:, 1] = np.roll(late[:, 1], 2, 0)
+    (problem,) = examine(captured(late[2:], cameras=CAMERAS, source=stated)).problems
+    assert 'offsets: {"cam1": 1, "cam2": 5}' in problem.text
+    moved = [replace(camera, t=camera.t + 0.3 * (camera.name == "cam3")) for camera in CAMERAS]
+    (problem,) = examine(captured(long_walk[:120], cameras=moved, source=stated)).problems
+    assert 'exclude_cameras: ["cam9", "cam3"]' in problem.text
+
+
+def test_the_figure_shows_the_offsets_of_the_table(long_walk):
+    timing = examine(captured(dropping(long_walk, 1, 300, 6), cameras=CAMERAS), over_time=True).timing
+    (axes,) = offsets_over_time(timing, "late", "note").axes
+    drawn = {container.get_label(): container.lines[0].get_ydata() for container in axes.containers}
+    assert list(drawn) == ["cam1", "cam2", "cam3", "cam4"]
+    for name, values in drawn.items():
+        np.testing.assert_array_equal(values, timing[timing["view"] == name]["late_by_frames"])
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[:2] == ["clip0, 0", f"clip0, {timing['first'].unique()[1]}"]
+
+
+def test_missing_is_what_the_view_itself_lacks(long_walk):
+    pixels = long_walk[:100].copy()
+    pixels[50:, :3, 4] = np.nan  # of the nose only one view has more
+    errors = examine(captured(pixels, cameras=CAMERAS)).errors.set_index(["view", "keypoint"])["missing"]
+    keypoint = BODY25B.keypoints[4]
+    assert errors["cam1", keypoint] == 0.5
+    assert errors["cam4", keypoint] == 0
+    assert errors.sum() == 1.5
+
+
+def test_a_camera_that_stands_out_is_named_with_what_is_left_without_it(long_walk):
+    moved = [replace(camera, t=camera.t + 0.3 * (camera.name == "cam3")) for camera in CAMERAS]
+    (problem,) = examine(captured(long_walk[:120], cameras=moved), over_time=True).problems
+    assert problem.text.startswith("cam3 stands out: the views disagree by ")
+    assert 'exclude_cameras: ["cam3"]' in problem.text
+    without = float(problem.text.split("without it by ")[1].split(" px")[0])
+    rest = examine(captured(long_walk[:120, [0, 1, 3]], cameras=[moved[0], moved[1], moved[3]])).verdict
+    assert without == pytest.approx(rest.error_px, rel=0.1)
+
+
+def test_a_disagreement_that_nothing_explains_stops():
+    rng = np.random.default_rng(0)
+    elsewhere = [replace(camera, t=camera.t + rng.normal(0, 1, 3)) for camera in CAMERAS]
+    (problem,) = examine(captured(filmed(walker(60), CAMERAS), cameras=elsewhere)).problems
+    assert problem.certain
+    assert "none of the usual mistakes explains it" in problem.text
+
+
+@pytest.mark.parametrize("people", [2, 3])
+def test_with_several_people_the_mistake_is_named_though_the_wrong_one_was_chosen(people):
+    pixels = np.stack([filmed(walker(100, seed), CAMERAS, seed=seed) for seed in range(people)], 2)
+    score = np.tile(1.0 + 0.2 * np.arange(people), (100, 4, 1))
+    mixed_up = pixels[:, [0, 1, 2, 3], [0, 1, 0, 1]]
+    transposed = [replace(camera, R=camera.R.T) for camera in CAMERAS]
+    findings = examine(captured(mixed_up, cameras=transposed, crowd=Crowd(pixels, score)))
+    (problem,) = findings.problems
+    assert problem.certain
+    assert "transposed rotations" in problem.text
+    assert findings.verdict.error_mended_px < 6

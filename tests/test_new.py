@@ -1,6 +1,7 @@
 """Starting a data set from a folder, and checking it."""
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from formats.camera_writers import write_panoptic
 from real_data import DATA, needs
@@ -33,6 +35,7 @@ from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.params import load_dataset, read_yaml
 from trilift.skeletons import BODY25B, COCO17, OPENPOSE25, mapping
+from trilift.stages import check
 
 
 def run(*arguments):
@@ -174,12 +177,54 @@ def test_check_prints_errors_and_draws_every_camera(project, tmp_path):
     assert project.made() == []
 
 
+def test_check_shows_its_progress(project, monkeypatch):
+    write_openpose_data_set(project.layout.raw, 20)
+    monkeypatch.setattr(check, "tqdm", functools.partial(tqdm, disable=False))
+    _, printed = project.run("check")
+    assert "check: 100%" in printed
+    assert "4/4" in printed  # one comparison, three cameras drawn
+
+
+def test_the_exit_codes_of_check_are_in_its_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["check", "--help"])
+    assert "Exit code: 0 where nothing looks wrong, 1 where something does" in capsys.readouterr().out
+    assert run("check", "nowhere")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["turned", "scaled", "mirrored"])
+def test_stating_what_was_done_to_images_as_the_message_says_mends_it(project, name):
+    """The setting is put into the data set's file as it stands in the message."""
+    write_openpose_data_set(project.layout.raw, 20)
+    change = {
+        "turned": lambda xy: np.stack([720 - xy[:, 1], xy[:, 0]], -1),
+        "scaled": lambda xy: xy / 2,
+        "mirrored": lambda xy: (xy * [-1, 1] + [1280, 0])[list(BODY25B.mirrored)],
+    }[name]
+    for file in (project.layout.raw / "pose").glob("*/*.json" if name == "scaled" else "cam3_json/*.json"):
+        content = json.loads(file.read_text())
+        keypoints = np.reshape(content["people"][0]["pose_keypoints_2d"], (-1, 3))
+        keypoints[:, :2] = change(keypoints[:, :2])
+        content["people"][0]["pose_keypoints_2d"] = keypoints.ravel().tolist()
+        file.write_text(json.dumps(content))
+    code, printed = project.run("ingest")
+    assert code == 2
+    assert f"{name} images" in printed
+    setting = printed.split("state `")[1].split("`")[0]
+    file = project.layout.dataset_file
+    file.write_text(file.read_text().replace("ingest:\n", f"ingest:\n  {setting}\n"))
+    code, printed = project.run("check")
+    assert code == 0, printed
+    assert project.run("ingest")[0] == 0
+
+
 def test_check_and_ingest_name_the_skeleton_that_fits(project):
     write_openpose_data_set(project.layout.raw, 20)
     file = project.layout.dataset_file
     file.write_text(file.read_text().replace("body25b", OPENPOSE25.name))
     code, printed = project.run("check")
-    assert code == 0
+    assert code == 1
+    assert "1 problems, see above" in printed
     assert "look like those of body25b, not of openpose25" in printed
     code, printed = project.run("ingest")
     assert code == 2

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Rig = list[Camera | LeftOut]
 
-_CROWDED_FRAMES = 256  # of which everybody is kept, to see who would be chosen by another calibration
+_CROWDED_FRAMES = 128  # of which everybody is kept, to see who would be chosen by another calibration
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class AssembledCapture:
     ----------
     lenses
         The cameras' distortion by the calibration; that of `cameras` is 0 where detections are undistorted.
-    images
-        What the data set's file says was done to the images of every camera. Cameras and keypoints are of the images
-        that this leaves, mirrored back.
+    source
+        What the data set's file says. Cameras and keypoints are of the images as it says that they were changed,
+        mirrored back.
     has_confidence
         Whether the detector gave a confidence in all views.
     """
@@ -94,7 +94,7 @@ class AssembledCapture:
     name: str
     cameras: list[Camera]
     lenses: list[np.ndarray]
-    images: list[ImageChange]
+    source: Source
     skeleton: Skeleton
     recordings: list[AssembledRecording]
     has_confidence: bool
@@ -213,7 +213,7 @@ def _assemble(
     recordings: list[AssembledRecording] = []
     skeleton, has_confidence = detected[0].skeleton, True
     first = detected[0].name
-    changes = {camera.name: source.images.get(camera.name, source.images.get("*", ImageChange())) for camera in rig}
+    changes = {camera.name: source.change_of(camera.name) for camera in rig}
     usable = [_with_images(camera, changes[camera.name]) for camera in rig if isinstance(camera, Camera)]
     lenses = {camera.name: camera.distortion for camera in usable}
     if source.detections.undistorted:
@@ -239,7 +239,7 @@ def _assemble(
         name=capture,
         cameras=cameras,
         lenses=[lenses[camera.name] for camera in cameras],
-        images=[changes[camera.name] for camera in cameras],
+        source=source,
         skeleton=skeleton,
         recordings=recordings,
         has_confidence=has_confidence,

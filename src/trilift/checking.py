@@ -1,5 +1,6 @@
 """Whether the detections and the calibration of a capture belong together, and what looks wrong where they do not."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,14 +11,19 @@ from torch import Tensor
 
 from trilift.assembling import AssembledCapture
 from trilift.formats import layouts
+from trilift.formats.names import in_yaml
+from trilift.formats.registry import Source
 from trilift.geometry import conventions, rig
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.conventions import Verdict
+from trilift.geometry.readings import Reading
+from trilift.geometry.rig import TimeOffset
 from trilift.geometry.triangulation import triangulate_robust, triangulate_without
 from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
-_LARGE_SHARE = 0.05  # of the focal length: views that disagree by more say nothing about anything else
+_STOPS_FROM = 0.09  # of a person's size in the image: the views of no usable rig disagree by as much
+_TIMING = rig.Settings(max_points=512)  # of every run
 
 
 class Problem(NamedTuple):
@@ -27,11 +33,23 @@ class Problem(NamedTuple):
     certain: bool
 
 
+class Run(NamedTuple):
+    """Consecutive frames of a recording, the last one included."""
+
+    recording: str
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.recording}, frames {self.first}-{self.last}"
+
+
 class Sample(NamedTuple):
-    """Runs of consecutive frames from all over a capture: pixels (frame, view, keypoint, 2) and each frame's run."""
+    """Runs from all over a capture: pixels (frame, view, keypoint, 2), the number of each frame's run, the runs."""
 
     pixels: Tensor
     run: Tensor
+    runs: list[Run]
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,9 @@ class Findings:
         share of frames in which it is missing.
     bones
         A row per bone: median length (m) and how far apart (m) the quartiles are.
+    timing
+        A row per run of frames and camera: by how many frames it is late; NaN where there is too little motion to
+        tell. Empty where it was not asked for, or never told.
     sample, residuals
         The frames looked at, and (frame, view, keypoint, 2) the detections minus what the other views see, in pixels.
     """
@@ -57,67 +78,105 @@ class Findings:
     problems: list[Problem]
     errors: pd.DataFrame
     bones: pd.DataFrame
+    timing: pd.DataFrame
     sample: Sample
     residuals: np.ndarray
 
 
-def examine(capture: AssembledCapture) -> Findings:
-    """Check a capture on some of its frames."""
-    cameras, names = capture.to_tensors(), capture.names_of_views
-    sample = _sample(capture)
-    verdict = conventions.examine(cameras, sample.pixels, names, torch.as_tensor(np.stack(capture.lenses)))
-    problems = []
-    other = _other_skeleton(sample.pixels.numpy(), capture.skeleton)
-    if other is not None:
-        text = (
-            f"the keypoints look like those of {other.name}, not of {capture.skeleton.name}; "
-            "state it under `detections: skeleton:`"
-        )
-        problems.append(Problem(text, certain=True))
+def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
+    """Check a capture on some of its frames.
+
+    Parameters
+    ----------
+    capture
+        What was read.
+    over_time
+        Whether to tell every camera's timing run by run. That is done in any case where one is out of time.
+    """
+    cameras, names, sample = capture.to_tensors(), capture.names_of_views, _sample(capture)
+    verdict = _compare(capture, cameras, sample)
+    scale = conventions.typical_scale(cameras, sample.pixels).clone()
+    scale[~sample.pixels.isfinite().all(-1)] = torch.inf
+    points = triangulate_robust(cameras, sample.pixels, scale).points
+    residuals = _residuals(cameras, sample.pixels, scale)
+    problems = _wrong_layout(sample, capture.skeleton)
+    timing = _NO_TIMING
     if verdict.mistake is not None:
         text = (
             f"the views disagree by {verdict.error_px:.1f} px (median), but by {verdict.error_mended_px:.1f} px "
             f"without this mistake ({verdict.mistake.name}): {verdict.mistake.advice}"
         )
         problems.append(Problem(text, verdict.certain))
-    scale = conventions.typical_scale(cameras, sample.pixels).clone()
-    scale[~sample.pixels.isfinite().all(-1)] = torch.inf
-    points = triangulate_robust(cameras, sample.pixels, scale).points
-    if verdict.error_px > _LARGE_SHARE * float(cameras.focal.mean()):
-        if verdict.mistake is None:
-            text = (
-                f"the views disagree by {verdict.error_px:.0f} px (median), and none of the usual mistakes explains "
-                "it: is this the calibration of these recordings, and are they synchronised?"
-            )
-            problems.append(Problem(text, certain=False))
-    elif verdict.mistake is None:
-        unit = conventions.wrong_unit(_limbs(points, capture.skeleton))
+    else:
+        timing, out_of_time = _timing(cameras, sample, scale, names, capture.source, over_time)
+        problems += out_of_time or _unexplained(verdict, names, capture.source)
+        unit = conventions.wrong_unit(_limbs(points, capture.skeleton)) if not verdict.share >= _STOPS_FROM else None
         if unit is not None:
             problems.append(Problem(unit.advice, certain=True))
-        problems += [Problem(text, certain=False) for text in _out_of_time(cameras, sample, scale, names)]
-    residuals = _residuals(cameras, sample.pixels, scale)
     return Findings(
         verdict,
         problems,
-        _errors(residuals, capture),
+        _errors(residuals, sample, capture),
         _bones(points.numpy(), capture.skeleton),
+        timing,
         sample,
         residuals,
     )
 
 
 def _sample(capture: AssembledCapture) -> Sample:
-    lengths = np.array([len(recording.keypoints) for recording in capture.recordings])
-    starts = np.cumsum([0, *lengths])
-    number = min(_RUNS, -(-int(starts[-1]) // _FRAMES_PER_RUN))
-    pixels, run = [], []
-    for index, middle in enumerate((np.arange(number) + 0.5) / number * starts[-1]):
-        which = int(np.searchsorted(starts, middle, side="right")) - 1
-        first = max(0, min(int(middle - starts[which]) - _FRAMES_PER_RUN // 2, lengths[which] - _FRAMES_PER_RUN))
-        taken = torch.as_tensor(capture.recordings[which].keypoints[first : first + _FRAMES_PER_RUN])
-        pixels.append(taken.double())
-        run.append(torch.full((len(taken),), index))
-    return Sample(torch.cat(pixels), torch.cat(run))
+    """Cut recordings into runs of nearly equal length, and take as many from all over."""
+    runs = [
+        (recording, frames)
+        for recording in capture.recordings
+        for frames in np.array_split(
+            np.arange(len(recording.keypoints)), -(-len(recording.keypoints) // _FRAMES_PER_RUN)
+        )
+    ]
+    number = min(_RUNS, len(runs))
+    chosen = [runs[int(position)] for position in (np.arange(number) + 0.5) / number * len(runs)]
+    return Sample(
+        torch.cat([torch.as_tensor(recording.keypoints[frames]).double() for recording, frames in chosen]),
+        torch.repeat_interleave(torch.arange(number), torch.tensor([len(frames) for _, frames in chosen])),
+        [Run(one.name, *(one.first_frame + int(frame) for frame in frames[[0, -1]])) for one, frames in chosen],
+    )
+
+
+def _compare(capture: AssembledCapture, cameras: Cameras, sample: Sample) -> Verdict:
+    """Look for a usual mistake. The wrong calibration chooses the wrong person, so of several all are looked at."""
+    pixels, score = sample.pixels.numpy()[:, :, None], None
+    crowds = [recording.crowd for recording in capture.recordings if recording.crowd is not None]
+    if crowds:
+        crowd = crowds[len(crowds) // 2]
+        pixels, score = crowd.keypoints, crowd.score
+    return conventions.examine(
+        Reading(cameras, np.stack([camera.image_size for camera in capture.cameras]), pixels),
+        capture.names_of_views,
+        other_side=capture.skeleton.mirrored,
+        score=score,
+        lenses=np.stack(capture.lenses),
+        images=[capture.source.change_of(name) for name in capture.names_of_views],
+    )
+
+
+def _unexplained(verdict: Verdict, names: list[str], source: Source) -> list[Problem]:
+    """Tell of a disagreement that no usual mistake explains, and whose it is."""
+    if verdict.standing_out:
+        out = [names[view] for view in verdict.standing_out]
+        text = (
+            f"{', '.join(out)} stands out: the views disagree by {verdict.error_px:.1f} px (median), and without it "
+            f"by {verdict.error_without_px:.1f} px. It is badly calibrated, moved, or out of step by much: calibrate "
+            f"it again, or leave it out in the data set's file (ingest: {source.excluding(out)})"
+        )
+    elif not verdict.sound:
+        text = (
+            f"the views disagree by {verdict.error_px:.1f} px (median), {verdict.share:.0%} of a person's size in "
+            "the image, and none of the usual mistakes explains it: is this the calibration of these recordings, and "
+            "are they synchronised?"
+        )
+    else:
+        return []
+    return [Problem(text, certain=verdict.share >= _STOPS_FROM)]
 
 
 def _residuals(cameras: Cameras, pixels: Tensor, scale: Tensor) -> np.ndarray:
@@ -132,15 +191,15 @@ def _residuals(cameras: Cameras, pixels: Tensor, scale: Tensor) -> np.ndarray:
     return torch.stack(residuals, 1).numpy()
 
 
-def _errors(residuals: np.ndarray, capture: AssembledCapture) -> pd.DataFrame:
-    distance = np.linalg.norm(residuals, axis=-1)
+def _errors(residuals: np.ndarray, sample: Sample, capture: AssembledCapture) -> pd.DataFrame:
+    distance, missing = np.linalg.norm(residuals, axis=-1), ~np.isfinite(sample.pixels.numpy()).all(-1)
     rows = [
         {
             "capture": capture.name,
             "view": name,
             "keypoint": keypoint,
             "median_px": _median(distance[:, view, index]),
-            "missing": float(np.isnan(distance[:, view, index]).mean()),
+            "missing": float(missing[:, view, index].mean()),
         }
         for view, name in enumerate(capture.names_of_views)
         for index, keypoint in enumerate(capture.skeleton.keypoints)
@@ -174,18 +233,70 @@ def _limbs(points: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
     return lengths
 
 
-def _other_skeleton(pixels: np.ndarray, skeleton: Skeleton) -> Skeleton | None:
+def _wrong_layout(sample: Sample, skeleton: Skeleton) -> list[Problem]:
     """Name a skeleton of as many keypoints that the poses clearly look more like."""
-    result = layouts.vote(pixels, [one for one in SKELETONS.values() if len(one) == len(skeleton)])
-    return result.skeleton if result.is_clear and result.skeleton is not skeleton else None
+    result = layouts.vote(sample.pixels.numpy(), [one for one in SKELETONS.values() if len(one) == len(skeleton)])
+    if not result.is_clear or result.skeleton is skeleton:
+        return []
+    text = (
+        f"the keypoints look like those of {result.skeleton.name}, not of {skeleton.name}; "
+        "state it under `detections: skeleton:`"
+    )
+    return [Problem(text, certain=True)]
 
 
-def _out_of_time(cameras: Cameras, sample: Sample, scale: Tensor, names: list[str]) -> list[str]:
-    settings = rig.Settings()
-    offsets = rig.time_offsets(cameras, sample.pixels, scale, sample.run, settings)
-    return [
-        f"{names[view]} is {abs(found.offset):.1f} frames {found.verdict}; state it in the data set's file "
-        f"(ingest: offsets: {{{names[view]}: {round(found.offset)}}})"
-        for view, found in enumerate(offsets)
-        if found.verdict in ("late", "early")
+def _timing(
+    cameras: Cameras, sample: Sample, scale: Tensor, names: list[str], source: Source, over_time: bool
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Tell which cameras are out of time, and whether always by as much."""
+    overall = rig.time_offsets(cameras, sample.pixels, scale, sample.run, rig.Settings())
+    if not over_time and all(found.verdict == "in time" for found in overall):
+        return _NO_TIMING, []
+    of_runs = rig.time_offsets_of_segments(cameras, sample.pixels, scale, sample.run, _TIMING)
+    texts = [
+        _out_of_time(name, found, [offsets[view] for offsets in of_runs], sample.runs, source)
+        for view, (name, found) in enumerate(zip(names, overall, strict=True))
     ]
+    return _timing_table(sample, of_runs, names), [Problem(text, certain=False) for text in texts if text]
+
+
+def _out_of_time(
+    name: str, overall: TimeOffset, of_runs: list[TimeOffset], runs: list[Run], source: Source
+) -> str | None:
+    told = [(one.offset, run) for one, run in zip(of_runs, runs, strict=True) if one.verdict != "cannot tell"]
+    if rig.changes_over_time(of_runs, _TIMING):
+        ends = sorted((min(told), max(told)), key=lambda one: runs.index(one[1]))
+        texts = [f"{abs(offset):.1f} frames {'early' if offset < 0 else 'late'} in {run}" for offset, run in ends]
+        return (
+            f"{name} is {' and '.join(texts)}: no one offset does. It drops frames or has another rate; make a video "
+            "of it that has the others' rate and every frame at its time, or leave it out in the data set's file "
+            f"(ingest: {source.excluding([name])})"
+        )
+    offset = overall.offset
+    if overall.verdict == "cannot tell" and len(told) > 1:  # farther off than is searched in all frames at once
+        offset = float(np.median([offset for offset, _ in told]))
+    if overall.verdict == "in time" or not abs(offset) >= _TIMING.min_offset_frames:
+        return None
+    stated = source.offsets | {name: source.offsets.get(name, 0) + round(offset)}
+    return (
+        f"{name} is {abs(offset):.1f} frames {'early' if offset < 0 else 'late'}; state it in the data set's file "
+        f"(ingest: offsets: {in_yaml(stated)})"
+    )
+
+
+_NO_TIMING = pd.DataFrame()
+
+
+def _timing_table(sample: Sample, of_runs: list[list[TimeOffset]], names: list[str]) -> pd.DataFrame:
+    rows = [
+        {
+            **run._asdict(),
+            "view": name,
+            "late_by_frames": math.nan if one.verdict == "cannot tell" else one.offset,
+            "standard_error": math.nan if one.verdict == "cannot tell" else one.error,
+        }
+        for run, offsets in zip(sample.runs, of_runs, strict=True)
+        for name, one in zip(names, offsets, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    return table if table["late_by_frames"].notna().any() else _NO_TIMING

@@ -35,6 +35,9 @@ _OTHERS = {
     ),
     "info": ("trilift.info", "show what made a file: stage, settings, inputs, code, libraries"),
 }
+_EXIT_CODES = {
+    "check": "\nExit code: 0 where nothing looks wrong, 1 where something does, 2 where input cannot be read."
+}
 _WITH_DEVICE = {"triangulate", "train", "evaluate"}
 _WITH_RUN = {"train", "evaluate"}
 
@@ -63,7 +66,7 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
             stage,
             help=about,
             description=about[0].upper() + about[1:] + ".",
-            epilog=f"Example:\n  trilift {stage} demo",
+            epilog=f"Example:\n  trilift {stage} demo" + _EXIT_CODES.get(stage, ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("dataset", help="name of a data set: a file in workflow/datasets/")
@@ -109,7 +112,7 @@ def _describe(error: OSError) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 after a message about wrong input."""
+    """Run one command; returns the exit code: 0, 1 where `check` found something, 2 after a message about input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments).parse_args(arguments)
     with ExitStack() as until:
@@ -130,7 +133,7 @@ def _run(options: argparse.Namespace, until: ExitStack) -> int:
 
                 stage.run(layout, choose(options.device))
             else:
-                stage.run(layout)
+                return stage.run(layout) or 0
     except InputError as error:
         logging.getLogger(__name__).error("trilift %s: %s", options.command, error)
         return 2

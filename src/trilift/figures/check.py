@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.figures.style import MIDDLE, new_figure, side_colour
+from trilift.figures.style import LINES, MIDDLE, new_figure, side_colour
 from trilift.skeletons import Skeleton
 
 _MOST_ARROWS = 1500
@@ -51,4 +52,39 @@ def camera_agreement(
     distances.set(xlabel="distance from what the other views see (px)", xlim=(0, None))
     distances.invert_yaxis()
     distances.grid(axis="y", visible=False)
+    return figure
+
+
+def offsets_over_time(timing: pd.DataFrame, title: str, note: str) -> Figure:
+    """Draw by how many frames every camera is late, run by run of frames.
+
+    Parameters
+    ----------
+    timing
+        A row per run and camera: ``recording``, ``first``, ``view``, ``late_by_frames``, ``standard_error``.
+    title, note
+        What is shown, and where the data come from.
+    """
+    runs = timing[["recording", "first"]].drop_duplicates().reset_index(drop=True)
+    position = timing.merge(runs.reset_index(), on=["recording", "first"], sort=False)["index"].to_numpy()
+    figure = new_figure(max(5, 2 + 0.4 * len(runs)), 3.5, note)
+    axes = figure.subplots()
+    views = timing["view"].unique()
+    for number, view in enumerate(views):
+        own = (timing["view"] == view).to_numpy()
+        beside = 0.5 * ((number + 0.5) / len(views) - 0.5)  # so that equal offsets do not hide each other
+        axes.errorbar(
+            position[own] + beside,
+            timing["late_by_frames"][own],
+            timing["standard_error"][own],
+            marker="o",
+            markersize=3,
+            color=LINES[number % len(LINES)],
+            linestyle=("-", "--", ":")[number // len(LINES) % 3],
+            label=view,
+        )
+    labels = [f"{run.recording}, {run.first}" for run in runs.itertuples()]
+    axes.set_xticks(range(len(runs)), labels, rotation=45, ha="right", fontsize=7)
+    axes.set(title=title, xlabel="recording, first frame", ylabel="late by (frames)")
+    figure.legend(loc="outside right upper")
     return figure

@@ -74,9 +74,9 @@ def frame_numbers(names: Sequence[str]) -> list[int | None]:
     return [numbers[-place] if numbers else None for numbers in found]
 
 
-def in_yaml(names: str | list[str]) -> str:
-    """Write a name, or a list, to be pasted into a data set's file, where 00_01 without quotes would be a number."""
-    return json.dumps(names, ensure_ascii=False)
+def in_yaml(value: object) -> str:
+    """Write what can be pasted into a data set's file, where a name as 00_01 would be a number without quotes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _listed(names: Iterable[str]) -> str:

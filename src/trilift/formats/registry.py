@@ -413,6 +413,10 @@ class Source(StrictModel):
         """Tell whether a camera is to be left out."""
         return plain(camera) in map(plain, self.exclude_cameras)
 
+    def change_of(self, camera: str) -> ImageChange:
+        """Give what was done to the images of a camera."""
+        return self.images.get(camera, self.images.get("*", ImageChange()))
+
     def excluding(self, names: list[str]) -> str:
         """Write the line that leaves these out too."""
         return f"exclude_cameras: {in_yaml([*self.exclude_cameras, *names])}"

@@ -1,27 +1,47 @@
 """Whether a calibration and detections mean the same thing; if not, which usual mistake would explain it.
 
-Views that see the same points agree: what some of them see, triangulated, lies where the others see it. A calibration
-that is read in another convention makes them disagree, and agree again once the convention is mended. Scale is the
-exception: a rig in millimetres agrees as well as one in metres, and only the length of bones tells.
+Views that see the same points agree: what some of them see, triangulated, lies where the others see it. Files that
+are read in another sense than they were written in make the views disagree, and agree again once they are read as
+meant. Every usual mistake is such a sense, for all views or some of them, and all are tried alike. A mistake is named
+only where the views, without it, agree as those of a sound rig do. Length is the exception: a rig in millimetres
+agrees as well as one in metres, and only that of bones tells.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, permutations
+from itertools import combinations, islice, permutations, product
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from trilift.formats.names import in_yaml
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.images import Calibrated, ImageChange, mirror
+from trilift.geometry.people import box_sides, choose_subject
+from trilift.geometry.readings import Reading, epipolar_cost, mixed
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_without
 
 _WORST_SHARE = 0.2  # of the focal length: larger errors count as this, and so does a point behind a camera
 _TYPICAL_SHARE = 0.01  # of the focal length: the error of a detector, roughly
-_SURELY_WRONG_SHARE = 0.025  # of the focal length: less cannot come of poses or an order that are wrong altogether
-_NAMED_BELOW = 0.87  # a mistake is named where mending it leaves at most this share of the error,
-_AND_CLEARLY_BETTER = 0.9  # and at most this share of the next best
+_SOUND_SHARE = 0.045  # of a person's size in the image: views of a sound rig do not disagree by more
+_SOUND_SHARE_OF_TWO = 0.01  # the same of two views, once a mistake is mended
+_NAMED_BELOW = 0.6  # a mistake is named where mending it leaves at most this share of the error,
+_LENS_NAMED_BELOW = 0.87  # or this one: lenses move points by little
 _CERTAIN_BELOW = 0.5
+_AS_GOOD = 0.9  # mistakes cannot be told apart where the errors that they leave differ by less
+_STANDS_OUT_BELOW = 0.7  # a camera stands out where the others have at most this share of the error of all,
+_STANDS_OUT_OF_OTHERS_BELOW = 0.6  # or this share of what they have without another camera,
+_STANDS_OUT_OF_THREE_BELOW = 0.4  # or, two being left, this share of it
 _MOST_POINTS = 1000
+_MOST_TRIED = 8
+_TRIED_BELOW = 0.8  # of the distance from epipolar lines
+_MOST_NAMED = 3
+_MOST_CHOICES = 66_000
+_MOST_PERMUTED = 8
 _LIMBS_M = {"legs": (0.35, 1.25), "arms": (0.25, 0.85)}  # from small children to the tallest
 _FEWEST_LIMBS = 5
 _UNITS = {"millimetres": 1e-3, "centimetres": 1e-2, "decimetres": 0.1, "inches": 0.0254, "feet": 0.3048}
@@ -43,15 +63,27 @@ class Verdict:
     ----------
     error_px
         Typical distance of the detections from what the other views see there: the mean of the views' medians.
+    share
+        The same over the size of a person in the image.
+    sound
+        Whether it is no larger in any view than that of a sound rig.
     mistake
         Which mistake explains a disagreement, or None.
     error_mended_px
         The error once it is mended; `error_px` where there is none.
+    standing_out
+        The views without which the others agree much better, where no mistake explains it.
+    error_without_px
+        The error without these; `error_px` where there are none.
     """
 
     error_px: float
+    share: float
+    sound: bool
     mistake: Mistake | None
     error_mended_px: float
+    standing_out: tuple[int, ...]
+    error_without_px: float
 
     @property
     def certain(self) -> bool:
@@ -65,10 +97,10 @@ def typical_scale(cameras: Cameras, pixels: Tensor) -> Tensor:
 
 
 def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
-    """Give for each view the median distance (pixels) of its detections from what the other views see there.
+    """Give for each view (view,) the median distance (pixels) of its detections from what the other views see there.
 
-    `pixels` are (point, view, 2). With two views only, the distance is that from the point that both make up. Views
-    without common points are left out.
+    `pixels` are (point, view, 2). With two views only, the distance is that from the point that both make up. It is
+    NaN for views without common points.
     """
     pixels = pixels.unsqueeze(2)
     seen = pixels[..., 0, :].isfinite().all(-1)
@@ -83,123 +115,439 @@ def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
         error = reprojection_error(cameras, points, pixels)[counts, view, 0]
         # An error that is not known is that of a point behind a camera.
         worst = _WORST_SHARE * cameras.focal[view].mean()
-        if len(error):
-            medians.append(torch.where(error < worst, error, worst).median())
+        known = torch.where(error < worst, error, worst)
+        medians.append(known.median() if len(known) else worst * torch.nan)
     return torch.stack(medians)
 
 
 def examine(
-    cameras: Cameras, pixels: Tensor, names: Sequence[str] | None = None, other_distortion: Tensor | None = None
+    read: Reading,
+    names: Sequence[str],
+    *,
+    other_side: Sequence[int],
+    score: np.ndarray | None = None,
+    lenses: np.ndarray | None = None,
+    images: Sequence[ImageChange] | None = None,
 ) -> Verdict:
-    """Compare the calibration as it is with what it would be without each of the usual mistakes.
+    """Compare what was read with what it would be without each of the usual mistakes.
 
     Parameters
     ----------
-    cameras
-        The cameras, as they were read.
-    pixels
-        (frame, view, keypoint, 2), as detected; NaN is missing.
+    read
+        What was read.
     names
         Of the cameras.
-    other_distortion
+    other_side
+        For each keypoint the index of its mirror image.
+    score
+        (frame, view, person): how much speaks for a detection to be the subject's; needed where there are several.
+    lenses
         (view, 5): the calibration's lens distortion where the detections are taken as undistorted.
+    images
+        What is stated about the images of every camera.
     """
-    names = names or [str(view + 1) for view in range(len(cameras))]
-    flat = pixels.double().transpose(1, 2).reshape(-1, len(cameras), 2)
-    flat = flat[flat.isfinite().all(-1).sum(1) >= min(3, len(cameras))]
-    if len(flat) == 0:
-        return Verdict(float("nan"), None, float("nan"))
-    flat = flat[:: max(1, len(flat) // _MOST_POINTS)]
-    of_views = disagreement(cameras, flat)
-    error = float(of_views.mean())
-    candidates = list(_other_lenses(cameras, other_distortion))
-    if not of_views.max() <= _SURELY_WRONG_SHARE * cameras.focal.mean():
-        candidates += [*_other_poses(cameras), *_other_orders(cameras, names)]
-    tried = [(float(disagreement(mended, flat).mean()), mistake) for mended, mistake in candidates]
-    best = min((mended for mended, _ in tried), default=error)
-    # Symmetric rigs agree in several orders: the first of them moves the fewest views.
-    mended, mistake = next(((e, m) for e, m in tried if e <= 1.01 * best), (error, None))
-    others = [e for e, m in tried if mistake is None or m.name != mistake.name]
-    if mended <= _NAMED_BELOW * error and mended <= _AND_CLEARLY_BETTER * min(others, default=error):
-        return Verdict(error, mistake, mended)
-    return Verdict(error, None, error)
+    size = _sizes_of_people(read.pixels)
+    points = _points(read, score)
+    of_views = disagreement(read.cameras, points)
+    error, share = float(of_views.nanmean()), float((of_views / size).nanmean())
+    sound = _is_sound(of_views, size)
+    if math.isnan(error):
+        return Verdict(error, share, sound, None, error, (), error)
+    kinds = list(_other_lenses(read, lenses))
+    if not sound:
+        stated = images or [ImageChange()] * len(names)
+        kinds += [
+            _other_poses(read),
+            _other_orders(read, names),
+            _other_images(read, names, stated, other_side, score),
+        ]
+    found = [one for kind in kinds for one in _explanations(kind, score, size, error)]
+    if found:
+        return Verdict(error, share, sound, _either(found), min(one.error for one in found), (), error)
+    out, without = _standing_out(read.cameras, points, size)
+    return Verdict(error, share, sound, None, error, out, without if out else error)
 
 
-_POSES: list[tuple[Mistake, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]] = [
+def _sizes_of_people(pixels: np.ndarray) -> Tensor:
+    """Give (view,) the diagonal of the box around a person, in pixels, in frames where most of them is seen."""
+    diagonal = np.linalg.norm(box_sides(pixels), axis=-1)  # (frame, view, person)
+    of_views = [diagonal[:, view][diagonal[:, view] > 0] for view in range(pixels.shape[1])]
+    return torch.tensor([float(np.quantile(known, 0.9)) if len(known) else math.nan for known in of_views])
+
+
+def _is_sound(of_views: Tensor, size: Tensor, share: float = _SOUND_SHARE) -> bool:
+    return float((of_views / size).nan_to_num(0).max()) <= share
+
+
+def _points(read: Reading, score: np.ndarray | None) -> Tensor:
+    """Give points (point, view, 2) of the one person who would be chosen, of those that enough views see."""
+    pixels = read.pixels[:, :, 0]
+    if score is not None:
+        person = choose_subject(read.cameras, read.pixels, score).person
+        pixels = np.take_along_axis(read.pixels, person.clip(0)[:, :, None, None, None], 2)[:, :, 0]
+        pixels = np.where((person < 0)[..., None, None], np.nan, pixels)
+    points = torch.as_tensor(pixels).double().transpose(1, 2).flatten(0, 1)
+    points = points[points.isfinite().all(-1).sum(1) >= min(3, points.shape[1])]
+    return points[:: max(1, len(points) // _MOST_POINTS)]
+
+
+def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple[int, ...], float]:
+    """Find the views without which the others agree much better, and by how much these disagree (pixels)."""
+    points = points[::3]
+    kept, out = list(range(len(cameras))), list[int]()
+
+    def errors(views: list[int]) -> Tensor:
+        some = Cameras(*(getattr(cameras, name)[views] for name in ("K", "distortion", "R", "t")))
+        return disagreement(some, points[:, views])
+
+    def share(views: list[int]) -> float:
+        return float((errors(views) / size[views]).nanmean().nan_to_num(torch.inf))
+
+    while len(kept) > 2 and 2 * (len(out) + 1) < len(cameras):
+        shares = [share([other for other in kept if other != view]) for view in kept]
+        least, second = sorted(shares)[:2]
+        # Two views are compared across one direction only: their error cannot be held against that of three.
+        if len(kept) == 3:
+            enough = _STANDS_OUT_OF_THREE_BELOW * second
+        else:
+            now = share(kept)
+            enough = max(_STANDS_OUT_BELOW * now, min(now, _STANDS_OUT_OF_OTHERS_BELOW * second))
+        if not least <= enough:
+            break
+        out.append(kept.pop(shares.index(least)))
+    return tuple(sorted(out)), float(errors(kept).nanmean())
+
+
+# --- the search ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Mistakes of one kind.
+
+    Attributes
+    ----------
+    readings
+        Of which every view takes one.
+    choices
+        (choice, view): which.
+    own
+        (view,): the choice that changes nothing.
+    mend
+        Gives what is read by a choice, and the mistake that it mends.
+    named_below
+        The share of the error that this leaves at most.
+    """
+
+    readings: Sequence[Reading]
+    choices: np.ndarray
+    own: np.ndarray
+    mend: Callable[[np.ndarray], tuple[Reading, Mistake]]
+    named_below: float = _NAMED_BELOW
+
+
+class _Explanation(NamedTuple):
+    mistake: Mistake
+    error: float
+    views_changed: int
+
+
+def _explanations(kind: _Kind, score: np.ndarray | None, size: Tensor, error: float) -> Iterator[_Explanation]:
+    """Try the likeliest mistakes of a kind; give those without which the views agree."""
+    # Two views are compared across one direction only, in which much can be brought to agree.
+    share = _SOUND_SHARE if len(size) > 2 else _SOUND_SHARE_OF_TWO
+    for choice in _likeliest(kind, score):
+        read, mistake = kind.mend(choice)
+        of_views = disagreement(read.cameras, _points(read, score))
+        mended = float(of_views.nanmean())
+        if mended <= kind.named_below * error and _is_sound(of_views, size, share):
+            yield _Explanation(mistake, mended, int((choice != kind.own).sum()))
+
+
+def _likeliest(kind: _Kind, score: np.ndarray | None) -> np.ndarray:
+    if len(kind.choices) <= _MOST_TRIED:
+        return kind.choices
+    costs = epipolar_cost(kind.readings, np.concatenate([kind.own[None], kind.choices]), score)
+    own, cost, changed = costs[0], costs[1:], (kind.choices != kind.own).sum(1)
+    near = np.flatnonzero(cost <= 1.1 * cost.min())
+    simplest = near[np.lexsort((cost[near], changed[near]))][: _MOST_TRIED // 2]
+    lowest = np.argsort(cost, kind="stable")[: _MOST_TRIED // 2]
+    chosen = list(dict.fromkeys([*simplest.tolist(), *lowest.tolist()]))
+    return kind.choices[[one for one in chosen if cost[one] <= _TRIED_BELOW * own]]
+
+
+def _either(found: list[_Explanation]) -> Mistake:
+    """Put the mistakes together that explain it equally well; of a kind, those of the fewest views."""
+    best = min(one.error for one in found)
+    close = [one for one in found if one.error <= best / _AS_GOOD]
+    fewest: dict[str, int] = {}
+    for one in close:
+        fewest[one.mistake.name] = min(one.views_changed, fewest.get(one.mistake.name, one.views_changed))
+    simplest = [one.mistake for one in close if one.views_changed == fewest[one.mistake.name]]
+    advice = dict.fromkeys(mistake.advice for mistake in simplest)
+    return Mistake(" or ".join(fewest), "; or ".join(islice(advice, _MOST_NAMED)))
+
+
+def _alike(readings: int, views: int) -> np.ndarray:
+    """Let all views take the same reading, any but the first."""
+    return np.repeat(np.arange(1, readings)[:, None], views, 1)
+
+
+def _mixtures(readings: Sequence[int], views: int) -> np.ndarray:
+    """Let every view take any of the readings; of too many choices, those that few views differ in from the first."""
+    if len(readings) ** views <= _MOST_CHOICES:
+        return np.array(list(product(readings, repeat=views)))
+    found = [[readings[0]] * views]
+    for number in range(1, views):
+        if len(found) + math.comb(views, number) * (len(readings) - 1) ** number > _MOST_CHOICES:
+            break
+        for some in combinations(range(views), number):
+            for others in product(readings[1:], repeat=number):
+                row = [readings[0]] * views
+                for view, other in zip(some, others, strict=True):
+                    row[view] = other
+                found.append(row)
+    return np.array(found)
+
+
+# --- the kinds ------------------------------------------------------------
+
+
+def _other_lenses(read: Reading, lenses: np.ndarray | None) -> Iterator[_Kind]:
+    views = len(read.cameras)
+
+    def kind(distortion: Tensor, name: str, advice: str) -> _Kind:
+        other = read._replace(cameras=replace(read.cameras, distortion=distortion))
+        mended = other, Mistake(name, advice)
+        return _Kind([read, other], _alike(2, views), np.zeros(views, int), lambda _: mended, _LENS_NAMED_BELOW)
+
+    own = read.cameras.distortion
+    if (own != 0).any():
+        yield kind(
+            torch.zeros_like(own),
+            "undistorted points taken as distorted",
+            "the detections seem to be of undistorted images; state `undistorted: true` under `detections:`",
+        )
+    if lenses is not None and (torch.as_tensor(lenses) != own).any():
+        yield kind(
+            torch.as_tensor(lenses),
+            "distorted points taken as undistorted",
+            "the detections seem to be of distorted images; remove `undistorted: true` under `detections:`",
+        )
+
+
+_POSE_CONVENTIONS = (
+    ("transposed rotations", "the calibration's rotations are transposed: they turn camera into world axes"),
+    ("camera positions for t", "the calibration's translations are the cameras' positions C; t = -R C is expected"),
     (
-        Mistake(
-            "transposed rotations", "the calibration's rotations are transposed: they turn camera into world axes"
-        ),
-        lambda R, t: (R.mT, t),
+        "poses from camera to world",
+        "the calibration's poses lead from camera to world (rotation transposed and position for t); "
+        "R and t of x_camera = R x_world + t are expected",
     ),
-    (
-        Mistake(
-            "camera positions for t",
-            "the calibration's translations are the cameras' positions C; t = -R C is expected",
-        ),
-        lambda R, t: (R, -(R @ t.unsqueeze(-1)).squeeze(-1)),
-    ),
-    (
-        Mistake(
-            "poses from camera to world",
-            "the calibration's poses lead from camera to world (rotation transposed and position for t); "
-            "R and t of x_camera = R x_world + t are expected",
-        ),
-        lambda R, t: (R.mT, -(R.mT @ t.unsqueeze(-1)).squeeze(-1)),
-    ),
-    (
-        Mistake(
-            "axes of OpenGL",
-            "the cameras' axes are x right, y up, z backward (OpenGL, Blender); x right, y down, z forward is "
-            "expected",
-        ),
-        lambda R, t: (_flip(R) @ R, (_flip(R) @ t.unsqueeze(-1)).squeeze(-1)),
-    ),
-]
+)
+_OPENGL = (
+    "axes of OpenGL",
+    "the cameras' axes are x right, y up, z backward (OpenGL, Blender); x right, y down, z forward is expected",
+)
 
 
-def _flip(like: Tensor) -> Tensor:
-    return torch.diag(like.new_tensor([1.0, -1.0, -1.0]))
+def _other_poses(read: Reading) -> _Kind:
+    readings, mistakes = [read], [Mistake("", "")]
+    for opengl, transposed, positions in list(product((False, True), repeat=3))[1:]:
+        R = read.cameras.R.mT if transposed else read.cameras.R
+        t = -(R @ read.cameras.t.unsqueeze(-1)).squeeze(-1) if positions else read.cameras.t
+        about_x = torch.diag(R.new_tensor([1.0, -1.0, -1.0] if opengl else [1.0, 1.0, 1.0]))
+        readings.append(read._replace(cameras=replace(read.cameras, R=about_x @ R, t=t @ about_x)))
+        named = [_POSE_CONVENTIONS[transposed + 2 * positions - 1]] * (transposed or positions) + [_OPENGL] * opengl
+        mistakes.append(Mistake(*(" and ".join(texts) for texts in zip(*named, strict=True))))
+    views = len(read.cameras)
+
+    def mend(choice: np.ndarray) -> tuple[Reading, Mistake]:
+        return readings[choice[0]], mistakes[choice[0]]
+
+    return _Kind(readings, _alike(len(readings), views), np.zeros(views, int), mend)
 
 
-def _other_poses(cameras: Cameras) -> Iterator[tuple[Cameras, Mistake]]:
-    for mistake, mend in _POSES:
-        R, t = mend(cameras.R, cameras.t)
-        yield replace(cameras, R=R, t=t), mistake
+def _other_orders(read: Reading, names: Sequence[str]) -> _Kind:
+    views = len(names)
+    readings = []
+    for camera in range(views):
+        which = torch.full((views,), camera)
+        cameras = Cameras(*(getattr(read.cameras, name)[which] for name in ("K", "distortion", "R", "t")))
+        readings.append(Reading(cameras, read.sizes[which.numpy()], read.pixels))
+    own = np.arange(views)
+    orders = np.array(list(permutations(range(views)))[1:]) if views <= _MOST_PERMUTED else _exchanges(views)
 
-
-def _other_orders(cameras: Cameras, names: Sequence[str]) -> Iterator[tuple[Cameras, Mistake]]:
-    for order in _orders(len(cameras)):
+    def mend(choice: np.ndarray) -> tuple[Reading, Mistake]:
         pairs = ", ".join(
-            f"{names[view]} has the view of {names[other]}" for view, other in enumerate(order) if view != other
+            f"{names[view]} has the view of {names[other]}" for view, other in enumerate(choice) if view != other
         )
         advice = f"views are in another order than cameras: {pairs}; name them under `views:` in the data set's file"
-        which = torch.tensor(order)
-        swapped = Cameras(cameras.K[which], cameras.distortion[which], cameras.R[which], cameras.t[which])
-        yield swapped, Mistake("swapped views", advice)
+        return mixed(readings, choice.tolist()), Mistake("swapped views", advice)
+
+    return _Kind(readings, orders, own, mend)
 
 
-def _other_lenses(cameras: Cameras, other_distortion: Tensor | None) -> Iterator[tuple[Cameras, Mistake]]:
-    if (cameras.distortion != 0).any():
-        advice = "the detections seem to be of undistorted images; state `undistorted: true` under `detections:`"
-        without = replace(cameras, distortion=torch.zeros_like(cameras.distortion))
-        yield without, Mistake("undistorted points taken as distorted", advice)
-    if other_distortion is not None and (other_distortion != cameras.distortion).any():
-        advice = "the detections seem to be of distorted images; remove `undistorted: true` under `detections:`"
-        yield replace(cameras, distortion=other_distortion), Mistake("distorted points taken as undistorted", advice)
-
-
-def _orders(views: int) -> Iterator[tuple[int, ...]]:
-    """Give the orders of views to try: all of few, else every exchange of two."""
-    own = tuple(range(views))
-    if views <= 4:
-        moved = {order: sum(view != other for view, other in enumerate(order)) for order in permutations(own)}
-        yield from sorted((order for order in moved if moved[order]), key=lambda order: moved[order])
-        return
+def _exchanges(views: int) -> np.ndarray:
+    """Give the orders in which two views are exchanged, and those that begin with another view or run backward."""
+    own = list(range(views))
+    orders = []
     for one, other in combinations(own, 2):
-        order = list(own)
+        order = own.copy()
         order[one], order[other] = other, one
-        yield tuple(order)
+        orders.append(order)
+    turned = [own[first:] + own[:first] for first in own]
+    return np.unique(np.array([*orders, *turned[1:], *(order[::-1] for order in turned)]), axis=0)
+
+
+_STEP = 0.15  # of the logarithm of the factor by which images were scaled
+_FACTORS = tuple(math.exp(_STEP * step) for step in range(-10, 11) if step)
+_USUAL_SIDES: tuple[int, ...] = (
+    240,
+    256,
+    270,
+    288,
+    360,
+    384,
+    480,
+    512,
+    540,
+    576,
+    600,
+    720,
+    768,
+    800,
+    900,
+    960,
+    1024,
+    1080,
+    1200,
+)
+_USUAL_SIDES += (1440, 1520, 1536, 1600, 2048, 2160, 2304, 2880, 3000, 3072, 4320)  # the shorter ones of images
+
+
+class _Change(NamedTuple):
+    """What may have been done to images of any size; see `ImageChange`."""
+
+    turned: int
+    mirrored: bool
+    factor: float
+
+    def of(self, size: np.ndarray) -> ImageChange:
+        width, height = size[::-1] if self.turned in (90, 270) else size
+        new_size = None if self.factor == 1 else _usual_size(width * self.factor, height * self.factor)
+        return ImageChange.model_validate({"turned": self.turned, "size": new_size, "mirrored": self.mirrored})
+
+
+def _usual_size(width: float, height: float) -> list[int]:
+    """Give whole pixels; a size that images usually have where that is as good as the same."""
+    shorter = min(width, height)
+    usual = min(_USUAL_SIDES, key=lambda side: abs(side - shorter))
+    factor = usual / shorter if abs(usual - shorter) < 0.01 * shorter else 1.0
+    return [round(width * factor), round(height * factor)]
+
+
+def _other_images(
+    read: Reading,
+    names: Sequence[str],
+    stated: Sequence[ImageChange],
+    other_side: Sequence[int],
+    score: np.ndarray | None,
+) -> _Kind:
+    views = len(names)
+    unscaled = [_Change(*one, 1.0) for one in product((0, 90, 180, 270), (False, True))]
+    changes = unscaled + [_Change(turned, False, factor) for turned, factor in product((0, 90, 180, 270), _FACTORS)]
+    readings = [_with_images(read, [change.of(size) for size in read.sizes], other_side) for change in changes]
+    numbers = range(len(changes))
+    turned = [number for number in numbers if changes[number][1:] == (False, 1.0)]
+    sideways = [number for number in turned if changes[number].turned in (90, 270)]
+    scaled = [number for number in numbers if changes[number][:2] == (0, False)]
+    alike = _alike(len(changes), views)
+    one_only, all_but_one = np.eye(views, dtype=int), 1 - np.eye(views, dtype=int)
+    some = [numbers[number] * rows for number in numbers[1:] for rows in (one_only, all_but_one)]
+    free = [
+        _mixtures(labels, views) for labels in (numbers[: len(unscaled)], turned, sideways, scaled)
+    ]  # some of many views
+    choices = np.unique(np.concatenate([alike, *some, *free]), axis=0)[1:]  # not the one that changes nothing
+
+    def mend(choice: np.ndarray) -> tuple[Reading, Mistake]:
+        chosen = _with_better_factors(read, [changes[number] for number in choice], other_side, score)
+        made = [change.of(size) for change, size in zip(chosen, read.sizes, strict=True)]
+        return _with_images(read, made, other_side), _changed_images(made, stated, names)
+
+    return _Kind(readings, choices, np.zeros(views, int), mend)
+
+
+def _with_images(read: Reading, changes: Sequence[ImageChange], other_side: Sequence[int]) -> Reading:
+    """Take the images for changed ones."""
+    arrays = [getattr(read.cameras, name).numpy() for name in ("K", "distortion", "R", "t")]
+    calibrated = map(Calibrated, *arrays, read.sizes)
+    cameras = [change.camera(one) for change, one in zip(changes, calibrated, strict=True)]
+    *tensors, sizes = (np.stack(values) for values in zip(*cameras, strict=True))
+    pixels = read.pixels
+    if any(change.mirrored for change in changes):
+        pixels = pixels.copy()
+        for view, change in enumerate(changes):
+            if change.mirrored:
+                pixels[:, view] = mirror(pixels[:, view], sizes[view][0], other_side)
+    return Reading(Cameras(*map(torch.as_tensor, tensors)), sizes, pixels)
+
+
+def _with_better_factors(
+    read: Reading, changes: list[_Change], other_side: Sequence[int], score: np.ndarray | None
+) -> list[_Change]:
+    """Search for the best factors near those that were tried; one for the views that have the same."""
+
+    def scaled(by: float, views: Sequence[int]) -> list[_Change]:
+        return [one._replace(factor=one.factor * by) if view in views else one for view, one in enumerate(changes)]
+
+    def taken(changes: list[_Change]) -> Reading:
+        return _with_images(read, [one.of(size) for one, size in zip(changes, read.sizes, strict=True)], other_side)
+
+    points = _points(taken(changes), score)[::4]
+    for factor in sorted({change.factor for change in changes} - {1.0}):
+        views = [view for view, change in enumerate(changes) if change.factor == factor]
+        best = minimize_scalar(
+            lambda step, views=views: float(
+                disagreement(taken(scaled(math.exp(step), views)).cameras, points).nanmean()
+            ),
+            bounds=(-0.55 * _STEP, 0.55 * _STEP),
+            method="bounded",
+            options={"xatol": 0.002},
+        )
+        changes = scaled(math.exp(best.x), views)
+    return changes
+
+
+def _changed_images(changes: Sequence[ImageChange], stated: Sequence[ImageChange], names: Sequence[str]) -> Mistake:
+    def what(change: ImageChange) -> dict[str, str]:
+        degrees = {90: "by 90 degrees clockwise", 180: "upside down", 270: "by 90 degrees counterclockwise"}
+        told = {"turned": degrees.get(change.turned), "scaled": change.size and "to {} x {}".format(*change.size)}
+        return {name: text for name, text in told.items() if text} | ({"mirrored": ""} if change.mirrored else {})
+
+    texts: dict[str, list[str]] = {}
+    for name, change in zip(names, changes, strict=True):
+        text = " and ".join(f"{how} {by}".strip() for how, by in what(change).items())
+        texts.setdefault(text, []).append(name)
+    found = ", ".join(f"those of {', '.join(views)} {text}" for text, views in texts.items() if text)
+    # What was read is mirrored back already: a further change came before that.
+    both = [
+        one.model_copy(update={"mirrored": False}).then(other).then(ImageChange(mirrored=one.mirrored))
+        for one, other in zip(stated, changes, strict=True)
+    ]
+    to_state = {
+        name: change.model_dump(exclude_defaults=True)
+        for name, change in zip(names, both, strict=True)
+        if change != ImageChange()
+    }
+    if len(to_state) == len(names) and all(change == both[0] for change in both):
+        to_state = {"*": to_state[names[0]]}
+    name = " and ".join(dict.fromkeys(how for change in changes for how in what(change))) + " images"
+    return Mistake(
+        name,
+        f"images were changed after they were calibrated, {found}; state `images: {in_yaml(to_state)}` under "
+        "`ingest:` in the data set's file",
+    )
 
 
 def wrong_unit(lengths: dict[str, Tensor]) -> Mistake | None:

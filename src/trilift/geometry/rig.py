@@ -27,6 +27,9 @@ Geometry = Literal["consistent", "moved", "focal length", "pose or focal length"
 
 _MEDIAN_OF_SQUARED_NORM = 2 * math.log(2)  # of two standard normal coordinates
 _CHI2_OF_FOCAL, _CHI2_OF_POSE = 3.84, 12.59  # 95 % quantiles with one and six degrees of freedom
+_FEWEST_FRAMES = 30  # to tell an offset from
+_FURTHER = 4
+_SCATTER_OF_OFFSETS = 0.3  # frames: of segments of one recording, beyond what each tells of its own error
 _POSE, _FOCAL, _BOTH = range(6), range(6, 7), range(7)
 
 
@@ -245,7 +248,7 @@ def time_offsets(
         some = iter(time_offsets(_select(cameras, seeing), pixels[:, seeing], scale[:, seeing], segments, settings))
         return [next(some) if sees else unknown for sees in seeing.tolist()]
     inside = _inside(segments, reach)
-    if views < 3 or inside.sum() < 3 * reach:
+    if views < 3 or inside.sum() < _FEWEST_FRAMES:
         return [unknown] * views
     keypoints = _most_moving(pixels, scale, inside, reach, 2 * settings.max_points)
     pixels, scale = pixels[:, :, keypoints], scale[:, :, keypoints]
@@ -286,6 +289,54 @@ def time_offsets(
         TimeOffset("in time" if view not in out else "late" if offsets[view] > 0 else "early", offset, error)
         for view, (offset, error) in enumerate(zip(offsets, errors, strict=True))
     ]
+
+
+def time_offsets_of_segments(
+    cameras: Cameras, pixels: Tensor, scale: Tensor, segments: Tensor, settings: Settings
+) -> list[list[TimeOffset]]:
+    """Search by how many frames each camera is late, for every segment by itself.
+
+    Parameters
+    ----------
+    cameras, pixels, scale, segments, settings
+        As in `diagnose`. Where no offset is found, it is searched `_FURTHER` times as far.
+
+    Returns
+    -------
+    list of list of TimeOffset
+        Per segment and camera.
+    """
+    further = replace(settings, max_offset_frames=_FURTHER * settings.max_offset_frames)
+    found = []
+    for segment in segments.unique():
+        which = segments == segment
+        own = pixels[which], scale[which], segments[which]
+        offsets = time_offsets(cameras, *own, settings)
+        if any(one.verdict == "cannot tell" for one in offsets):
+            far = time_offsets(cameras, *own, further)
+            offsets = offsets if any(one.verdict == "cannot tell" for one in far) else far
+        found.append(offsets)
+    return found
+
+
+def changes_over_time(offsets: Sequence[TimeOffset], settings: Settings) -> bool:
+    """Tell whether the offset of a camera changes, as where frames were dropped or its rate is another.
+
+    `offsets` are those of successive segments. Whatever is before some moment is compared with what is after it.
+    """
+    known = torch.tensor([[one.offset, one.error] for one in offsets if one.verdict != "cannot tell"]).reshape(-1, 2)
+    offset, variance = known[:, 0], known[:, 1].square() + _SCATTER_OF_OFFSETS**2
+    fewest = 2 if len(known) > 4 else 1  # a single segment may err
+    for first in range(fewest, len(known) - fewest + 1):
+        weights = [1 / variance[:first], 1 / variance[first:]]
+        before, after = (
+            (weight * part).sum() / weight.sum()
+            for weight, part in zip(weights, (offset[:first], offset[first:]), strict=True)
+        )
+        error = math.sqrt(sum(1 / float(weight.sum()) for weight in weights))
+        if abs(before - after) >= settings.min_offset_frames + 2 * error:
+            return True
+    return False
 
 
 def _jackknife(curves: Tensor, reach: int) -> float:

@@ -1,17 +1,21 @@
 """check: whether detections and calibration belong together, as tables and a figure per camera; changes nothing."""
 
 import logging
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trilift import checking, skeletons
 from trilift.assembling import AssembledCapture, assemble
-from trilift.checking import Findings
+from trilift.checking import Findings, Run
 from trilift.errors import listed
 from trilift.figures import style
-from trilift.figures.check import camera_agreement
+from trilift.figures.check import camera_agreement, offsets_over_time
 from trilift.files import replacing
 from trilift.formats.registry import Source
 from trilift.layout import Layout
@@ -22,27 +26,38 @@ from trilift.stages.ingest import facts_of
 log = logging.getLogger(__name__)
 
 
-def run(layout: Layout) -> None:
-    """Read the raw files of a data set, compare its views with each other, and say what looks wrong."""
+def run(layout: Layout) -> int:
+    """Read the raw files of a data set, compare its views with each other, and say what looks wrong.
+
+    Returns
+    -------
+    int
+        The exit code: 1 where something looks wrong.
+    """
     source = load_dataset(layout.dataset_file, "ingest", Source)
     style.use()
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if source.simulated else "")
     note += f" · detections: {facts_of(source)}"
-    problems = 0
-    for capture in assemble(layout, source):
-        findings = checking.examine(capture)
-        _print(capture, findings)
-        problems += len(findings.problems)
-        blind = _without_root(capture, findings)
-        if blind:
-            log.info(
-                "the %s is not detected in %s: these views help to triangulate, but no pose is predicted from them",
-                TRAINING_SKELETON.root,
-                listed(blind),
-            )
-        _draw(capture, findings, layout, note)
+    problems, steps = 0, 0
+    with tqdm(total=0, unit="step", desc="check", disable=None) as progress, logging_redirect_tqdm():
+        for capture in assemble(layout, source):
+            steps += 1 + len(capture.cameras)
+            progress.total = steps  # how many captures follow is not known
+            findings = checking.examine(capture, over_time=True)
+            _print(capture, findings)
+            problems += len(findings.problems)
+            blind = _without_root(capture, findings)
+            if blind:
+                log.info(
+                    "the %s is not detected in %s: these help to triangulate, but no pose is predicted from them",
+                    TRAINING_SKELETON.root,
+                    listed(blind),
+                )
+            progress.update()
+            _draw(capture, findings, layout, note, progress)
     log.info("%s", f"{problems} problems, see above" if problems else "none of the usual mistakes is in it")
     log.info("A figure per camera: %s", layout.check)
+    return 1 if problems else 0
 
 
 def _without_root(capture: AssembledCapture, findings: Findings) -> list[str]:
@@ -65,11 +80,17 @@ def _print(capture: AssembledCapture, findings: Findings) -> None:
         errors.to_string(float_format="%.1f"),
     )
     log.info("lengths of bones (m)\n%s", findings.bones.to_string(index=False, float_format="%.3f"))
+    if len(findings.timing):
+        offsets = findings.timing.pivot(index=list(Run._fields), columns="view", values="late_by_frames")
+        log.info(
+            "by how many frames a camera is late (- where there is too little motion to tell)\n%s",
+            offsets[capture.names_of_views].to_string(float_format="%.1f", na_rep="-"),
+        )
     for problem in findings.problems:
         log.warning("capture %s: %s", capture.name, problem.text)
 
 
-def _draw(capture: AssembledCapture, findings: Findings, layout: Layout, note: str) -> None:
+def _draw(capture: AssembledCapture, findings: Findings, layout: Layout, note: str, progress: tqdm) -> None:
     pixels = findings.sample.pixels.numpy()
     for view, camera in enumerate(capture.cameras):
         figure = camera_agreement(
@@ -80,9 +101,21 @@ def _draw(capture: AssembledCapture, findings: Findings, layout: Layout, note: s
             f"{capture.name}, {camera.name}: from what the other views see to the detections",
             note,
         )
-        with replacing(layout.check / f"{capture.name}-{camera.name}.png") as temporary:
-            figure.savefig(temporary, format="png")
-        plt.close(figure)
-    with replacing(layout.check / f"{capture.name}.csv") as temporary:
-        table: pd.DataFrame = findings.errors
+        _save(figure, layout.check / f"{capture.name}-{camera.name}.png")
+        progress.update()
+    _write(findings.errors, layout.check / f"{capture.name}.csv")
+    if len(findings.timing):
+        title = f"{capture.name}: by how much each camera is late"
+        _save(offsets_over_time(findings.timing, title, note), layout.check / f"{capture.name}-timing.png")
+        _write(findings.timing, layout.check / f"{capture.name}-timing.csv")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+    plt.close(figure)
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")

@@ -83,7 +83,8 @@ def _describe(capture: AssembledCapture) -> None:
 
 def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> None:
     findings = checking.examine(capture)
-    log.info("%s: views agree within %.1f px (median)", capture.name, findings.verdict.error_px)
+    if findings.verdict.sound:
+        log.info("%s: views agree within %.1f px (median)", capture.name, findings.verdict.error_px)
     where = f"{layout.raw}, capture {capture.name}"
     for problem in findings.problems:
         if problem.certain and settings.check == "stop":
