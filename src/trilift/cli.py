@@ -4,14 +4,16 @@ import argparse
 import importlib
 import logging
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
-from trilift import __version__
+from trilift import __version__, messages
 from trilift.alone import alone
 from trilift.errors import InputError
 from trilift.files import DISK_FULL
 from trilift.layout import Layout
+
+log = logging.getLogger(__name__)
 
 _COMMANDS = {
     "simulate": "make the raw files of a simulated data set",
@@ -89,22 +91,6 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _start_logging(file: Path | None, until: ExitStack) -> None:
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, mode="w", encoding="utf-8"))
-        until.callback(_close, handlers[-1])
-    logging.raiseExceptions = False  # a log that cannot be written stops nothing
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
-
-
-def _close(handler: logging.Handler) -> None:
-    logging.getLogger().removeHandler(handler)
-    with suppress(OSError):  # of a full disk
-        handler.close()
-
-
 def _describe(error: OSError) -> str:
     """Say which file cannot be read or written, and why."""
     where = f"{error.filename}: " if error.filename else ""
@@ -121,26 +107,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, until: ExitStack) -> int:
     try:
-        _start_logging(getattr(options, "log", None), until)
-        if options.command in _OTHERS:
-            importlib.import_module(_OTHERS[options.command][0]).run(options)
-            return 0
-        layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
-        with alone(layout.lock(options.command), f"trilift {options.command} {options.dataset}"):
-            stage = importlib.import_module(f"trilift.stages.{options.command}")
-            if options.command in _WITH_DEVICE:
-                from trilift.devices import choose
-
-                stage.run(layout, choose(options.device))
-            else:
-                return stage.run(layout) or 0
+        until.enter_context(messages.shown(getattr(options, "log", None)))
+        with messages.warnings_again():
+            return _call(options)
     except InputError as error:
-        logging.getLogger(__name__).error("trilift %s: %s", options.command, error)
+        log.error("trilift %s: %s", options.command, error)
         return 2
     except OSError as error:
-        logging.getLogger(__name__).error("trilift %s: %s", options.command, _describe(error))
+        log.error("trilift %s: %s", options.command, _describe(error))
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _call(options: argparse.Namespace) -> int:
+    if options.command in _OTHERS:
+        importlib.import_module(_OTHERS[options.command][0]).run(options)
+        return 0
+    layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
+    with alone(layout.lock(options.command), f"trilift {options.command} {options.dataset}"):
+        stage = importlib.import_module(f"trilift.stages.{options.command}")
+        if options.command not in _WITH_DEVICE:
+            return stage.run(layout) or 0
+        from trilift.devices import choose
+
+        stage.run(layout, choose(options.device))
     return 0
