@@ -18,6 +18,7 @@ from trilift.settings import train, triangulate
 from trilift.splits import Split
 
 ROOT = Path(__file__).parents[1]
+DATA_SETS = [file.relative_to(ROOT).as_posix() for file in (ROOT / "workflow/datasets").glob("*.yaml")]
 
 
 class Losses(StrictModel):
@@ -56,6 +57,12 @@ def test_a_section_is_read_with_its_defaults(params):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_files_of_the_project_are_what_the_stages_expect(file, stage):
     load(ROOT / file, stage, importlib.import_module(f"trilift.settings.{stage}").Settings)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_without_its_line_in_params_yaml_a_setting_is_the_same(stage):
+    settings = importlib.import_module(f"trilift.settings.{stage}").Settings
+    assert load(ROOT / "params.yaml", stage, settings) == settings()
 
 
 def test_settings_do_not_change_after_reading(params):
@@ -222,11 +229,40 @@ def test_values_that_were_read_elsewhere_are_checked_too():
     assert "here:\n  steps: missing" in message(parse, Settings, {}, "here")
 
 
-def test_yaml_1_1_and_1_2_read_the_settings_the_same():
-    path = ROOT / "params.yaml"
-    newer = YAML(typ="safe", pure=True)
-    newer.version = (1, 2)
-    assert newer.load(path) == yaml.safe_load(path.read_text())
+@pytest.mark.parametrize("file", ["params.yaml", "workflow/presets/paper.yaml", *DATA_SETS])
+def test_dvc_reads_the_files_of_the_project_as_we_do(file):
+    assert YAML(typ="safe").load(ROOT / file) == read_yaml(ROOT / file)
+
+
+def test_settings_are_numbers_as_yaml_1_2_has_them(params):
+    path = params("datasets: ['2026']\nseed: 0o17\ntrain: {steps: 010, rate: 1e-3}\n")
+    assert load(path, "train", Settings) == Settings(steps=10, rate=0.001)
+    assert load_seed(path) == 15
+
+
+class Recordings(StrictModel):
+    subjects: dict[str, str]
+
+
+def test_names_of_cameras_and_recordings_stay_text(params):
+    path = params("ingest: {subjects: {00_00: on, 2026-01-01: no, 1_2: 12:30, yes: y}}\n")
+    subjects = {"00_00": "on", "2026-01-01": "no", "1_2": "12:30", "yes": "y"}
+    assert load_dataset(path, "ingest", Recordings) == Recordings(subjects=subjects)
+
+
+@pytest.mark.parametrize("value", ["2026", "1e5", "true"])
+def test_a_number_where_text_belongs_is_to_be_put_in_quotes(params, value):
+    assert "put it in quotes" in message(
+        load_dataset, params(f"ingest: {{subjects: {{a: {value}}}}}"), "ingest", Recordings
+    )
+    load_dataset(params(f"ingest: {{subjects: {{a: '{value}'}}}}"), "ingest", Recordings)
+
+
+@pytest.mark.parametrize(
+    "text", ["seed: 1\nseed: 2\n", "seed: " + "[" * 5000, "seed: " + "9" * 5000, "- 1", "a: !!set 1"]
+)
+def test_what_is_no_yaml_or_says_a_thing_twice_is_refused(params, text):
+    assert str(params(text)) in message(read_yaml, params(text))
 
 
 def test_the_settings_of_the_project_have_a_section_per_stage():
@@ -255,7 +291,7 @@ def words_of(model: type[BaseModel]) -> Iterator[str]:
 
 @pytest.mark.parametrize("stage", [*STAGES, "of a data set"])
 def test_words_that_settings_can_be_are_words_for_all_readers_of_yaml(stage: str) -> None:
-    """DVC rewrites params.yaml by YAML 1.2, without quotes that 1.1 needs: "off" would come back as False."""
+    """Those of YAML 1.1 too, in which "off" would be False: other programs read params.yaml as well."""
     model = Source if stage == "of a data set" else importlib.import_module(f"trilift.settings.{stage}").Settings
     for word in words_of(model):
         assert yaml.safe_load(word) == word

@@ -36,6 +36,10 @@ from typing import Any, TextIO
 
 import yaml
 
+from trilift import yaml_text
+from trilift.errors import InputError
+from trilift.params import read_yaml
+
 LOCK = Path("dvc.lock")
 MEMORY = Path(".snakemake/trilift_bridge.json")
 # Of a run that goes on: after a kill, DVC lacks at most what was made since the last commit.
@@ -248,7 +252,7 @@ def _undo_half_commit(memory: Memory) -> None:
 def _stages_in(lock: bytes) -> dict[str, str] | None:
     """Give the entries of a dvc.lock, each as text; None if it is cut off."""
     try:
-        content = yaml.safe_load(lock) or {}
+        content = yaml_text.load(lock.decode()) or {}
         return {name: json.dumps(entry, sort_keys=True) for name, entry in content.get("stages", {}).items()}
     except (yaml.YAMLError, ValueError, AttributeError):
         return None
@@ -361,15 +365,19 @@ class Run:
         took = 0.0
         while not self._ended.wait(max(SECONDS_BETWEEN_COMMITS, 10 * took)):
             begun = time.monotonic()
-            memory = Memory()
-            complete = self._complete(memory)
             try:
+                memory = Memory()
+                complete = self._complete(memory)
                 if complete and hashes_of_inputs() == self._inputs and not changed_raw_data():
                     self._lock_of_dvc.close()
-                    _commit(complete, memory)
-                    self._keep_dvc_away(memory)
-            except RuntimeError as error:
-                say(str(error))
+                    try:
+                        _commit(complete, memory)
+                    finally:
+                        self._keep_dvc_away(memory)
+            except (
+                Exception
+            ) as error:  # such as Snakemake changing what is looked at: the run goes on, and so does this
+                say(f"not recorded now, tried again later: {error}")
             took = time.monotonic() - begun
 
     def _complete(self, memory: Memory) -> set[str]:
@@ -476,8 +484,8 @@ def hashes_of_inputs() -> dict[str, str]:
 def _listed_data_sets() -> set[str] | None:
     """Give the names in params.yaml, None if it cannot be read."""
     try:
-        return set(yaml.safe_load(Path("params.yaml").read_text("utf-8"))["datasets"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return set(read_yaml(Path("params.yaml"))["datasets"])
+    except (InputError, TypeError, KeyError):
         return None
 
 

@@ -17,9 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from bridge import _OFF
+from trilift.params import load_datasets, read_yaml
 
 _DONE = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 _STEPS = re.compile(r"(\d+ of \d+) steps")
@@ -97,8 +96,8 @@ def _bring_raw_data(clone: Path) -> None:
     if tracked and _run(["dvc", "checkout", "--quiet", *tracked], clone).returncode:
         print("Raw data that are not in the cache are pulled")
         _run(["dvc", "pull", "--quiet", *tracked], clone, check=True)
-    made = yaml.safe_load((clone / "dvc.yaml").read_text("utf-8"))["stages"]["simulate"]["outs"]
-    for dataset in yaml.safe_load((clone / "params.yaml").read_text("utf-8"))["datasets"]:
+    made = [path for entry in read_yaml(clone / "dvc.yaml")["stages"]["simulate"]["outs"] for path in entry]
+    for dataset in load_datasets(clone / "params.yaml"):
         raw = f"data/raw/{dataset}"
         if not (clone / raw).exists() and not any(path.startswith(f"{raw}/") for path in made):
             raise CannotCheck(f"a clone has no {raw}: track it with `dvc add {raw}`, and commit {raw}.dvc")

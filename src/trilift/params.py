@@ -100,6 +100,8 @@ def _line(model: type[BaseModel], problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return f"  {key}: missing"
     found = "" if isinstance(problem["input"], dict) else f", but it is {problem['input']!r}"
+    if problem["type"] == "string_type" and isinstance(problem["input"], int | float):
+        found += ": put it in quotes"
     return f"  {key}: {problem['msg'].removeprefix('Value error, ')}{found}"
 
 
@@ -140,7 +142,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error})") from None
     try:
         content = yaml_text.load(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of names to values at the top level")
@@ -177,7 +179,10 @@ def load_datasets(path: Path) -> list[str]:
     names = content.get("datasets")
     names = [getattr(name, "text", name) for name in names] if isinstance(names, list) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: datasets must be a list of names, one per line after `- `, but it is {names!r}")
+        raise InputError(
+            f"{path}: datasets must be a list of names, one per line after `- ` and numbers in quotes, "
+            f"but it is {names!r}"
+        )
     return names
 
 

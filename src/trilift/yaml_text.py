@@ -30,6 +30,14 @@ Name = Annotated[str, BeforeValidator(lambda value: getattr(value, "text", value
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"'{key.value}' is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
     def construct_number(self, node: yaml.ScalarNode) -> _Int | _Float:
         text = str(self.construct_scalar(node))
         number: Any
@@ -58,7 +66,7 @@ def load(text: str) -> Any:
 
     Raises
     ------
-    yaml.YAMLError, ValueError
-        If it is no YAML.
+    yaml.YAMLError, ValueError, RecursionError
+        If it is no YAML, or has a key twice.
     """
     return yaml.load(text, _Loader)

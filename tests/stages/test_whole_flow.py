@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -22,9 +24,11 @@ import trilift
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift import captures
 from trilift.cli import main
+from trilift.geometry import triangulation
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.training import Checkpoint
 from trilift.skeletons import H36M17
+from trilift.stages import evaluate as stages_evaluate
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 WITH_DEVICE = {"triangulate", "train", "evaluate"}
@@ -677,3 +681,27 @@ def test_help_shows_the_stages_in_their_order(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     order = [shown.index(f"trilift {stage} demo") for stage in STAGES]
     assert order == sorted(order)
+
+
+def hashes(project: Path) -> dict[str, str]:
+    """Hash all that the stages have made."""
+    files = [file for folder in ("data", "results") for file in (project / folder).rglob("*") if file.is_file()]
+    return {file.relative_to(project).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_no_result_depends_on_the_number_of_threads(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Of those that Snakemake gives all cores. The finished project was made with one thread, in few parts."""
+    monkeypatch.setattr(triangulation, "_DETECTIONS_PER_CHUNK", 4 * 17 * 8)
+    monkeypatch.setattr(stages_evaluate, "_FRAMES_PER_PART", 8)
+    before = torch.get_num_threads()
+    try:
+        for stage in ("ingest", "triangulate", "evaluate"):
+            torch.set_num_threads(number)
+            assert run(project, stage, "demo") == 0
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(before)
+    assert hashes(project) == hashes(finished)

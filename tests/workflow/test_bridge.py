@@ -85,3 +85,37 @@ def test_a_recording_that_fails_half_way_leaves_dvc_lock_as_it_was(finished, tmp
     bridge._commit(set(memory.pending), memory)
     assert bridge.LOCK.read_bytes() == before
     assert not memory.pending
+
+
+@pytest.mark.parametrize("where", ["_complete", "_commit"])
+def test_an_exception_in_the_thread_that_records_is_said_and_does_not_end_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    run = bridge.Run(None)
+    recorded: list[set[str]] = []
+    faults = [ValueError("changed during iteration"), KeyError("job"), OSError("busy")]
+
+    def fault(place: str) -> None:
+        if place == where and faults:
+            raise faults.pop()
+
+    def complete(memory: bridge.Memory) -> set[str]:
+        fault("_complete")
+        return {"plot"}
+
+    def commit(names: set[str], memory: bridge.Memory) -> None:
+        fault("_commit")
+        recorded.append(names)
+        run._ended.set()
+
+    kept_away: list[bridge.Memory] = []
+    monkeypatch.setattr(bridge, "SECONDS_BETWEEN_COMMITS", 0.01)
+    monkeypatch.setattr(bridge, "changed_raw_data", list)
+    monkeypatch.setattr(bridge, "_commit", commit)
+    monkeypatch.setattr(run, "_complete", complete)
+    monkeypatch.setattr(run, "_keep_dvc_away", kept_away.append)
+    run._commits.start()
+    run._commits.join(20)
+    assert recorded == [{"plot"}]
+    assert len(kept_away) == (4 if where == "_commit" else 1)  # after each try
+    assert capsys.readouterr().err.count("not recorded now, tried again later") == 3

@@ -49,7 +49,7 @@ def jobs(fresh, tmp_path_factory):
     """What snakemake's jobs read and write, by the stage of dvc.yaml."""
     project = fresh.copy(tmp_path_factory.mktemp("sweep") / "project")
     project.set("sweep", {"seeds": [0], "losses": {"input": {}}})
-    output = project.run("snakemake", "-n", "--forceall").stdout
+    output = project.run("snakemake", "-n", "--forceall", "--cores", "4").stdout
     blocks = re.split(r"\n(?=(?:local)?rule )", output)[1:]
     found = {}
     for block in blocks:
@@ -58,6 +58,7 @@ def jobs(fresh, tmp_path_factory):
         if "run=input-s0" in lines.get("wildcards", ""):
             name = f"sweep_{name}"
         found[name] = {key: set(lines.get(key, "").split(", ")) for key in ("input", "output")}
+        found[name]["threads"] = int(lines.get("threads", 1))
     return found
 
 
@@ -92,6 +93,13 @@ def test_rule_and_dvc_stage_track_the_same_settings(stage):
     files = [entry for entry in STAGES[stage]["params"] if isinstance(entry, dict)]
     in_dvc |= {f"data set's {section}" for entry in files for sections in entry.values() for section in sections}
     assert in_rule == in_dvc
+
+
+def test_jobs_share_all_cores(jobs):
+    threads = {name: job["threads"] for name, job in jobs.items()}
+    assert threads["ingest"] == threads["triangulate"] == 4
+    assert threads["evaluate"] == threads["sweep_evaluate"] == 2
+    assert threads["train"] == threads["sweep_train"] == 1  # a setting
 
 
 def test_all_outputs_of_dvc_are_asked_for_by_default(jobs):

@@ -279,9 +279,9 @@ def test_dvc_repro_goes_through_slurm_shows_what_failed_and_recovers(cluster, pr
     assert failed.returncode not in (0, 124)
     assert "trilift ingest: data/raw/other/detections.npz:" in failed.stdout
     assert {job.name: (job.state, job.cpus, job.gpus) for job in cluster.new_jobs()} == {
-        "ingest other": ("FAILED", 1, 0),
+        "ingest other": ("FAILED", 4, 0),
         "train demo_main": ("COMPLETED", threads, 1),
-        "evaluate demo_main": ("COMPLETED", threads, 0),
+        "evaluate demo_main": ("COMPLETED", 4, 0),
         "plot demo": ("COMPLETED", 1, 0),
     }
 

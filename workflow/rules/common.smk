@@ -2,11 +2,10 @@
 
 import importlib
 import json
+import re
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-
-import yaml
 
 from snakemake.exceptions import WorkflowError
 
@@ -14,6 +13,7 @@ from trilift import params
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.layout import Layout
+from trilift.settings.train import TrainingSettings
 from trilift.sweep import Sweep, of_run
 
 
@@ -31,13 +31,13 @@ with refusing():
     if config:
         raise InputError("settings are in params.yaml: edit them there (--config is unknown to DVC)")
     SETTINGS = params.read_yaml(Path("params.yaml"))
+    DVC_STAGES = params.read_yaml(Path("dvc.yaml"))["stages"]
     DATASETS = params.load_datasets(Path("params.yaml"))
     SWEEP = params.parse(Sweep, SETTINGS.get("sweep"), "params.yaml, section sweep")
     for dataset in DATASETS:
         params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
 RUNS = ["main", *SWEEP.runs]
-THREADS_OF_TRAINING = (SETTINGS.get("train") or {}).get("threads", 2)
-DVC_STAGES = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
+CORES = workflow.resource_settings.cores or 1  # not given: nothing is run here, or a cluster's profile says it
 
 
 wildcard_constraints:
@@ -76,6 +76,19 @@ def source(dataset):
         return params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
     except InputError as error:
         raise WorkflowError(str(error)) from None
+
+
+def share_of_cores(jobs):
+    """Threads of each of so many jobs that can run at once; DVC runs one. Results do not depend on them."""
+    return CORES if "DVC_STAGE" in os.environ else max(1, CORES // max(1, jobs))
+
+
+@cache
+def threads_of_training():
+    try:
+        return params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train").threads
+    except InputError:
+        return 1  # such settings are refused before anything runs
 
 
 def category(wildcards):
@@ -129,3 +142,29 @@ def check_split(layout, known):
     if known:
         with captures.read(layout.captures, "captures") as detections:
             splits.check_names(detections, split, str(layout.dataset_file))
+
+
+def tell_of_warnings(dag):
+    """They have scrolled away."""
+    for path in sorted({path for job in dag.jobs if dag.finished(job) for path in job.log}):
+        number = len(re.findall("^WARNING: ", read_log(path), re.MULTILINE))
+        if number:
+            print(f"{number} warning{'s' * (number > 1)}: {path}", file=sys.stderr)
+
+
+def end_with_reasons(failed):
+    """Let what stopped the stages stand last on the screen, without what Snakemake says about it."""
+    messages = [message for job in failed for path in job.log for message in REASON.findall(read_log(path))]
+    if messages:
+        print("".join(["\n", *messages]), end="", file=sys.stderr)
+        raise SystemExit(1)
+
+
+REASON = re.compile(r"^trilift \w+: .*\Z", re.MULTILINE | re.DOTALL)  # what a log ends with
+
+
+def read_log(path):
+    try:
+        return Path(path).read_text("utf-8")
+    except OSError:  # nothing was written
+        return ""

@@ -46,7 +46,7 @@ rule evaluate:
         ),
     log:
         "logs/{dataset}/{run}/evaluate.log",
-    threads: THREADS_OF_TRAINING
+    threads: share_of_cores(len(DATASETS) * len(RUNS))
     params:
         simulated=simulated,
         settings=settings("evaluate"),

@@ -13,6 +13,7 @@ rule ingest:
         ),
     log:
         "logs/{dataset}/ingest.log",
+    threads: share_of_cores(len(DATASETS))
     params:
         simulated=simulated,
         settings=settings("ingest"),

@@ -15,7 +15,7 @@ rule train:
         ),
     log:
         "logs/{dataset}/{run}/train.log",
-    threads: THREADS_OF_TRAINING
+    threads: lambda wildcards: threads_of_training()
     resources:
         gpu=1,
     params:

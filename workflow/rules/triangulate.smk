@@ -17,6 +17,7 @@ rule triangulate:
         ),
     log:
         "logs/{dataset}/triangulate.log",
+    threads: share_of_cores(len(DATASETS))
     params:
         simulated=simulated,
         settings=settings("triangulate"),

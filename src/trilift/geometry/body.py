@@ -8,6 +8,7 @@ from scipy.linalg import solveh_banded
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from trilift import threads
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, linearise, t_cost
 
@@ -177,7 +178,7 @@ def smooth(
                 break
 
     # Several windows at once: OpenBLAS itself splits such a system badly, tens of times slower on a busy machine.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads.number()) as pool:
         settle(np.ones(len(starts), bool), scale, _STEPS)
         of_bones_seen = *of_bones[:2], _spread(current, *of_bones)
         departed = _departed(current, *of_bones_seen)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
+from trilift import threads
 from trilift.geometry import kernels
 from trilift.geometry.cameras import Cameras, Lens, project
 from trilift.geometry.kernels import Array
@@ -484,9 +485,9 @@ def _by_chunks(rig: _Rig, solve: Callable[[slice, _Memory], None]) -> None:
         for rows in chunks:
             solve(rows, memory)
 
-    threads = min(torch.get_num_threads(), -(-frames // size))
-    if threads < 2:
+    workers = min(threads.number(), -(-frames // size))
+    if workers < 2:
         work()
         return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))

@@ -26,7 +26,7 @@ class NetworkSettings(StrictModel):
     """
 
     kind: Literal["encoder_decoder", "residual", "temporal"] = "residual"
-    width: int = Field(512, gt=0)
+    width: int = Field(256, gt=0)
     blocks: int = Field(2, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     frames: int = Field(1, ge=1)

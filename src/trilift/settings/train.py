@@ -140,8 +140,8 @@ class TrainingSettings(StrictModel):
     network: NetworkSettings = NetworkSettings()
     losses: LossSettings = LossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
-    steps: int = Field(3000, gt=0)
-    batch_frames: int = Field(2048, ge=4)
+    steps: int = Field(2000, gt=0)
+    batch_frames: int = Field(128, ge=4)
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     largest_gradient: float = Field(1.0, ge=0)
@@ -150,7 +150,7 @@ class TrainingSettings(StrictModel):
     keep: Literal["best", "last"] = "best"
     patience: int = Field(0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
-    threads: int = Field(2, gt=0)
+    threads: int = Field(1, gt=0)
 
 
 Settings = TrainingSettings

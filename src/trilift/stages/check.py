@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trilift import checking, skeletons
+from trilift import checking, skeletons, threads
 from trilift.assembling import AssembledCapture, assemble
 from trilift.checking import Findings, Run
 from trilift.errors import listed
@@ -26,6 +26,7 @@ from trilift.stages.ingest import facts_of
 log = logging.getLogger(__name__)
 
 
+@threads.apart()
 def run(layout: Layout) -> int:
     """Read the raw files of a data set, compare its views with each other, and say what looks wrong.
 

@@ -2,9 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, provenance, skeletons, splits
+from trilift import captures, provenance, skeletons, splits, threads
 from trilift.captures import Recording
 from trilift.errors import InputError
 from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
@@ -51,6 +49,7 @@ _TABLES = ("per_recording", "per_action", "per_joint", "per_view", "by_confidenc
 _OUTPUTS = ["metrics.json", *(f"{name}.csv" for name in _TABLES), "table.md", "table.tex", "predictions.nc"]
 
 
+@threads.apart()
 def run(layout: Layout, device: torch.device) -> None:
     """Predict every test frame from every view alone, and compare.
 
@@ -79,7 +78,9 @@ def run(layout: Layout, device: torch.device) -> None:
         conditions = Conditions("mm" if compared else "px")
         with (
             tqdm(total=total, unit="frame", unit_scale=True, desc="evaluate", disable=None) as progress,
-            _threads(device) as pool,
+            ThreadPoolExecutor(
+                threads.number() if device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool,
         ):
             for name, capture in detections.items():
                 if chosen[name].any():
@@ -118,23 +119,6 @@ def run(layout: Layout, device: torch.device) -> None:
         inputs=[layout.captures, layout.references, layout.pseudo_labels, *lifter_files],
         outputs=[layout.results / name for name in _OUTPUTS],
     )
-
-
-@contextmanager
-def _threads(device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch would use, each working on parts of its own: no result depends on their number.
-
-    With all of them on every small operation, they mostly wait for each other.
-    """
-    number = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(
-            number if device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(number)
 
 
 def _check_joints(references: dict[str, xr.Dataset], protocol: Protocol, layout: Layout) -> None:

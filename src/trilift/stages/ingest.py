@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from trilift import captures, checking, provenance
+from trilift import captures, checking, provenance, threads
 from trilift.assembling import AssembledCapture, assemble
 from trilift.captures import Recording, Writer
 from trilift.errors import InputError, listed
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 _READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.values(), *registry.CAMERAS.values())]
 
 
+@threads.apart()
 def run(layout: Layout) -> None:
     """Read the raw files of a data set, check them, and write captures and references."""
     settings = load(layout.params, "ingest", Settings)

@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, provenance, skeletons
+from trilift import captures, provenance, skeletons, threads
 from trilift.captures import CaptureWriter, Recording
 from trilift.errors import InputError
 from trilift.evaluation.recap import Block, Recap
@@ -30,6 +30,7 @@ from trilift.skeletons import Skeleton
 log = logging.getLogger(__name__)
 
 
+@threads.apart()
 def run(layout: Layout, device: torch.device) -> None:
     """Triangulate all captures of a data set and write a recap of the errors."""
     settings = load(layout.params, "triangulate", Settings)

@@ -1,0 +1,30 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from trilift import threads
+
+
+@pytest.fixture(autouse=True)
+def three() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_apart_torch_and_numpy_work_alone_and_parts_in_as_many_threads_as_torch_had() -> None:
+    assert threads.number() == 3
+    with threads.apart():
+        assert threads.number() == 3
+        assert torch.get_num_threads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+    assert threads.number() == torch.get_num_threads() == 3
+
+
+def test_after_an_error_all_is_as_before() -> None:
+    with pytest.raises(ValueError), threads.apart():
+        raise ValueError
+    assert threads.number() == torch.get_num_threads() == 3
