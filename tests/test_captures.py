@@ -8,9 +8,11 @@ from dataclasses import replace
 import h5netcdf
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trilift import captures
-from trilift.captures import SCHEMAS, Recording, blocks, create, load_frames, read
+from trilift.captures import SCHEMAS, Recording, blocks, create, load_frames, read, spread_runs
 from trilift.errors import InputError
 from trilift.skeletons import COCO17, H36M17
 
@@ -213,6 +215,23 @@ def test_blocks_cover_every_frame_once(size):
 
 def test_there_are_no_blocks_of_no_frames():
     assert list(blocks(0)) == []
+
+
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=12), st.integers(1, 20), st.integers(1, 130))
+def test_runs_take_no_frame_twice_and_are_from_all_over(lengths, most, frames):
+    runs = list(spread_runs(lengths, most, frames))
+    taken = [(recording, frame) for recording, first, last in runs for frame in range(first, last)]
+    assert len(taken) == len(set(taken)) == min(sum(lengths), most * frames)
+    assert taken == sorted(taken)
+    assert all(0 <= first < last <= min(lengths[recording], first + frames) for recording, first, last in runs)
+    # No gap is longer than twice what an even choice leaves out.
+    starts = np.cumsum([0, *lengths])
+    number = np.array([-1, *(starts[recording] + frame for recording, frame in taken), sum(lengths)])
+    assert np.diff(number).max() <= max(1, sum(lengths) / most - frames) + 3
+
+
+def test_runs_of_301_frames_are_301_frames():
+    assert list(spread_runs([301], 16, 128)) == [(0, 0, 100), (0, 100, 200), (0, 200, 301)]
 
 
 @pytest.mark.parametrize("size", [1, 5, 12])

@@ -9,7 +9,7 @@ that memory does not grow with the length of a recording. A file is bit-identica
 import ctypes
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -453,6 +453,37 @@ def check_same_recordings(path: Path, captures: dict[str, xr.Dataset], made_from
     for name, capture in captures.items():
         if name not in made_from or recordings(capture) != recordings(made_from[name]):
             raise InputError(f"{path}: made from other recordings of '{name}' than the present ones; make it again")
+
+
+def spread_runs(lengths: Sequence[int], most: int, frames: int) -> Iterator[tuple[int, int, int]]:
+    """Pick runs of consecutive frames from all over recordings, no frame twice.
+
+    Parameters
+    ----------
+    lengths
+        Frames of each recording.
+    most
+        How many runs, if none reaches into a further recording: there it goes on as another.
+    frames
+        How long a run is, at most.
+
+    Yields
+    ------
+    recording, first, last
+        Number of the recording, and which of its frames (`last` exclusive).
+    """
+    total = sum(lengths)
+    number = min(most, -(-total // frames))
+    for run in range(number):
+        begin, end = run * total // number, (run + 1) * total // number
+        begin += max(0, end - begin - frames) // 2
+        end = min(end, begin + frames)
+        start = 0
+        for recording, length in enumerate(lengths):
+            first, last = max(begin - start, 0), min(end - start, length)
+            if first < last:
+                yield recording, first, last
+            start += length
 
 
 def blocks(frames: int, size: int | None = None) -> Iterator[slice]:

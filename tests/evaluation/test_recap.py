@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilift.captures import Recording
-from trilift.evaluation.recap import Block, Histogram, Recap
+from trilift.evaluation.recap import Block, Histogram, Recap, worst_first
 from trilift.skeletons import COCO17
 
 VIEWS = ["left", "middle", "right"]
@@ -84,8 +84,8 @@ def block(frames, error=2.0, size=1.0):
     )
 
 
-def recap_of(blocks):
-    recap = Recap("lab", VIEWS, COCO17, RECORDINGS)
+def recap_of(blocks, capture="lab"):
+    recap = Recap(capture, VIEWS, COCO17, RECORDINGS)
     for recording, content in zip(RECORDINGS, blocks, strict=True):
         recap.add(recording, content)
     return recap
@@ -113,12 +113,30 @@ def test_the_worst_comes_first():
         content.error_px[:, 2] += 1
         content.error_px[:, :, 9] += 20
     blocks[2].error_px[:] += 3
-    recap = recap_of(blocks)
-    assert recap.views_table()["view"].tolist() == ["middle", "right", "left"]
-    assert recap.keypoints_table()["keypoint"].iloc[0] == COCO17.keypoints[9]
-    assert recap.recordings_table()["recording"].tolist() == ["jump", "walk", "sit"]
-    for table in (recap.views_table(), recap.keypoints_table(), recap.recordings_table()):
-        assert (table["median_px"].diff().dropna() <= 0).all()
+    tables = worst_first([recap_of(blocks).tables()])
+    assert tables["views"]["view"].tolist() == ["middle", "right", "left"]
+    assert tables["keypoints"]["keypoint"].iloc[0] == COCO17.keypoints[9]
+    assert tables["recordings"]["recording"].tolist() == ["jump", "walk", "sit"]
+    for name in ("views", "keypoints", "recordings"):
+        assert (tables[name]["median_px"].diff().dropna() <= 0).all()
+    assert (tables["bones"]["single_frames_spread_mm"].diff().dropna() <= 0).all()
+
+
+def test_the_worst_of_all_captures_comes_first_in_whichever_it_is():
+    blocks = [plain() for _ in range(3)]
+    for content in blocks[2]:
+        content.error_px[:, 1] += 9
+        content.error_px[:, :, 3] += 30
+        content.of_single_frames[::2] *= 1.1
+    for content in blocks[1]:
+        content.error_px[:, 0] = np.nan  # a view that found nothing
+    tables = worst_first([recap_of(content, f"day {day}").tables() for day, content in enumerate(blocks)])
+    assert tables["views"][["capture", "view"]].head(2).values.tolist() == [["day 1", "left"], ["day 2", "middle"]]
+    assert tables["keypoints"][["capture", "keypoint"]].values.tolist()[0] == ["day 2", COCO17.keypoints[3]]
+    assert (tables["bones"]["capture"].head(2 * len(COCO17.bones)) == "day 2").all()
+    assert (tables["recordings"]["capture"].head(3) == "day 2").all()
+    for name, table in tables.items():
+        assert table.index.tolist() == list(range(3 * len(recap_of(plain()).tables()[name])))
 
 
 def test_shares_are_those_planted():
@@ -205,7 +223,6 @@ def test_bones_are_measured_per_person_in_single_frames_and_in_the_end():
     blocks[2].of_single_frames[:] += rng.normal(0, 0.03, blocks[2].keypoints_3d.shape)
     bones = recap_of(blocks).bones_table()
     assert len(bones) == 2 * len(COCO17.bones)
-    assert (bones["single_frames_spread_mm"].diff().dropna() <= 0).all()
     poses = {
         ("anna", ""): blocks[0].keypoints_3d,
         ("anna", "single_frames_"): blocks[0].of_single_frames,

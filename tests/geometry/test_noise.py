@@ -1,5 +1,7 @@
 """Noise learnt from simulated detections, whose true scale is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.signal import lfilter
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
 from trilift.geometry import noise
+from trilift.geometry.cameras import project
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, triangulate_robust
 from trilift.skeletons import H36M17
 from trilift.studio.detector import DetectorModel, detect, error_scale
@@ -123,7 +126,7 @@ def test_with_the_learnt_scale_the_covariance_is_as_large_as_the_error(with_dete
     squared = (error * torch.linalg.solve(solution.covariance[tested].double(), error)).sum(-1)
     assert tested.double().mean() > 0.6
     # Of three views, two are left to learn the error of the third from: less is known about it.
-    assert squared.median() == pytest.approx(2.366, rel=0.25 if len(cameras) == 3 else 0.15)
+    assert squared.median() == pytest.approx(2.366, rel=0.2 if len(cameras) == 3 else 0.15)
     assert 0.85 < (squared < 6.251).double().mean() < 0.95
 
 
@@ -237,6 +240,124 @@ def test_the_same_detections_give_the_same_noise():
     once, again = (noise.learn(cameras, pixels[:100], confidence[:100]) for _ in range(2))
     for name in ("confidence", "scale_px", "view_factor", "keypoint_factor"):
         assert torch.equal(getattr(once, name), getattr(again, name))
+
+
+# No view draws the points to itself.
+
+
+def seen_by(places, seed, frames=260, keypoints=17):
+    """Give cameras at places (m) that look at people in the middle, and points that move slowly."""
+    rng = np.random.default_rng(seed)
+    cameras = [replace(ring_of_cameras(1)[0], R=R, t=-R @ place) for place, R in ((p, facing(p)) for p in places)]
+    moved = 0.1 * slow(rng, (frames, keypoints, 3), 0.98)
+    points = torch.tensor(rng.uniform([-0.4, -0.4, 0.6], [0.4, 0.4, 1.6], (keypoints, 3)) + moved)
+    return as_tensors(cameras), points, rng
+
+
+def facing(place):
+    forward = np.array([0, 0, 1.1]) - place
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0, 0, 1.0])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def around(*degrees, distance=2.5):
+    angle = np.radians(degrees)
+    return np.stack([distance * np.cos(angle), distance * np.sin(angle), np.full(len(angle), 1.4)], -1)
+
+
+def slow(rng, shape, correlation):
+    """An AR(1) series of unit variance along the first axis."""
+    innovation = rng.standard_normal(shape)
+    innovation[1:] *= np.sqrt(1 - correlation**2)
+    return lfilter([1.0], [1.0, -correlation], innovation, axis=0)
+
+
+def error_mm(cameras, pixels, scale, points):
+    return 1e3 * float((triangulate_robust(cameras, pixels, scale).points - points).norm(dim=-1).nanmean())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_views_side_by_side_that_err_alike_do_not_take_the_points_to_themselves(seed):
+    """Seen from nearly the same place, a keypoint is taken for nearly the same wrong spot, and all the time."""
+    cameras, points, rng = seen_by(around(0, 30, 115, 230), seed)
+
+    def wrong_spot():
+        return 0.04 * (0.8 * rng.standard_normal((1, 17, 3)) + 0.6 * slow(rng, points.shape, 0.97))
+
+    shared = wrong_spot()
+    spots = [shared, shared, wrong_spot(), wrong_spot()]
+    pixels = torch.stack([project(cameras, points + torch.tensor(spot))[:, v] for v, spot in enumerate(spots)], 1)
+    pixels = (pixels + 4 * torch.tensor(slow(rng, pixels.shape, 0.9))).float()
+    ones = torch.ones(pixels.shape[:-1])
+    found = noise.learn(cameras, pixels, ones)
+    assert 0.6 < found.view_factor.min() < found.view_factor.max() < 1.6
+    assert found.view_share.max() < 0.45
+    equal = error_mm(cameras, pixels, torch.full_like(ones, 10), points)
+    assert error_mm(cameras, pixels, found.scale(ones), points) < 1.12 * equal
+
+
+def test_a_frame_shown_ten_times_is_no_more_evidence_than_once_but_ten_frames_are():
+    cameras, points, rng = seen_by(around(0, 90, 180, 270), 0, 16, keypoints=4)
+    exact = project(cameras, points)
+    size = 5 * torch.tensor([1.0, 3.0, 1.0, 1.0])[:, None, None]
+
+    def factor(exact, error):
+        pixels = (exact + size * error).float()
+        return noise.learn(cameras, pixels, torch.ones(pixels.shape[:-1])).view_factor
+
+    error = torch.tensor(rng.standard_normal((160, *exact.shape[1:])))
+    once = factor(exact, error[:16])
+    tenfold = exact.repeat_interleave(10, 0)
+    torch.testing.assert_close(factor(tenfold, error[:16].repeat_interleave(10, 0)), once, rtol=0.02, atol=0)
+    truth = size[:, 0, 0] / size.log().mean().exp()
+    assert once[1] < 0.8 * truth[1]
+    assert factor(tenfold, error)[1] > 0.88 * truth[1]
+
+
+def test_without_evidence_a_near_view_is_as_exact_in_metres_as_the_others():
+    """It shows the person twice as large, so the same error is twice as many pixels."""
+    cameras, points, rng = seen_by(np.concatenate([around(0, distance=1.25), around(90, 180, 270)]), 0)
+    exact = project(cameras, points)
+    # An error that stays the same from the first to the last frame tells next to nothing.
+    pixels = (exact + 3 * torch.tensor(rng.standard_normal(exact.shape[1:]))).float()
+    factor = noise.learn(cameras, pixels, torch.ones(pixels.shape[:-1])).view_factor
+    assert 1.2 < factor[0] / factor[1:].mean() < 2.2
+
+
+@pytest.mark.parametrize("views", [3, 4])
+def test_a_view_is_held_at_twice_the_exactness_of_the_middle_one(views):
+    cameras, points, rng = seen_by(around(*np.arange(views) * 360 / (views + views % 2 - 1)), 0, 1000)
+    exact = project(cameras, points)
+    size = torch.full((views, 1, 1), 10.0)
+    size[1] = 0.5
+    pixels = (exact + size * torch.tensor(rng.standard_normal(exact.shape))).float()
+    found = noise.learn(cameras, pixels, torch.ones(pixels.shape[:-1]))
+    others = torch.cat([found.view_factor[:1], found.view_factor[2:]])
+    assert found.view_held.tolist() == [view == 1 for view in range(views)]
+    assert 0.45 < found.view_factor[1] / others.median() < 0.6
+    assert found.view_share[1] > 1.5 / views
+
+
+def test_the_shares_of_the_views_add_up_to_one_and_are_small_where_errors_are_large(learnt):
+    found, _, _ = learnt
+    assert found.view_share.sum() == pytest.approx(1)
+    assert found.view_share.argmin() == 1  # the one of thrice the error
+    assert not found.view_held.any()
+
+
+def test_views_alike_have_even_shares():
+    cameras, _, exact, rng = scene(5)
+    pixels, ones = single(exact + student_t(rng, np.full(exact.shape[:-1], 4.0)), np.ones(exact.shape[:-1]))
+    np.testing.assert_allclose(noise.learn(cameras, pixels, ones).view_share, 0.2, atol=0.03)
+
+
+def test_of_two_views_no_share_is_known():
+    cameras, _, exact, _ = scene(2, 50)
+    found = noise.learn(cameras, *single(exact, np.ones(exact.shape[:-1])))
+    assert found.view_share.isnan().all()
+    assert not found.view_held.any()
 
 
 # Correlation over time.

@@ -74,7 +74,7 @@ def triangulated(project, params=SINGLE_FRAMES):
     code, printed = project.run("triangulate", "--device", "cpu")
     assert code == 0, printed
     with captures.read(project.layout.pseudo_labels, "pseudo_labels") as opened:
-        return opened["tiny"].load(), printed
+        return next(iter(opened.values())).load(), printed
 
 
 def change_detections(project, change):
@@ -234,8 +234,13 @@ def person(motion="walking", frames=120, seed=0, size=1.0):
     return size * simulate_motion(motion, sample_body(rng), frames, FPS, rng)
 
 
-def write_capture(project, people, noise_px=3.0, change=lambda keypoints, confidence: None, cameras=None):
-    """Write a capture of recordings, given as (name, subject, points (frame, 17, 3))."""
+def write_capture(
+    project, people, noise_px=3.0, change=lambda keypoints, confidence: None, cameras=None, name="tiny", file=None
+):
+    """Write a capture of recordings, given as (name, subject, points (frame, 17, 3)), to an open file or its own."""
+    if file is None:
+        with captures.create(project.layout.captures, "captures", dataset="tiny") as file:
+            return write_capture(project, people, noise_px, change, cameras, name, file)
     cameras = cameras or ring_of_cameras(4)
     rng = np.random.default_rng(0)
     points = np.concatenate([points for *_, points in people])
@@ -245,20 +250,19 @@ def write_capture(project, people, noise_px=3.0, change=lambda keypoints, confid
     confidence = rng.uniform(0.5, 0.9, pixels.shape[:-1])
     change(pixels, confidence)
     confidence[np.isnan(pixels).any(-1)] = 0
-    with captures.create(project.layout.captures, "captures", dataset="tiny") as file:
-        written = file.add_capture(
-            "tiny",
-            recordings=[
-                Recording(name, subject, name, FPS, start, len(points))
-                for (name, subject, points), start in zip(people, starts, strict=False)
-            ],
-            skeleton=H36M17,
-            views=[camera.name for camera in ring_of_cameras(len(cameras))],
-        )
-        written.write("keypoints_2d", pixels.astype(np.float32))
-        written.write("confidence", confidence.astype(np.float32))
-        for field in ("K", "distortion", "R", "t", "image_size"):
-            written.write(field, np.stack([getattr(camera, field) for camera in cameras]))
+    written = file.add_capture(
+        name,
+        recordings=[
+            Recording(recording, subject, recording, FPS, start, len(points))
+            for (recording, subject, points), start in zip(people, starts, strict=False)
+        ],
+        skeleton=H36M17,
+        views=[camera.name for camera in ring_of_cameras(len(cameras))],
+    )
+    written.write("keypoints_2d", pixels.astype(np.float32))
+    written.write("confidence", confidence.astype(np.float32))
+    for field in ("K", "distortion", "R", "t", "image_size"):
+        written.write(field, np.stack([getattr(camera, field) for camera in cameras]))
     return points
 
 
@@ -488,8 +492,46 @@ def test_the_recap_lists_the_worst_view_and_keypoint_first(noisy):
         found = recap(noisy, table)
         assert found[name].iloc[0] == worst
         assert (found["median_px"].diff().dropna() <= 0).all()
-        first_row = printed.split(f"{table}, the worst first\n")[1].splitlines()[1]
+        heading = f"{table}, the worst first" + (" (12 of 25)" if len(found) > 12 else "")
+        first_row = printed.split(f"{heading}\n")[1].splitlines()[1]
         assert first_row.split()[:2] == ["tiny", worst]
+
+
+def test_the_worst_view_of_all_captures_is_shown_first(project):
+    with captures.create(project.layout.captures, "captures", dataset="tiny") as file:
+        for day in range(5):
+            noise_px = 30.0 if day == 4 else 2.0
+            write_capture(project, [("walk", "anna", person(frames=20))], noise_px, name=f"day{day}", file=file)
+    _, printed = triangulated(project)
+    table = printed.split("views, the worst first (12 of 20)\n")[1].splitlines()[1:13]
+    assert [line.split()[0] for line in table[:4]] == ["day4"] * 4
+    assert recap(project, "views")["capture"].head(4).tolist() == ["day4"] * 4
+    assert (recap(project, "views")["median_px"].diff().dropna() <= 0).all()
+
+
+def test_each_frame_is_learnt_from_once(project):
+    write_capture(project, [("walk", "anna", person(frames=301))])
+    _, printed = triangulated(project)
+    assert "detector's error learnt from 301 frames" in printed
+
+
+def test_a_view_that_most_is_known_from_is_named_in_the_table_and_a_warning(project):
+    def all_but_the_third_view_are_vague(keypoints, confidence):
+        vague = [0, 1, 3]
+        keypoints[:, vague] += np.random.default_rng(1).normal(0, 40, keypoints[:, vague].shape)
+
+    people = [("walk", "anna", person(frames=300))]
+    write_capture(project, people, noise_px=1.0, change=all_but_the_third_view_are_vague)
+    _, printed = triangulated(project)
+    views = recap(project, "views").set_index("view")
+    assert views["information"].sum() == pytest.approx(1, abs=1e-3)
+    assert views["information"].idxmax() == "cam3"
+    assert (
+        f"{100 * views.loc['cam3', 'information']:.0f} % of what is known about the points comes from cam3" in printed
+    )
+    write_capture(project, people)
+    _, printed = triangulated(project)
+    assert "% of what is known" not in printed
 
 
 def test_the_recap_states_the_quantiles_of_the_errors(noisy):

@@ -12,6 +12,12 @@ import pandas as pd
 from trilift.captures import Recording
 from trilift.skeletons import Skeleton
 
+_BADNESS = {
+    "views": "median_px",
+    "keypoints": "median_px",
+    "bones": "single_frames_spread_mm",
+    "recordings": "median_px",
+}
 _COUNTED = ("frames", "detected", "compared", "used", "swapped", "filled", "dropped")
 
 
@@ -124,7 +130,7 @@ class Recap:
         }
 
     def views_table(self) -> pd.DataFrame:
-        """Give one row per view, the worst first."""
+        """Give one row per view."""
         table = {
             "capture": self.capture,
             "view": self.views,
@@ -133,10 +139,10 @@ class Recap:
             "median_mm": self._mm.quantile(0.5, over=1),
             "p90_mm": self._mm.quantile(0.9, over=1),
         }
-        return pd.DataFrame(table | self._shares(1)).sort_values("median_px", ascending=False, kind="stable")
+        return pd.DataFrame(table | self._shares(1))
 
     def keypoints_table(self) -> pd.DataFrame:
-        """Give one row per keypoint, the worst first."""
+        """Give one row per keypoint."""
         frames = sum(int(counts["frames"][0, 0]) for counts in self._counts.values())
         table = {
             "capture": self.capture,
@@ -147,7 +153,7 @@ class Recap:
             "p90_mm": self._mm.quantile(0.9, over=0),
         }
         shares = self._shares(0) | {"without_point": 1 - np.sum(list(self._with_point.values()), 0) / max(frames, 1)}
-        return pd.DataFrame(table | shares).sort_values("median_px", ascending=False, kind="stable")
+        return pd.DataFrame(table | shares)
 
     def bones_table(self) -> pd.DataFrame:
         """Give one row per person and bone: its length and its spread over time, in single frames and in the end.
@@ -164,10 +170,10 @@ class Recap:
             table["median_mm"], table["single_frames_median_mm"] = middle
             table["spread_mm"], table["single_frames_spread_mm"] = spread
             tables.append(table)
-        return pd.concat(tables).sort_values("single_frames_spread_mm", ascending=False, kind="stable")
+        return pd.concat(tables)
 
     def recordings_table(self) -> pd.DataFrame:
-        """Give one row per recording, the worst first."""
+        """Give one row per recording."""
         rows = []
         for recording in self.recordings:
             errors, counts = self._of_recording[recording.name], self._counts[recording.name]
@@ -184,7 +190,20 @@ class Recap:
                     "nobody": 1 - counts["frames"][0, 0] / max(recording.length, 1),
                 }
             )
-        return pd.DataFrame(rows).sort_values("median_px", ascending=False, kind="stable")
+        return pd.DataFrame(rows)
+
+
+def worst_first(tables: list[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Put the tables of several captures into one of each name, its worst rows first.
+
+    What has no error at all, since it was never found, is worse than any.
+    """
+    return {
+        name: pd.concat([of_capture[name] for of_capture in tables]).sort_values(
+            badness, ascending=False, kind="stable", na_position="first", ignore_index=True
+        )
+        for name, badness in _BADNESS.items()
+    }
 
 
 def _shares(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

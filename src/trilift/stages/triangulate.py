@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from trilift import captures, provenance, skeletons, threads
 from trilift.captures import CaptureWriter, Recording
 from trilift.errors import InputError
-from trilift.evaluation.recap import Block, Recap
+from trilift.evaluation.recap import Block, Recap, worst_first
 from trilift.files import replacing
 from trilift.geometry import labels, noise
 from trilift.geometry.body import bone_lengths, sizes
@@ -28,6 +29,8 @@ from trilift.settings.triangulate import Limits, Settings
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
+
+_ROWS_SHOWN = 12
 
 
 @threads.apart()
@@ -51,10 +54,12 @@ def run(layout: Layout, device: torch.device) -> None:
                     attributes=_origin_of_joints(name, skeleton),
                 )
                 of_captures.append(_triangulate_capture(name, capture, written, settings, layout, device, progress))
-        tables = {name: pd.concat([tables[name] for tables in of_captures]) for name in of_captures[0]}
-        for name in ("views", "keypoints", "bones", "recordings"):
-            shown = tables[name].head(12).to_string(index=False, float_format="%.3g")
-            log.info("%s, the worst first\n%s", name, shown)
+        tables = worst_first(of_captures)
+        for name, table in tables.items():
+            shown = table.head(_ROWS_SHOWN).to_string(index=False, float_format="%.3g")
+            cut = f" ({_ROWS_SHOWN} of {len(table)})" if len(table) > _ROWS_SHOWN else ""
+            log.info("%s, the worst first%s\n%s", name, cut, shown)
+        tables["rig"] = pd.concat([tables["rig"] for tables in of_captures], ignore_index=True)
         _check_limits(tables["views"], settings.limits, layout)
     for name, table in tables.items():
         with replacing(layout.recap / f"{name}.csv") as temporary:
@@ -104,10 +109,11 @@ def _triangulate_capture(
     people = list(dict.fromkeys(recording.subject for recording in recordings))
     recap = Recap(name, capture["view"].values.tolist(), skeleton, recordings)
 
-    labeller, findings = None, []
+    labeller, findings, shares = None, [], [math.nan] * len(recap.views)
     if settings.method == "robust" or settings.diagnose:
         sample = _sample(capture, recordings, people, settings, device)
-        detector_noise = _learn_noise(name, cameras, sample)
+        detector_noise = _learn_noise(name, recap.views, cameras, sample)
+        shares = detector_noise.view_share.tolist()
         if settings.method == "robust":
             labeller = labels.learn(
                 cameras, skeleton, detector_noise, sample, settings.smoothing, settings.repair_swaps
@@ -151,7 +157,8 @@ def _triangulate_capture(
     if labeller and labeller.smoothing:
         _warn_of_other_people(name, recordings, torch.stack(lengths), layout)
         _warn_of_dropped(name, recap.keypoints_table())
-    return recap.tables() | {"rig": _findings_table(name, recap.views, findings)}
+    tables = recap.tables() | {"rig": _findings_table(name, recap.views, findings)}
+    return tables | {"views": tables["views"].assign(information=shares)}
 
 
 def _warn_of_other_people(name: str, recordings: list[Recording], lengths: Tensor, layout: Layout) -> None:
@@ -209,15 +216,10 @@ def _runs(recordings: list[Recording], people: list[str]) -> Iterator[tuple[Reco
     total = sum(recording.length for recording in recordings)
     for subject in people:
         own = [recording for recording in recordings if recording.subject == subject]
-        length = sum(recording.length for recording in own)
-        number = min(max(1, round(_RUNS * length / total)), -(-length // _FRAMES_PER_RUN))
-        starts = np.cumsum([0, *(recording.length for recording in own)])
-        for position in (np.arange(number) + 0.5) / number * length:
-            index = int(np.searchsorted(starts, position, side="right")) - 1
-            recording = own[index]
-            last = min(int(position - starts[index]) + _FRAMES_PER_RUN // 2, recording.length)
-            first = max(0, last - _FRAMES_PER_RUN)
-            yield recording, recording.part(first, min(recording.length, first + _FRAMES_PER_RUN))
+        lengths = [recording.length for recording in own]
+        most = max(1, round(_RUNS * sum(lengths) / total))
+        for index, first, last in captures.spread_runs(lengths, most, _FRAMES_PER_RUN):
+            yield own[index], own[index].part(first, last)
 
 
 def _sample(
@@ -237,7 +239,7 @@ def _sample(
     )
 
 
-def _learn_noise(name: str, cameras: Cameras, sample: Sample) -> DetectorNoise:
+def _learn_noise(name: str, views: list[str], cameras: Cameras, sample: Sample) -> DetectorNoise:
     every = max(1, len(sample.pixels) // 512)
     learnt = noise.learn(cameras, sample.pixels[::every], sample.confidence[::every])
     log.info(
@@ -249,6 +251,13 @@ def _learn_noise(name: str, cameras: Cameras, sample: Sample) -> DetectorNoise:
             for values in (learnt.scale_px, learnt.confidence, learnt.view_factor)
         ),
     )
+    for view, share, held in zip(views, learnt.view_share.tolist(), learnt.view_held.tolist(), strict=True):
+        if share > 0.5 or held:
+            log.warning(
+                "capture %s: %.0f %% of what is known about the points comes from %s%s. That its errors are small "
+                "proves nothing: they go into the poses. Look with `trilift check` whether the other views agree",
+                *(name, 100 * share, view, f", held at {noise.MOST_TRUST:g} times the middle view's" * held),
+            )
     return learnt
 
 
