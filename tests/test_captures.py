@@ -217,7 +217,7 @@ def test_there_are_no_blocks_of_no_frames():
     assert list(blocks(0)) == []
 
 
-@given(st.lists(st.integers(0, 700), min_size=1, max_size=12), st.integers(1, 20), st.integers(1, 130))
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=8), st.integers(1, 20), st.integers(1, 130))
 def test_runs_take_no_frame_twice_and_are_from_all_over(lengths, most, frames):
     runs = list(spread_runs(lengths, most, frames))
     taken = [(recording, frame) for recording, first, last in runs for frame in range(first, last)]
