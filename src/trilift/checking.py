@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from trilift import captures
 from trilift.assembling import AssembledCapture
 from trilift.formats import layouts
 from trilift.formats.names import in_yaml
@@ -125,20 +126,16 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
 
 
 def _sample(capture: AssembledCapture) -> Sample:
-    """Cut recordings into runs of nearly equal length, and take as many from all over."""
-    runs = [
-        (recording, frames)
-        for recording in capture.recordings
-        for frames in np.array_split(
-            np.arange(len(recording.keypoints)), -(-len(recording.keypoints) // _FRAMES_PER_RUN)
-        )
+    """Take runs of frames from all over."""
+    lengths = [len(recording.keypoints) for recording in capture.recordings]
+    chosen = [
+        (capture.recordings[which], first, last)
+        for which, first, last in captures.spread_runs(lengths, _RUNS, _FRAMES_PER_RUN)
     ]
-    number = min(_RUNS, len(runs))
-    chosen = [runs[int(position)] for position in (np.arange(number) + 0.5) / number * len(runs)]
     return Sample(
-        torch.cat([torch.as_tensor(recording.keypoints[frames]).double() for recording, frames in chosen]),
-        torch.repeat_interleave(torch.arange(number), torch.tensor([len(frames) for _, frames in chosen])),
-        [Run(one.name, *(one.first_frame + int(frame) for frame in frames[[0, -1]])) for one, frames in chosen],
+        torch.cat([torch.as_tensor(one.keypoints[first:last]).double() for one, first, last in chosen]),
+        torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([last - first for _, first, last in chosen])),
+        [Run(one.name, one.first_frame + first, one.first_frame + last - 1) for one, first, last in chosen],
     )
 
 
