@@ -1,7 +1,6 @@
 """Starting a data set from a folder, and checking it."""
 
 import contextlib
-import functools
 import io
 import json
 import logging
@@ -179,7 +178,7 @@ def test_check_prints_errors_and_draws_every_camera(project, tmp_path):
 
 def test_check_shows_its_progress(project, monkeypatch):
     write_openpose_data_set(project.layout.raw, 20)
-    monkeypatch.setattr(check, "tqdm", functools.partial(tqdm, disable=False))
+    monkeypatch.setattr(check, "tqdm", lambda **options: tqdm(**options | {"disable": False}))
     _, printed = project.run("check")
     assert "check: 100%" in printed
     assert "4/4" in printed  # one comparison, three cameras drawn
