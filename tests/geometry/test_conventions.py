@@ -243,7 +243,7 @@ def test_a_setting_that_is_wrong_already_is_put_right(walk):
     pixels = walk.changed([1], CHANGES["{turned: 180}"])
     images = [ImageChange(turned=270 if view == 1 else 0) for view in range(4)]
     verdict = walk.examine(pixels=pixels, images=images)
-    assert "`images: {cam2: {turned: 90}}`" in verdict.mistake.advice
+    assert """`images: {"cam2": {"turned": 90}}`""" in verdict.mistake.advice
 
 
 def upside_down_in_one_view(rig):
@@ -293,6 +293,13 @@ def test_of_three_cameras_the_one_that_stands_out_is_named():
     rig = Rig(as_tensors(cameras), [1280, 720], filmed(cameras, walker(40)))
     verdict = rig.examine(moved(rig.cameras, 1, [0.4, 0, 0]))
     assert (named(verdict), verdict.standing_out) == (None, (1,))
+
+
+@pytest.mark.parametrize("by", [[1.0, 0, 0], [0, 0.6, 0.8]], ids=str)
+def test_a_camera_of_two_that_was_moved_is_no_usual_mistake(by):
+    cameras = uneven_ring(4)[:2]
+    rig = Rig(as_tensors(cameras), [1280, 720], filmed(cameras, walker(60)))
+    assert named(rig.examine(moved(rig.cameras, 1, by))) is None
 
 
 def test_a_calibration_of_another_rig_is_no_usual_mistake(walk):

@@ -28,7 +28,7 @@ from trilift.geometry.triangulation import reprojection_error, triangulate, tria
 _WORST_SHARE = 0.2  # of the focal length: larger errors count as this, and so does a point behind a camera
 _TYPICAL_SHARE = 0.01  # of the focal length: the error of a detector, roughly
 _SOUND_SHARE = 0.045  # of a person's size in the image: views of a sound rig do not disagree by more
-_SOUND_SHARE_OF_TWO = 0.01  # the same of two views, once a mistake is mended
+_SOUND_SHARE_OF_TWO = 0.006  # the same of two views, once a mistake is mended
 _NAMED_BELOW = 0.6  # a mistake is named where mending it leaves at most this share of the error,
 _LENS_NAMED_BELOW = 0.87  # or this one: lenses move points by little
 _CERTAIN_BELOW = 0.5
@@ -465,9 +465,8 @@ def _other_images(
     alike = _alike(len(changes), views)
     one_only, all_but_one = np.eye(views, dtype=int), 1 - np.eye(views, dtype=int)
     some = [numbers[number] * rows for number in numbers[1:] for rows in (one_only, all_but_one)]
-    free = [
-        _mixtures(labels, views) for labels in (numbers[: len(unscaled)], turned, sideways, scaled)
-    ]  # some of many views
+    # The fewer the readings, the more views can differ in a rig of many.
+    free = [_mixtures(some_of, views) for some_of in (numbers[: len(unscaled)], turned, sideways, scaled)]
     choices = np.unique(np.concatenate([alike, *some, *free]), axis=0)[1:]  # not the one that changes nothing
 
     def mend(choice: np.ndarray) -> tuple[Reading, Mistake]:
