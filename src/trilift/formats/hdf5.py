@@ -18,7 +18,8 @@ def check_strings(path: Path) -> None:
     """Refuse a file whose strings of variable length the library would read forever.
 
     These lie in collections: a header of 16 bytes with the size, then objects with a header of 16 bytes each.
-    Object 0 is the free space at the end, whose length includes its header. Damaged to length 0, it follows itself.
+    Object 0 is the free space at the end, whose length includes its header. Damaged to length 0, it follows itself;
+    of a length beyond the collection, the library counts on from a place before it.
     """
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         begin = content.find(_MARK)
@@ -27,9 +28,10 @@ def check_strings(path: Path) -> None:
             place, end = begin + 16, min(begin + size, len(content))
             while place + 16 <= end:
                 index, _, _, length = struct.unpack_from("<HHIQ", content, place)
-                if index == 0 and length == 0:
+                step = length if index == 0 else 16 + length + -length % 8
+                if not 16 <= step <= end - place:
                     raise InputError(f"{path}: damaged at byte {place}; copy or make the file again")
-                place += length if index == 0 else 16 + length + -length % 8
+                place += step
             begin = content.find(_MARK, max(end, begin + 16))
 
 
