@@ -80,7 +80,7 @@ def test_skeletons_are_found_by_name(skeleton):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'body26'.*body25b, coco17, coco18, h36m17, .*, openpose25"):
+    with pytest.raises(InputError, match=r"'body26'.*body25b, coco133, coco17, coco18, h36m17, .*, openpose25"):
         get("body26")
 
 

@@ -22,6 +22,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from trilift import hdf5
 from trilift.errors import InputError
 from trilift.files import replacing
 from trilift.layout import within_project
@@ -351,9 +352,10 @@ def read(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
         try:
             path.open("rb").close()  # HDF5 is less clear about why it may not
             file = stack.enter_context(h5py.File(path))
+            hdf5.check(file, path)
             facts = _attributes(file)
             groups = {name: _open(group) for name, group in file.items() if isinstance(group, h5py.Group)}
-        except PermissionError:
+        except (PermissionError, InputError):
             raise
         except Exception as error:  # of many kinds, where HDF5's own tables are damaged
             raise InputError(f"{path}: no readable netCDF file ({error}); delete it and make it again") from None

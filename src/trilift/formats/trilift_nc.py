@@ -15,8 +15,8 @@ from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView, Stated
 from trilift.formats.camera_fields import camera_name, check_camera
 from trilift.formats.checks import MOST_EXPANSION, check_frames, check_not_infinite
-from trilift.formats.hdf5 import check_lengths, check_strings, holds
 from trilift.formats.names import name_for_files
+from trilift.hdf5 import holds
 
 
 def recognises(path: Path) -> bool:
@@ -102,9 +102,6 @@ def _camera(where: str, camera: Camera, stated: Stated) -> Camera:
 @contextmanager
 def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
     try:
-        if path.exists():
-            check_strings(path)
-            check_lengths(path)
         with captures.read(path, "captures") as opened:
             for group, capture in opened.items():
                 if capture.nbytes > MOST_EXPANSION * path.stat().st_size:
