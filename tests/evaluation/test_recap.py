@@ -261,6 +261,34 @@ def test_a_recap_of_nothing_has_no_errors():
     recap.add(RECORDINGS[0], Block(nowhere, nowhere, missing, missing, no, no, no[..., 0], no[:, 0]))
     views = recap.views_table()
     assert views["median_px"].isna().all()
-    assert (views["missing"] == 1).all()
+    assert views[["missing", "rejected", "rejected_of_frames", "swapped", "filled", "dropped"]].isna().all(axis=None)
     assert recap.bones_table()["median_mm"].isna().all()
-    assert (recap.recordings_table()["without_point"] == 1).all()
+    recordings = recap.recordings_table()
+    assert recordings["without_point"].isna().all()
+    assert (recordings["nobody"] == 1).all()
+
+
+def test_of_what_was_never_detected_no_share_is_rejected():
+    blocks = plain()
+    for content in blocks:
+        for array in (content.detected, content.used):
+            array[:, 1] = array[:, :, 4] = False
+    recap = recap_of(blocks)
+    views, keypoints = recap.views_table().set_index("view"), recap.keypoints_table().set_index("keypoint")
+    assert views["missing"].to_dict() == pytest.approx({"left": 1 / 17, "middle": 1, "right": 1 / 17})
+    assert views["rejected"].isna().to_dict() == {"left": False, "middle": True, "right": False}
+    assert keypoints["rejected"].isna().sum() == 1
+    assert np.isnan(keypoints.loc[COCO17.keypoints[4], "rejected"])
+
+
+def test_a_detection_beside_a_filled_point_was_not_compared():
+    """A single view sees the first frames, and lies near the points that were filled in there."""
+    blocks = plain()
+    for content in blocks:
+        content.of_single_frames[:8] = np.nan
+        content.detected[:8, 1:] = content.used[:8, 1:] = False
+        content.filled[:8] = True
+        content.used[8:14, 2] = False
+    views = recap_of(blocks).views_table().set_index("view")
+    compared = sum(recording.length - 8 for recording in RECORDINGS)
+    assert views["rejected"].to_dict() == pytest.approx({"left": 0, "middle": 0, "right": 18 / compared})

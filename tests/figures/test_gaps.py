@@ -12,6 +12,8 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from synthetic import OPENPOSE_DATA_SET, make_project, write_openpose_data_set
+from trilift.captures import Recording
+from trilift.evaluation.recap import Block, Recap
 from trilift.figures import style
 from trilift.figures.check import camera_agreement
 from trilift.figures.conditions import error_by_condition
@@ -125,7 +127,7 @@ def test_pseudo_labels_stand_beside_their_names(tables: dict[str, pd.DataFrame])
         assert ends(bars["90th percentile"]) == known(table["p90_px"])
         assert len(axes.get_yticks()) == len(table)
     bars = shown(shares, named_by=of_keypoints)
-    missing, rejected = 100 * keypoints["missing"], 100 * (1 - keypoints["missing"]) * keypoints["rejected"]
+    missing, rejected = 100 * keypoints["missing"], 100 * keypoints["rejected_of_frames"]
     assert ends(bars["missing"]) == known(missing)
     assert len(bars["missing"]) == len(BODY25B)
     for name, (begin, end) in bars["rejected"].items():
@@ -143,23 +145,24 @@ def test_pseudo_labels_stand_beside_their_names(tables: dict[str, pd.DataFrame])
     assert ends(bars["each frame on its own"]) == known(bones["single_frames_spread_mm"])
 
 
-def test_shares_of_keypoints_that_are_rejected_and_missing_add_up_to_all() -> None:
-    """Missing are shares of all frames, rejected shares of those that are not missing."""
-    keypoints = pd.DataFrame(
-        {
-            "capture": "a",
-            "keypoint": ["hip", "knee"],
-            "missing": [0.9, 1.0],
-            "rejected": [1.0, 1.0],
-            "filled": [0.5, 1],
-        }
-    ).assign(median_px=[3.0, np.nan], p90_px=[4.0, np.nan])
-    views = pd.DataFrame({"capture": "a", "view": ["left"], "median_px": [1.0], "p90_px": [2.0]})
-    bones = pd.DataFrame({"parent": ["hip"], "child": ["knee"], "spread_mm": [1], "single_frames_spread_mm": [2]})
-    _, of_keypoints, shares, _ = pseudo_label_quality(views, keypoints, bones, NOTE).axes
-    bars = shown(shares, named_by=of_keypoints)
-    assert bars["missing"] == {"hip": (0, 90), "knee": (0, 100)}
-    assert bars["rejected"] == {"hip": pytest.approx((90, 100)), "knee": (100, 100)}
+def test_missing_and_rejected_are_shares_of_the_same() -> None:
+    """Half of the frames lack one of two detections; in the other half the other one is rejected."""
+    recording, shape = Recording("walk", "anna", "walk", 50.0, 0, 40), (40, 2, len(BODY25B))
+    detected, pose = np.ones(shape, bool), np.zeros((40, len(BODY25B), 3))
+    detected[:20, 0] = False
+    used = detected.copy()
+    used[20:, 1] = False
+    pose[:20] = np.nan  # one view alone
+    errors = np.where(detected & np.isfinite(pose[:, None, :, 0]), 5.0, np.nan)
+    recap = Recap("lab", ["left", "right"], BODY25B, [recording])
+    recap.add(
+        recording, Block(pose, pose, errors, errors, detected, used, detected[..., 0] & False, used[:, 0] & False)
+    )
+    tables = recap.tables()
+    figure = pseudo_label_quality(tables["views"], tables["keypoints"], tables["bones"], NOTE)
+    bars = shown(figure.axes[2], named_by=figure.axes[1])
+    assert set(bars["missing"].values()) == {(0, 25)}
+    assert set(bars["rejected"].values()) == {(25, 50)}
 
 
 SERIES = {"lifter (one view)": "", "mean training pose": "mean_pose_", "pseudo-label (all views)": "pseudo_label_"}

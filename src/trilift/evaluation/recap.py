@@ -1,7 +1,8 @@
 """What became of the detections in triangulation: errors, gaps and bone lengths, counted without keeping frames.
 
 ``rejected`` is a share of the detections that another view has one beside, so that they can contradict each other,
-``nobody`` one of all frames, and all others are shares of the frames in which somebody is seen in a view.
+``nobody`` one of all frames, and all others, ``rejected_of_frames`` among them, are shares of the frames in which
+somebody is seen in a view. A share of nothing is missing.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ _BADNESS = {
     "bones": "single_frames_spread_mm",
     "recordings": "median_px",
 }
-_COUNTED = ("frames", "detected", "compared", "used", "swapped", "filled", "dropped")
+_COUNTED = ("frames", "detected", "compared", "rejected", "swapped", "filled", "dropped")
 
 
 class Histogram:
@@ -108,11 +109,12 @@ class Recap:
         watched = block.detected.any((1, 2))
         counts["frames"] += watched.sum()
         counts["detected"] += block.detected.sum(0)
-        counts["used"] += block.used.sum(0)
         counts["swapped"] += block.swapped.sum(0)[:, None]
         counts["filled"] += block.filled.sum(0)
         compared, kept = (np.isfinite(points[..., 0]) for points in (block.of_single_frames, block.keypoints_3d))
-        counts["compared"] += (block.detected & compared[:, None]).sum(0)
+        opposed = block.detected & compared[:, None]
+        counts["compared"] += opposed.sum(0)
+        counts["rejected"] += (opposed & ~block.used).sum(0)
         counts["dropped"] += (compared & ~(kept & ~block.filled)).sum(0)
         self._with_point[recording.name] += np.isfinite(block.keypoints_3d[watched, :, 0]).sum(0)
 
@@ -152,7 +154,7 @@ class Recap:
             "median_mm": self._mm.quantile(0.5, over=0),
             "p90_mm": self._mm.quantile(0.9, over=0),
         }
-        shares = self._shares(0) | {"without_point": 1 - np.sum(list(self._with_point.values()), 0) / max(frames, 1)}
+        shares = self._shares(0) | {"without_point": 1 - _share(np.sum(list(self._with_point.values()), 0), frames)}
         return pd.DataFrame(table | shares)
 
     def bones_table(self) -> pd.DataFrame:
@@ -186,8 +188,8 @@ class Recap:
                 }
                 | {name: float(share) for name, share in _shares({k: v.sum() for k, v in counts.items()}).items()}
                 | {
-                    "without_point": 1 - self._with_point[recording.name].sum() / max(counts["frames"][0].sum(), 1),
-                    "nobody": 1 - counts["frames"][0, 0] / max(recording.length, 1),
+                    "without_point": 1 - _share(self._with_point[recording.name].sum(), counts["frames"][0].sum()),
+                    "nobody": 1 - _share(counts["frames"][0, 0], recording.length),
                 }
             )
         return pd.DataFrame(rows)
@@ -207,11 +209,17 @@ def worst_first(tables: list[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame
 
 
 def _shares(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    frames, compared = np.maximum(counts["frames"], 1), np.maximum(counts["compared"], 1)
+    frames = counts["frames"]
     return {
-        "missing": 1 - counts["detected"] / frames,
-        "rejected": (counts["compared"] - counts["used"]) / compared,
-        "swapped": counts["swapped"] / frames,
-        "filled": counts["filled"] / frames,
-        "dropped": counts["dropped"] / frames,
+        "missing": 1 - _share(counts["detected"], frames),
+        "rejected": _share(counts["rejected"], counts["compared"]),
+        "rejected_of_frames": _share(counts["rejected"], frames),
+        "swapped": _share(counts["swapped"], frames),
+        "filled": _share(counts["filled"], frames),
+        "dropped": _share(counts["dropped"], frames),
     }
+
+
+def _share(part: np.ndarray, whole: np.ndarray | int) -> np.ndarray:
+    """Divide numbers; NaN of nothing."""
+    return part / np.where(np.equal(whole, 0), np.nan, whole)

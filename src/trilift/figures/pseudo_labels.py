@@ -19,7 +19,6 @@ def pseudo_label_quality(views: pd.DataFrame, keypoints: pd.DataFrame, bones: pd
     """
     if views["capture"].nunique() > 1 and len(views) <= 12:
         views = views.assign(view=views["capture"] + " " + views["view"])
-    keypoints = keypoints.assign(rejected_of_all=((1 - keypoints["missing"]) * keypoints["rejected"]))
     bones = bones.assign(bone=bones["parent"] + " - " + bones["child"])
     views, keypoints = (
         _medians(table, name, "median_px") for table, name in ((views, "view"), (keypoints, "keypoint"))
@@ -32,14 +31,13 @@ def pseudo_label_quality(views: pd.DataFrame, keypoints: pd.DataFrame, bones: pd
         _bars(axes, table["p90_px"], REFERENCE, "90th percentile")
         _bars(axes, table["median_px"], LINES[0], "median")
         axes.set(xlabel="reprojection error (px)", title=f"Error per {table.index.name}")
-    # Shares of the same: what is missing cannot be rejected too.
     _bars(shares, 100 * keypoints["missing"], REFERENCE, "missing")
-    _bars(shares, 100 * keypoints["rejected_of_all"], LINES[1], "rejected", left=100 * keypoints["missing"])
+    _bars(shares, 100 * keypoints["rejected_of_frames"], LINES[1], "rejected", left=100 * keypoints["missing"])
     shares.plot(
         100 * keypoints["filled"], range(len(keypoints)), "D", color=LINES[2], markersize=3, label="filled points"
     )
     shares.tick_params(axis="y", labelleft=False)
-    shares.set(xlabel="of all frames (%)", title="Missing, rejected, filled", xlim=(0, None))
+    shares.set(xlabel="of frames with somebody (%)", title="Missing, rejected, filled", xlim=(0, None))
     _bars(of_bones, bones["single_frames_spread_mm"], REFERENCE, "each frame on its own")
     _bars(of_bones, bones["spread_mm"], LINES[0], "in the end")
     of_bones.set(xlabel="spread over time (mm)", title="Bone lengths")
