@@ -38,14 +38,16 @@ def make_inputs(*shape: int) -> tuple[Tensor, Tensor]:
     return points, torch.rand(*shape, JOINTS, generator=generator)
 
 
-def make_lifter(settings: NetworkSettings) -> Lifter:
+def make_lifter(settings: NetworkSettings, unlearnt: tuple[int, ...] = ()) -> Lifter:
     torch.manual_seed(0)
     network = build(3 * JOINTS, 3 * (JOINTS - 1), settings)
     raw = features(*make_inputs(100), H36M17)
     # So that the running statistics are not the ones of a new network.
     network(raw if settings.frames == 1 else raw.unfold(0, settings.frames, 1).mT)
     scaling = feature_scaling(raw, coordinates=2 * JOINTS)
-    return Lifter(network.eval(), settings, H36M17, *scaling, torch.zeros(JOINTS, 3), {"dataset": "demo"})
+    mean_pose = torch.zeros(JOINTS, 3)
+    mean_pose[list(unlearnt)] = torch.nan
+    return Lifter(network.eval(), settings, H36M17, *scaling, mean_pose, {"dataset": "demo"})
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
@@ -88,6 +90,14 @@ def test_the_model_predicts_what_the_lifter_predicts(exported: tuple[Lifter, Pat
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert np.isnan(found[1::5]).all()
     assert (np.delete(found, slice(1, None, 5), 0)[:, ROOT] == 0).all()
+
+
+def test_a_joint_without_a_label_is_missing_in_the_model_too(tmp_path: Path) -> None:
+    lifter = make_lifter(SETTINGS["residual"], unlearnt=(WRIST,))
+    export_onnx(lifter, tmp_path / "lifter.onnx")
+    found = run(tmp_path / "lifter.onnx", *make_inputs(4))
+    np.testing.assert_allclose(found, predict(lifter, *make_inputs(4)), rtol=0, atol=1e-6)
+    assert np.isnan(found).all(-1).tolist() == [[joint == WRIST for joint in range(JOINTS)]] * 4
 
 
 @pytest.mark.parametrize("exported", ["temporal"], indirect=True)

@@ -53,9 +53,10 @@ def test_points_of_another_tracker_are_refused(path):
     assert "21 points of an unknown tracker" in message(path)
 
 
-def test_infinite_numbers_are_refused(path):
+@pytest.mark.parametrize("number", [np.inf, 1e300])
+def test_numbers_without_bounds_are_refused(path, number):
     array = points(3, 4, 33, 2)
-    array[0, 1, 2, 0] = np.inf
+    array[0, 1, 2, 0] = number
     np.save(path, array)
     assert "infinite" in message(path)
 

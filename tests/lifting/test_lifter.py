@@ -51,6 +51,21 @@ def test_a_joint_that_the_mean_pose_lacks_comes_back_missing(tmp_path: Path) -> 
     torch.testing.assert_close(Lifter.load(tmp_path).mean_pose, lifter.mean_pose, equal_nan=True, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_joint_without_a_label_is_not_predicted_and_spoils_no_other(flip: bool) -> None:
+    points, confidence = 0.3 * torch.randn(20, JOINTS, 2), torch.rand(20, JOINTS)
+    lifter = make_lifter()
+    before, once = lifter.predict(points, confidence, flip), lifter.predict(points, confidence)
+    wrist, other = H36M17.index("left_wrist"), H36M17.index("right_wrist")
+    lifter.mean_pose[wrist] = torch.nan
+    assert lifter.unlearnt == ["left_wrist"]
+    poses = lifter.predict(points, confidence, flip)
+    assert poses[:, wrist].isnan().all()
+    torch.testing.assert_close(poses[:, other], once[:, other])  # not the mean with what its mirror image knows
+    others = [joint for joint in range(JOINTS) if joint not in (wrist, other)]
+    assert torch.equal(poses[:, others], before[:, others])
+
+
 def edit(folder: Path, **changed: Any) -> None:
     file = folder / "lifter.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))

@@ -140,6 +140,26 @@ def test_live_a_line_in_is_a_line_out(
             assert answers[number]["joints"] is None
 
 
+def test_a_joint_without_a_label_is_missing_and_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrist, lifter = H36M17.index("left_wrist"), make_lifter("residual", "body25b")
+    lifter.mean_pose[wrist] = np.nan
+    lifter.save(tmp_path / "lifter")
+    more = ("--skeleton", "body25b", "--camera-name", "cam1", "--lifter", tmp_path / "lifter")
+    assert predict(folder, *more, tmp_path / "walk.csv") == 0
+    assert "never saw a label of left_wrist: it is missing in all poses" in capsys.readouterr().err
+    known = np.isfinite(read(tmp_path / "walk.csv")).all(-1)
+    assert known.any(0).tolist() == [joint != wrist for joint in range(len(H36M17))]
+    lines = [{"keypoints": np.column_stack([frame, np.full(25, 0.8)]).tolist()} for frame in detected(0)]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, lines))))
+    assert predict(folder, *more, detections="-") == 0
+    answers = [json.loads(line)["joints"] for line in capsys.readouterr().out.splitlines()]
+    poses = [joints for joints in answers if joints]
+    assert len(poses) > 3
+    assert all([place is None for place in joints].index(True) == wrist for joints in poses)
+
+
 def blind(folder: Path, target: Path, lost: str) -> Path:
     """The files of a camera in which a keypoint was never detected."""
     target.mkdir()

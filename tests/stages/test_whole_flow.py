@@ -541,14 +541,21 @@ def test_a_joint_that_is_never_labelled_has_no_mean_and_is_said(
         for person in file:
             file[person]["joints_3d"][:, wrist] = np.nan
     assert run(project, "train", "demo") == 0
-    assert "no training frame has a pseudo-label of left_wrist: do not rely" in capsys.readouterr().err
+    assert (
+        "no training frame has a pseudo-label of left_wrist: the lifter never predicts it" in capsys.readouterr().err
+    )
     mean_pose = Lifter.load(project / "results/demo/main").mean_pose
     assert mean_pose.isnan().any(1).nonzero().tolist() == [[wrist]]
     assert run(project, "evaluate", "demo") == 0
-    per_joint = pd.read_csv(project / "results/demo/main/per_joint.csv").set_index("joint")
-    for source in ("mean_pose", "pseudo_label"):
-        assert np.isnan(per_joint.loc["left_wrist", f"{source}_mpjpe_mm"])
-        assert per_joint[f"{source}_mpjpe_mm"].isna().sum() == 1
+    assert "never saw a label of left_wrist: all means are over the other joints" in capsys.readouterr().err
+    results = project / "results/demo/main"
+    per_joint = pd.read_csv(results / "per_joint.csv").set_index("joint")
+    for source in ("", "mean_pose_", "pseudo_label_"):
+        assert np.isnan(per_joint.loc["left_wrist", f"{source}mpjpe_mm"])
+        assert per_joint[f"{source}mpjpe_mm"].isna().sum() == 1
+    assert metrics(project)["joints_never_predicted"] == "left_wrist"
+    assert "never predicted: left_wrist" in (results / "table.md").read_text()
+    assert run(project, "plot", "demo") == 0
 
 
 def test_what_no_run_of_a_sweep_could_measure_is_not_known(project: Path) -> None:

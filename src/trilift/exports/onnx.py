@@ -23,7 +23,8 @@ def export_onnx(lifter: Lifter, path: Path) -> None:
     Inputs are ``points`` (row, joint, 2), undistorted and normalised by K (``x = (u - cx) / fx``), NaN where missing,
     and ``confidence`` (row, joint), 0 where missing; of a temporal lifter (row, frame, joint, 2) and (row, frame,
     joint). The output is ``joints`` (row, joint, 3), metres, camera frame, root at 0: of a temporal lifter the pose
-    in the middle frame. It is NaN where the root is missing. All are float32, with any number of rows.
+    in the middle frame. It is NaN where the root is missing, and for joints of which nothing was learnt. All are
+    float32, with any number of rows.
 
     The metadata of the file name the skeleton, the joints (as JSON), the units, the number of frames, the data set
     that the lifter was trained on, and the version of this package. The same lifter gives the same bytes.
@@ -77,6 +78,7 @@ class _Model(nn.Module):
 
     mean: Tensor
     spread: Tensor
+    learnt: Tensor
 
     def __init__(self, lifter: Lifter):
         super().__init__()
@@ -84,13 +86,14 @@ class _Model(nn.Module):
         self.temporal = lifter.network_settings.kind == "temporal"
         self.register_buffer("mean", lifter.mean)
         self.register_buffer("spread", lifter.spread)
+        self.register_buffer("learnt", lifter.mean_pose.isfinite())
 
     def forward(self, points: Tensor, confidence: Tensor) -> Tensor:
         inputs = scale(features(points, confidence, self.skeleton), self.mean, self.spread)
         numbers = self.network(inputs).reshape(-1, len(self.skeleton) - 1, 3)
         lifted = points[:, points.shape[1] // 2] if self.temporal else points  # (row, joint, 2)
         has_root = lifted[:, self.skeleton.root_index].isfinite().all(-1)
-        return torch.where(has_root[:, None, None], insert_root(numbers, self.skeleton), torch.nan)
+        return torch.where(has_root[:, None, None] & self.learnt, insert_root(numbers, self.skeleton), torch.nan)
 
 
 @contextmanager

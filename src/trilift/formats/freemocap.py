@@ -43,7 +43,8 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     if skeleton is None:
         known = ", ".join(map(str, _LAYOUTS))
         raise InputError(f"{path}: {array.shape[2]} points of an unknown tracker; those that are known have {known}")
-    pixels = np.array(array[:, :, : len(skeleton), :2], np.float32)
+    with np.errstate(over="ignore"):  # what does not fit is then infinite, and refused
+        pixels = np.array(array[:, :, : len(skeleton), :2], np.float32)
     check_not_infinite(pixels, str(path))
     pixels[np.isnan(pixels).any(-1)] = np.nan
     yield DetectedRecording(

@@ -37,7 +37,7 @@ class Lifter:
         (feature,): scaling of the inputs.
     mean_pose
         (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline. NaN for joints that
-        none of them has.
+        none of them has; the network learnt nothing of these.
     facts
         How it was trained: data set, settings, seed, layouts of the detections.
     """
@@ -61,6 +61,15 @@ class Lifter:
             self.facts,
         )
 
+    @property
+    def unlearnt(self) -> list[str]:
+        """Joints that no training pose has: they are never predicted."""
+        return [
+            joint
+            for joint, place in zip(self.skeleton.keypoints, self.mean_pose, strict=True)
+            if not place.isfinite().all()
+        ]
+
     @torch.no_grad()
     def predict(self, points: Tensor, confidence: Tensor, flip: bool = False) -> Tensor:
         """Predict poses.
@@ -80,11 +89,12 @@ class Lifter:
         -------
         Tensor
             (frame, ..., joint, 3) float32, metres, camera frame, root at 0; NaN where the root is missing in the
-            input.
+            input, and for joints of which nothing was learnt.
         """
         if flip:
             mirrored = self.predict(self._mirror(points), confidence[..., self.skeleton.mirrored])
-            return (self.predict(points, confidence) + self._mirror(mirrored)) / 2
+            poses, others = self.predict(points, confidence), self._mirror(mirrored)
+            return torch.where(others.isnan(), poses, (poses + others) / 2)  # learnt of one side alone
         raw = features(points.float(), confidence.float(), self.skeleton)
         inputs = scale(raw, self.mean, self.spread)
         if isinstance(self.network, Temporal):
@@ -96,7 +106,7 @@ class Lifter:
             numbers = self.network(inputs.reshape(-1, inputs.shape[-1]))
         poses = insert_root(numbers.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
         has_root = points[..., self.skeleton.root_index, :].isfinite().all(-1)
-        return torch.where(has_root[..., None, None], poses, torch.nan)
+        return torch.where(has_root[..., None, None] & self.mean_pose.isfinite(), poses, torch.nan)
 
     def _mirror(self, points: Tensor) -> Tensor:
         """Exchange left and right and the sign of x: (..., joint, space)."""

@@ -186,7 +186,9 @@ def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
     number = found = 0
     for prediction in predictor.live(frames, camera, skeleton):
         points = (prediction.in_world if in_world else prediction.positions)[0]
-        joints = points.astype(float).round(5).tolist() if np.isfinite(points).all() else None
+        known = np.isfinite(points).all(-1)
+        rounded = points.astype(float).round(5).tolist()
+        joints = [place if its else None for place, its in zip(rounded, known, strict=True)] if known.any() else None
         print(json.dumps({"frame": number, "joints": joints}), flush=True)
         number += 1
         found += joints is not None

@@ -33,7 +33,8 @@ class Prediction:
     Attributes
     ----------
     pose
-        (frame, joint, 3), metres, root at 0; NaN where the root was not detected.
+        (frame, joint, 3), metres, root at 0; NaN where the root was not detected, and for joints of which the lifter
+        learnt nothing.
     root
         (frame, 3): where the root is. It follows from the pose's size: who is 5 % taller than predicted stands 5 %
         farther away.
@@ -96,6 +97,8 @@ class Predictor:
         self.device = torch.device(device)
         self.lifter = lifter.to(self.device)
         self.flip = flip
+        if lifter.unlearnt:
+            log.warning("The lifter never saw a label of %s: it is missing in all poses", listed(lifter.unlearnt))
 
     @property
     def skeleton(self) -> Skeleton:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from trilift import captures, provenance, skeletons, splits, threads
 from trilift.captures import Recording
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
 from trilift.evaluation.paper import main_table, to_latex, to_markdown
 from trilift.evaluation.protocols import PROTOCOLS, Protocol
@@ -60,6 +60,10 @@ def run(layout: Layout, device: torch.device) -> None:
     settings = load(layout.params, "evaluate", Settings)
     split = load_dataset(layout.dataset_file, "split", Split)
     lifter = Lifter.load(layout.results).to(device)
+    if lifter.unlearnt:
+        log.warning(
+            "the lifter never saw a label of %s: all means are over the other joints", listed(lifter.unlearnt)
+        )
     evaluations = []
     with (
         captures.read(layout.captures, "captures") as detections,
@@ -108,6 +112,8 @@ def run(layout: Layout, device: torch.device) -> None:
             "test_poses": sum(evaluation.poses for evaluation in evaluations),
         }
         facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
+        if lifter.unlearnt:
+            facts["joints_never_predicted"] = ", ".join(lifter.unlearnt)
         _check_content(of_protocol(errors, PROTOCOLS[settings.protocol]), conditions.main, facts, layout)
     _write_results(layout, errors, conditions, settings, facts)
     lifter_files = [layout.results / name for name in ("lifter.safetensors", "lifter.json")]
@@ -355,6 +361,7 @@ def _write_for_paper(
     note += f"{facts['detections_from']}; {facts['test_poses'] - without} poses, each from one view"
     note += f" ({without} more had too few detections)" if without else ""
     note += f"; {protocol.about if 'mpjpe_mm' in metrics else 'mean over the joints without the root'}"
+    note += f"; never predicted: {facts['joints_never_predicted']}" if "joints_never_predicted" in facts else ""
     note += "; the person was seen in training." if facts["seen_in_training"] else "."
     _write(layout.results / "table.md", to_markdown(table, note))
     _write(layout.results / "table.tex", to_latex(table, note))

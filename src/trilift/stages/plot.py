@@ -208,7 +208,7 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
 
 def _animate(clip: Clip, layout: Layout, compared_with: str, note: str) -> None:
     """Animate a clip in the view of which most is predicted."""
-    view = int(np.isfinite(clip.predicted).all((-1, -2)).sum(0).argmax())
+    view = int(np.isfinite(clip.predicted).sum((0, 2, 3)).argmax())
     path = layout.results / "figures" / "animation.gif"
     with replacing(path) as temporary:
         animate(

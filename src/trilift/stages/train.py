@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from trilift import captures, provenance, skeletons, splits
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.files import replacing
 from trilift.geometry.cameras import Cameras
 from trilift.layout import Layout
@@ -68,17 +68,6 @@ def run(layout: Layout, device: torch.device) -> None:
         device,
     )
     _warn_of_few_frames(len(training), settings)
-    mean_pose = _mean_pose(training)
-    unknown = [
-        joint
-        for joint, place in zip(TRAINING_SKELETON.keypoints, mean_pose, strict=True)
-        if not place.isfinite().all()
-    ]
-    if unknown:
-        log.warning(
-            "no training frame has a pseudo-label of %s: do not rely on what the lifter predicts for it",
-            ", ".join(unknown),
-        )
     checkpoint = Checkpoint(layout.checkpoints / f"{_fingerprint(layout, settings, split, seed)}.pt")
     if checkpoint.path.exists():
         log.info("going on from %s", checkpoint.path)
@@ -89,7 +78,7 @@ def run(layout: Layout, device: torch.device) -> None:
         TRAINING_SKELETON,
         scaling.mean,
         scaling.spread,
-        mean_pose,
+        _mean_pose(training),
         facts={
             "dataset": layout.dataset,
             "seed": seed,
@@ -97,6 +86,10 @@ def run(layout: Layout, device: torch.device) -> None:
             "layouts": layouts,
         },
     )
+    if lifter.unlearnt:
+        log.warning(
+            "no training frame has a pseudo-label of %s: the lifter never predicts it", listed(lifter.unlearnt)
+        )
     lifter.save(layout.results)
     with replacing(layout.results / "history.csv") as temporary:
         pd.DataFrame(history).astype({"step": int}).to_csv(temporary, index=False)
