@@ -67,6 +67,22 @@ def _both_sides(*bones: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(bones + mirrored))
 
 
+_OF_LIMBS = (
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+)
+"""In the order that COCO-18 and MPI-15 share."""
+
 _LEGS = _both_sides(("left_hip", "left_knee"), ("left_knee", "left_ankle"))
 _ARMS = _both_sides(("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"))
 _FACE = _both_sides(("nose", "left_eye"), ("left_eye", "left_ear"))
@@ -207,18 +223,7 @@ COCO18 = Skeleton(
     (
         "nose",
         "neck",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
+        *_OF_LIMBS,
         "right_eye",
         "left_eye",
         "right_ear",
@@ -275,18 +280,7 @@ MPI15 = Skeleton(
     (
         "head_top",
         "neck",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
+        *_OF_LIMBS,
         "chest",
     ),
     _LEGS

@@ -116,6 +116,11 @@ class DetectedRecording:
     skeleton: Skeleton
     views: list[DetectedView]
 
+    @classmethod
+    def of_its_own(cls, name: str, skeleton: Skeleton, views: list[DetectedView]) -> "DetectedRecording":
+        """Give a recording of which nothing but a name is known: its own capture, of some person."""
+        return cls(name, name, "1", name, skeleton, views)
+
 
 MOST_PEOPLE = 8
 """Of more people in one view and frame, those with the highest sum of confidences are kept."""

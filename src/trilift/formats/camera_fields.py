@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -149,6 +149,40 @@ def _holds_something(value: object) -> bool:
     if isinstance(value, list | np.ndarray):
         return len(value) > 0
     return value is not None and value not in ("", "~", "null")  # as Caliscope writes None
+
+
+class Keys(NamedTuple):
+    """What a format calls the fields of a camera."""
+
+    K: str
+    distortion: str
+    R: str
+    t: str
+    image_size: tuple[str, ...]
+
+
+def read_camera(
+    where: str,
+    name: str,
+    entry: Mapping[str, Any],
+    keys: Keys,
+    stated: Stated,
+    *,
+    per_metre: float = 1.0,
+    fisheye: bool = False,
+) -> Camera | LeftOut:
+    """Read the camera of an entry, if it has a pose, and check it."""
+    if left_out := without_pose(name, entry, keys.R, keys.t):
+        return left_out
+    camera = Camera(
+        name=name,
+        K=numbers(where, entry, keys.K, (3, 3)),
+        distortion=distortion(where, entry, keys.distortion, stated, fisheye=fisheye),
+        R=rotation(where, entry, keys.R),
+        t=numbers(where, entry, keys.t, (3,)) / per_metre,
+        image_size=image_size(where, entry, stated, *keys.image_size),
+    )
+    return check_camera(camera, where)
 
 
 def check_camera(camera: Camera, where: str) -> Camera:

@@ -47,11 +47,5 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         pixels = np.array(array[:, :, : len(skeleton), :2], np.float32)
     check_not_infinite(pixels, str(path))
     pixels[np.isnan(pixels).any(-1)] = np.nan
-    yield DetectedRecording(
-        capture=name,
-        name=name,
-        subject="1",
-        action=name,
-        skeleton=skeleton,
-        views=[DetectedView(None, view[:, None], None) for view in pixels],
-    )
+    views = [DetectedView(None, view[:, None], None) for view in pixels]
+    yield DetectedRecording.of_its_own(name, skeleton, views)

@@ -67,17 +67,11 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     keypoints = np.full((len(numbers), length, 1, len(skeleton), 2), np.nan, np.float32)
     frames = body["sync_index"].to_numpy() - start
     keypoints[np.searchsorted(numbers, body["camera"]), frames, 0, body["point_id"].to_numpy()] = points
-    yield DetectedRecording(
-        capture=name,
-        name=name,
-        subject="1",
-        action=name,
-        skeleton=skeleton,
-        views=[
-            DetectedView(f"cam_{number}", view, None, start, lists_empty_frames=False)
-            for number, view in zip(numbers, keypoints, strict=True)
-        ],
-    )
+    views = [
+        DetectedView(f"cam_{number}", view, None, start, lists_empty_frames=False)
+        for number, view in zip(numbers, keypoints, strict=True)
+    ]
+    yield DetectedRecording.of_its_own(name, skeleton, views)
 
 
 def _layout(point_ids: pd.Series) -> Skeleton:

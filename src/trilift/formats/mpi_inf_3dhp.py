@@ -33,7 +33,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         DetectedView(str(camera), keypoints[:, None], None)
         for camera, keypoints in enumerate(_read_cells(path, "annot2", 2))
     ]
-    yield DetectedRecording(capture=name, name=name, subject="1", action=name, skeleton=MPI_INF_3DHP28, views=views)
+    yield DetectedRecording.of_its_own(name, MPI_INF_3DHP28, views)
 
 
 def read_reference(path: Path, name: str, cameras: list[Camera]) -> Iterator[ReferenceRecording]:

@@ -11,22 +11,19 @@ from pathlib import Path
 from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.camera_fields import (
+    Keys,
     camera_name,
-    check_camera,
     check_file,
     check_rig,
-    distortion,
     folders_of,
-    image_size,
-    numbers,
-    rotation,
-    without_pose,
+    read_camera,
 )
 from trilift.formats.folders import ends_with, files_in
 from trilift.formats.npz import read_pickle
 
 FILE = "cameraIntrinsicsExtrinsics.pickle"
 _ENDING = FILE.lower()
+_KEYS = Keys("intrinsicMat", "distortion", "rotation", "translation", ("imageSize",))
 
 
 def recognises(path: Path) -> Path | None:
@@ -55,16 +52,7 @@ def _camera(file: Path, stated: Stated) -> Camera | LeftOut:
     where, name, content = f"{file}", file.parent.name, read_pickle(file)
     if not isinstance(content, dict):
         raise InputError(f"{where}: no calibration of OpenCap (a dict with intrinsicMat, rotation, translation)")
-    if left_out := without_pose(name, content, "rotation", "translation"):
-        return left_out
-    camera = Camera(
-        name=name,
-        K=numbers(where, content, "intrinsicMat", (3, 3)),
-        distortion=distortion(where, content, "distortion", stated),
-        R=rotation(where, content, "rotation"),
-        t=numbers(where, content, "translation", (3,)) / 1000,  # mm to m
-        image_size=image_size(where, content, stated, "imageSize"),
-    )
-    if stated.image_size is None:
-        camera = replace(camera, image_size=camera.image_size[::-1])
-    return check_camera(camera, where)
+    camera = read_camera(where, name, content, _KEYS, stated, per_metre=1000)
+    if isinstance(camera, LeftOut) or stated.image_size is not None:
+        return camera
+    return replace(camera, image_size=camera.image_size[::-1])

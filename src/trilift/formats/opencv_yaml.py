@@ -12,6 +12,7 @@ import yaml
 from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.camera_fields import (
+    Keys,
     camera_name,
     check_camera,
     check_rig,
@@ -20,6 +21,7 @@ from trilift.formats.camera_fields import (
     image_size,
     no_camera,
     numbers,
+    read_camera,
     read_text,
     rotation,
     without_pose,
@@ -108,18 +110,9 @@ def _camera_of_pair(
 def _read_one(file: Path, stated: Stated) -> Camera | LeftOut:
     where, content = f"{file}", _load(file)
     R, t = _either(content, "R", "rvec"), _either(content, "T", "tvec")
-    if left_out := without_pose(file.stem, content, R, t):
-        return left_out
+    keys = Keys("camera_matrix", "distortion_coefficients", R, t, ("image_width", "image_height"))
     is_fisheye = content.get("fisheye_model", "0") != "0"
-    camera = Camera(
-        name=file.stem,
-        K=numbers(where, content, "camera_matrix", (3, 3)),
-        distortion=distortion(where, content, "distortion_coefficients", stated, fisheye=is_fisheye),
-        R=rotation(where, content, R),
-        t=numbers(where, content, t, (3,)),
-        image_size=image_size(where, content, stated, "image_width", "image_height"),
-    )
-    return check_camera(camera, where)
+    return read_camera(where, file.stem, content, keys, stated, fisheye=is_fisheye)
 
 
 def _either(content: dict[str, Any], key: str, other: str) -> str:

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from trilift.errors import InputError
-from trilift.formats import Camera, CameraEntry, LeftOut, Stated
+from trilift.formats import Camera, CameraEntry, Stated
 from trilift.formats.beginnings import json_beginning
 from trilift.formats.camera_fields import (
+    Keys,
     camera_name,
-    check_camera,
     check_rig,
-    distortion,
     files_of,
-    image_size,
-    numbers,
+    read_camera,
     read_text,
-    rotation,
-    without_pose,
 )
+
+_KEYS = Keys("K", "distCoef", "R", "t", ("resolution",))
 
 
 def recognises(path: Path) -> Path | None:
@@ -74,21 +72,7 @@ def _list_file(file: Path) -> list[CameraEntry]:
 def _entry(where: str, entry: dict[str, Any]) -> CameraEntry:
     name = camera_name(where, entry.get("name"))
     where = f"{where} ({name})"
-    return CameraEntry(name, where, partial(_camera, where, name, entry))
-
-
-def _camera(where: str, name: str, entry: dict[str, Any], stated: Stated) -> Camera | LeftOut:
-    if left_out := without_pose(name, entry, "R", "t"):
-        return left_out
-    camera = Camera(
-        name=name,
-        K=numbers(where, entry, "K", (3, 3)),
-        distortion=distortion(where, entry, "distCoef", stated),
-        R=rotation(where, entry, "R"),
-        t=numbers(where, entry, "t", (3,)) / 100,  # cm to m
-        image_size=image_size(where, entry, stated, "resolution"),
-    )
-    return check_camera(camera, where)
+    return CameraEntry(name, where, partial(read_camera, where, name, entry, _KEYS, per_metre=100))
 
 
 def _refuse(error: InputError, stated: Stated) -> Camera:

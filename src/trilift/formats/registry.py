@@ -471,14 +471,7 @@ def _read_views(kind: ViewFormat, views: list[View], name: str, source: Source) 
         for view in views
         if not source.is_excluded(source.camera_of(view.name))
     ]
-    return DetectedRecording(
-        capture=name,
-        name=name,
-        subject="1",
-        action=name,
-        skeleton=skeleton,
-        views=read,
-    )
+    return DetectedRecording.of_its_own(name, skeleton, read)
 
 
 def _or_leave_it_out(camera: str, source: Source, read: Callable[..., Thing], *arguments: object) -> Thing:

@@ -15,18 +15,15 @@ from typing import Any
 from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.camera_fields import (
+    Keys,
     camera_name,
-    check_camera,
     check_rig,
-    distortion,
-    image_size,
-    numbers,
+    read_camera,
     read_text,
-    rotation,
-    without_pose,
 )
 
 LENS = {"matrix", "distortions"}
+_KEYS = Keys("matrix", "distortions", "rotation", "translation", ("size",))
 """A section with one of these is a camera; others hold settings of the programs, or the pose of a pair of cameras."""
 
 _KEY_OF_A_LENS = re.compile(rf"\b({'|'.join(sorted(LENS))})\b\s*=")
@@ -85,17 +82,7 @@ def _sections(content: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 def _camera(where: str, name: str, section: dict[str, Any], stated: Stated) -> Camera | LeftOut:
     if _flag(where, section, "ignore"):
         return LeftOut(name, "has `ignore = true`", intended=True)
-    if left_out := without_pose(name, section, "rotation", "translation"):
-        return left_out
-    camera = Camera(
-        name=name,
-        K=numbers(where, section, "matrix", (3, 3)),
-        distortion=distortion(where, section, "distortions", stated, fisheye=_flag(where, section, "fisheye")),
-        R=rotation(where, section, "rotation"),
-        t=numbers(where, section, "translation", (3,)),
-        image_size=image_size(where, section, stated, "size"),
-    )
-    return check_camera(camera, where)
+    return read_camera(where, name, section, _KEYS, stated, fisheye=_flag(where, section, "fisheye"))
 
 
 def _flag(where: str, section: dict[str, Any], key: str) -> bool:

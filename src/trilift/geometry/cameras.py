@@ -3,7 +3,7 @@
 Axes are x right, y down, z forward; ``x_camera = R x_world + t``; metres; distortion k1 k2 p1 p2 k3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -41,6 +41,10 @@ class Cameras:
 
     def __len__(self) -> int:
         return len(self.K)
+
+    def __getitem__(self, views: Sequence[int] | Tensor) -> "Cameras":
+        """Take some views, in that order."""
+        return Cameras(*(getattr(self, field.name)[views] for field in fields(self)))
 
     def to(self, *args: Any) -> "Cameras":
         """Move to a device or data type, as `torch.Tensor.to` does."""

@@ -197,8 +197,7 @@ def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple
     kept, out = list(range(len(cameras))), list[int]()
 
     def errors(views: list[int]) -> Tensor:
-        some = Cameras(*(getattr(cameras, name)[views] for name in ("K", "distortion", "R", "t")))
-        return disagreement(some, points[:, views])
+        return disagreement(cameras[views], points[:, views])
 
     def share(views: list[int]) -> float:
         return float((errors(views) / size[views]).nanmean().nan_to_num(torch.inf))
@@ -373,8 +372,7 @@ def _other_orders(read: Reading, names: Sequence[str]) -> _Kind:
     readings = []
     for camera in range(views):
         which = torch.full((views,), camera)
-        cameras = Cameras(*(getattr(read.cameras, name)[which] for name in ("K", "distortion", "R", "t")))
-        readings.append(Reading(cameras, read.sizes[which.numpy()], read.pixels))
+        readings.append(Reading(read.cameras[which], read.sizes[which.numpy()], read.pixels))
     own = np.arange(views)
     orders = np.array(list(permutations(range(views)))[1:]) if views <= _MOST_PERMUTED else _exchanges(views)
 

@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.epipolar import essential, lower_median
 
 Array = np.ndarray
 
@@ -142,14 +143,6 @@ def box_sides(pixels: Array) -> Array:
     return np.where(np.isfinite(high), high - low, 0)
 
 
-def _median_distance(distance: Array) -> Array:
-    """Take the median over the last axis, infinite where fewer than `_FEWEST_COMMON` numbers are known."""
-    known = np.isfinite(distance).sum(-1)
-    ordered = np.sort(np.where(np.isfinite(distance), distance, np.inf), -1)
-    middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[..., None] // 2, -1)[..., 0]
-    return np.where(known >= _FEWEST_COMMON, middle, np.inf)
-
-
 def _link(pixels: Array, size: Array, exists: Array) -> Array:
     """Number the tracks of one view: (frame, person)."""
     frames, people = exists.shape
@@ -160,7 +153,7 @@ def _link(pixels: Array, size: Array, exists: Array) -> Array:
         earlier = np.nonzero((exists & ~has_next)[:-gap].any(1) & (exists & ~has_previous)[gap:].any(1))[0]
         for block in np.array_split(earlier, max(1, -(-len(earlier) // _FRAMES_PER_BLOCK))):
             between = pixels[block, :, None] - pixels[block + gap][:, None]
-            distance = _median_distance(np.hypot(between[..., 0], between[..., 1]))
+            distance = lower_median(np.hypot(between[..., 0], between[..., 1]), _FEWEST_COMMON)
             distance /= np.maximum(size[block][:, :, None], size[block + gap][:, None])
             distance[has_next[block]] = np.inf
             distance.swapaxes(1, 2)[has_previous[block + gap]] = np.inf
@@ -231,14 +224,14 @@ def _votes(cameras: Cameras, pixels: Array, size: Array) -> _Votes:
         rays = to_normalised(cameras, torch.as_tensor(pixels[block]).double().transpose(1, 2)).numpy().swapaxes(1, 2)
         rays = np.concatenate([rays, np.ones_like(rays[..., :1])], -1)
         for one, other in pairs_of_views:
-            essential = _essential(R[one], t[one], R[other], t[other])
-            lines = rays[:, one] @ essential.T  # in the other view
-            lines_back = rays[:, other] @ essential
+            matrix = essential(R[one], t[one], R[other], t[other])
+            lines = rays[:, one] @ matrix.T  # in the other view
+            lines_back = rays[:, other] @ matrix
             product = np.einsum("fpki,fqki->fpqk", lines, rays[:, other], optimize=True)
             # Sampson's distance: to first order how far both points together are from agreeing.
             slope = (lines[..., :2] ** 2).sum(-1)[:, :, None] / focal[other] ** 2
             slope = slope + (lines_back[..., :2] ** 2).sum(-1)[:, None] / focal[one] ** 2
-            distance = _median_distance(np.abs(product) / np.sqrt(slope + 1e-30))
+            distance = lower_median(np.abs(product) / np.sqrt(slope + 1e-30), _FEWEST_COMMON)
             distance /= np.sqrt(size[block, one][:, :, None] * size[block, other][:, None])
             frame, p, q = np.nonzero(np.isfinite(distance))
             of_views[one, other].append((frame + start, p, q, distance[frame, p, q]))
@@ -300,13 +293,6 @@ def _jumps(linked: Array, track: Array, members: Array) -> list[tuple[int, int]]
         is_subject = members[track[frame, view, person]]
         found |= {(int(view[0]), int(frame[turn])) for turn in np.flatnonzero(np.diff(is_subject)) + 1}
     return sorted(found)
-
-
-def _essential(R_one: Array, t_one: Array, R_other: Array, t_other: Array) -> Array:
-    """Give E with ``x_otherᵀ E x_one = 0`` for two views of one point (Hartley and Zisserman, 9.6)."""
-    R = R_other @ R_one.T
-    x, y, z = t_other - R @ t_one
-    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ R
 
 
 def _group(number: int, beside: list[set[int]], pairs: Array, votes: Array) -> Array:

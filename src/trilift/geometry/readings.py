@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.epipolar import essential, lower_median
 
 Array = np.ndarray
 
@@ -79,11 +80,11 @@ def epipolar_cost(readings: Sequence[Reading], choices: Array, score: Array | No
     for (one, other), its_rows in zip(pairs, rows, strict=True):
         both, which = np.unique(choices[:, one] * len(readings) + choices[:, other], return_inverse=True)
         a, b = np.divmod(both, len(readings))
-        essential = _essential(R[a, one], t[a, one], R[b, other], t[b, other])
+        matrix = essential(R[a, one], t[a, one], R[b, other], t[b, other])
         near, far = rays[:, its_rows, one], rays[:, its_rows, other]
         chunk = max(1, _MOST_NUMBERS // max(1, near[0].size * near.shape[2]))
         distance = [
-            _median_distance(near[a[part]], far[b[part]], essential[part], focal[a[part], one], focal[b[part], other])
+            _median_distance(near[a[part]], far[b[part]], matrix[part], focal[a[part], one], focal[b[part], other])
             for part in (slice(start, start + chunk) for start in range(0, len(both), chunk))
         ]
         cost += np.concatenate(distance)[which]
@@ -121,13 +122,6 @@ def _rays(cameras: Cameras, pixels: Array) -> Array:
     return np.concatenate([rays, np.ones_like(rays[..., :1])], -1)
 
 
-def _essential(R_one: Array, t_one: Array, R_other: Array, t_other: Array) -> Array:
-    """Give E (..., 3, 3) with ``x_otherᵀ E x_one = 0`` for two views of one point (Hartley and Zisserman, 9.6)."""
-    R = R_other @ R_one.swapaxes(-1, -2)
-    t = t_other - (R @ t_one[..., None])[..., 0]
-    return np.cross(t[..., None, :], R, axisb=-2, axisc=-2)  # of the columns
-
-
 def _median_distance(near: Array, far: Array, essential: Array, focal_near: Array, focal_far: Array) -> Array:
     """Give (choice,) the median over rows of Sampson's distance: to first order, how far points are from agreeing.
 
@@ -140,12 +134,5 @@ def _median_distance(near: Array, far: Array, essential: Array, focal_near: Arra
     slope = ((lines[..., :2] ** 2).sum(-1) * per_pixel[0])[:, :, :, None]
     slope = slope + ((back[..., :2] ** 2).sum(-1) * per_pixel[1])[:, :, None]
     distance = np.abs(product) / np.sqrt(slope + 1e-30)
-    of_people = _nanmedian(distance).min((2, 3))
-    return np.nan_to_num(_nanmedian(np.where(np.isfinite(of_people), of_people, np.nan)), posinf=0)
-
-
-def _nanmedian(values: Array) -> Array:
-    """Take the lower median over the last axis; infinite where nothing is known."""
-    known = np.isfinite(values).sum(-1)
-    ordered = np.sort(np.where(np.isfinite(values), values, np.inf), -1)
-    return np.take_along_axis(ordered, np.maximum(known - 1, 0)[..., None] // 2, -1)[..., 0]
+    of_people = lower_median(distance).min((2, 3))
+    return np.nan_to_num(lower_median(np.where(np.isfinite(of_people), of_people, np.nan)), posinf=0)

@@ -245,7 +245,7 @@ def time_offsets(
     unknown = TimeOffset("cannot tell", math.nan, math.inf)
     seeing = scale.isfinite().any(2).any(0)
     if not seeing.all():
-        some = iter(time_offsets(_select(cameras, seeing), pixels[:, seeing], scale[:, seeing], segments, settings))
+        some = iter(time_offsets(cameras[seeing], pixels[:, seeing], scale[:, seeing], segments, settings))
         return [next(some) if sees else unknown for sees in seeing.tolist()]
     inside = _inside(segments, reach)
     if views < 3 or inside.sum() < _FEWEST_FRAMES:
@@ -862,10 +862,6 @@ def _pose_or_focal(both: _Refit, pose_share: float, focal_share: float, settings
 
 
 # --- shared ------------------------------------------------------------
-
-
-def _select(cameras: Cameras, which: Tensor) -> Cameras:
-    return Cameras(cameras.K[which], cameras.distortion[which], cameras.R[which], cameras.t[which])
 
 
 def _even(scale: Tensor) -> Tensor:
