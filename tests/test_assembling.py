@@ -72,6 +72,23 @@ def test_an_offset_of_no_camera_is_refused(openpose):
     assert "offsets names cam9, but the cameras are cam1, cam2, cam3" in refused(openpose, offsets={"cam9": 1})
 
 
+def test_all_names_that_are_none_are_told_at_once(openpose):
+    said = refused(openpose, offsets={"cam9": 1}, views={"left": "cam1"}, exclude_cameras=["cam8"])
+    for part in ("offsets names cam9", "views names left", "exclude_cameras names cam8"):
+        assert part in said
+
+
+def test_all_views_without_a_camera_are_told_at_once_and_the_remedy_works(openpose):
+    pose = openpose.layout.raw / "pose"
+    for number in (2, 3):
+        (pose / f"cam{number}_json").rename(pose / f"0{number}_00_json")
+    said = refused(openpose)
+    assert "no camera for the view '02_00', '03_00'" in said
+    stated = re.search("views: ({.*?})", said)[1].replace("<camera>", "cam2", 1).replace("<camera>", "cam3")
+    (capture,) = assembled(openpose, views=yaml.safe_load(stated))
+    assert capture.names_of_views == ["cam1", "cam2", "cam3"]
+
+
 def test_a_person_of_no_recording_is_refused(openpose):
     assert "subjects names jump, but the recordings are " in refused(openpose, subjects={"jump": "Ann"})
 

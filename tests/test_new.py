@@ -244,6 +244,20 @@ def test_a_calibration_in_millimetres_is_named(project):
     assert project.run("ingest")[0] == 0
 
 
+def test_all_that_is_certainly_wrong_is_said_at_once(project):
+    write_openpose_data_set(project.layout.raw, 20)
+    write_pose2sim(
+        project.layout.raw / "calibration.toml",
+        [camera.__class__(**(vars(camera) | {"t": camera.t * 1000})) for camera in ring_of_cameras(3)],
+    )
+    file = project.layout.dataset_file
+    file.write_text(file.read_text().replace("body25b", OPENPOSE25.name))
+    code, printed = project.run("ingest")
+    assert code == 2
+    assert "look like those of body25b, not of openpose25" in printed
+    assert "its lengths are probably millimetres" in printed
+
+
 def test_a_mistake_can_be_passed_over(project):
     write_openpose_data_set(project.layout.raw, 20)
     write_pose2sim(

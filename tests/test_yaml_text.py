@@ -36,12 +36,7 @@ def test_not_a_number_is_one() -> None:
 # PyYAML takes these three for line ends, as YAML 1.1 did. Nobody types them.
 TEXTS = st.text(st.characters(exclude_characters="\x85\u2028\u2029", exclude_categories=["Cs"]))
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | TEXTS
-    | st.sampled_from(list(SCALARS)),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS | st.sampled_from(list(SCALARS)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )

@@ -11,13 +11,14 @@ import numpy as np
 from trilift.clock import set_clock
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, DetectedRecording, DetectedView, LeftOut, ReferenceRecording, registry
-from trilift.formats.names import in_yaml, plain
+from trilift.formats.names import plain
 from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.images import Calibrated, ImageChange, mirror
 from trilift.geometry.people import choose_subject, prominence
 from trilift.layout import Layout
 from trilift.skeletons import Skeleton
+from trilift.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +144,12 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
         yield _assemble(capture, recordings, rig, references, source, layout)
     if views is None:
         _check_names(source, rigs, seen, layout)
-    _check_known("subjects", source.subjects, "recordings", names, layout)
-    if source.reference:
-        _check_known("reference: first_frame", source.reference.first_frame, "recordings", names, layout)
+    first_frames = source.reference.first_frame if source.reference else {}
+    _refuse(
+        layout,
+        _unknown("subjects", source.subjects, "recordings", names),
+        _unknown("reference: first_frame", first_frames, "recordings", names),
+    )
     unused = references.names_of_rest()
     if unused:
         log.warning("references without detections, not used: %s", listed(unused))
@@ -154,20 +158,26 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
 def _check_names(source: Source, rigs: dict[str, Rig], views: set[str], layout: Layout) -> None:
     """Refuse names that no recording's views or cameras have."""
     cameras = {camera.name for rig in rigs.values() for camera in rig}
-    _check_known("views", source.views, "views", views, layout)
-    _check_known("offsets", source.offsets, "cameras", cameras, layout)
-    _check_known("images", set(source.images) - {"*"}, "cameras", cameras, layout)
     known = set(map(plain, cameras | views))
     excluded = [name for name in source.exclude_cameras if plain(name) not in known]
-    _check_known("exclude_cameras", excluded, "cameras", cameras, layout)
+    _refuse(
+        layout,
+        _unknown("views", source.views, "views", views),
+        _unknown("offsets", source.offsets, "cameras", cameras),
+        _unknown("images", set(source.images) - {"*"}, "cameras", cameras),
+        _unknown("exclude_cameras", excluded, "cameras", cameras),
+    )
 
 
-def _check_known(setting: str, stated: Iterable[str], what: str, known: Iterable[str], layout: Layout) -> None:
+def _unknown(setting: str, stated: Iterable[str], what: str, known: Iterable[str]) -> str:
+    """Say which names a setting has that are none; empty where there are no such."""
     unknown = sorted(set(stated) - set(known))
-    if unknown:
-        raise InputError(
-            f"{layout.dataset_file}: {setting} names {listed(unknown)}, but the {what} are {listed(sorted(known))}"
-        )
+    return f"{setting} names {listed(unknown)}, but the {what} are {listed(sorted(known))}" if unknown else ""
+
+
+def _refuse(layout: Layout, *problems: str) -> None:
+    if any(problems):
+        raise InputError(f"{layout.dataset_file}: {'; '.join(filter(None, problems))}")
 
 
 class _References:
@@ -291,19 +301,16 @@ def _match_names(
         raise InputError(
             f"{where}: the names of the cameras ({names}) do not differ in letters and digits; rename them"
         )
-    pairs: list[tuple[Camera | LeftOut, DetectedView]] = []
-    for view in views:
-        own = str(view.name)
-        name = source.camera_of(own)
-        if source.is_excluded(name):
-            continue
-        if plain(name) not in by_plain_name:
-            raise InputError(
-                f"{where}: no camera for the view '{own}' (the calibration has "
-                f"{listed(camera.name for camera in rig)}); state it in {layout.dataset_file} under ingest: "
-                f"views: {{{in_yaml(own)}: <camera>}}, or leave it out: {source.excluding([own])}"
-            )
-        pairs.append((by_plain_name[plain(name)], view))
+    named = [(source.camera_of(str(view.name)), view) for view in views]
+    named = [(plain(name), view) for name, view in named if not source.is_excluded(name)]
+    if unknown := [str(view.name) for name, view in named if name not in by_plain_name]:
+        stated = ", ".join(f"{in_yaml(name)}: <camera>" for name in unknown)
+        raise InputError(
+            f"{where}: no camera for the view {listed(map(repr, unknown))} (the calibration has "
+            f"{listed(camera.name for camera in rig)}); state it in {layout.dataset_file} under ingest: "
+            f"views: {{{stated}}}, or leave it out: {source.excluding(unknown)}"
+        )
+    pairs = [(by_plain_name[name], view) for name, view in named]
     seen = Counter(camera.name for camera, _ in pairs)
     if twice := [name for name, number in seen.items() if number > 1]:
         raise InputError(

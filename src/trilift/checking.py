@@ -12,7 +12,6 @@ from torch import Tensor
 from trilift import captures
 from trilift.assembling import AssembledCapture
 from trilift.formats import layouts
-from trilift.formats.names import in_yaml
 from trilift.formats.registry import Source
 from trilift.geometry import conventions, rig
 from trilift.geometry.cameras import Cameras, project
@@ -21,6 +20,7 @@ from trilift.geometry.readings import Reading
 from trilift.geometry.rig import TimeOffset
 from trilift.geometry.triangulation import triangulate_robust, triangulate_without
 from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
+from trilift.yaml_text import in_yaml
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
 _STOPS_FROM = 0.09  # of a person's size in the image: the views of no usable rig disagree by as much
@@ -290,7 +290,7 @@ def _timing_table(sample: Sample, of_runs: list[list[TimeOffset]], names: list[s
             **run._asdict(),
             "view": name,
             "late_by_frames": math.nan if one.verdict == "cannot tell" else one.offset,
-            "standard_error": math.nan if one.verdict == "cannot tell" else one.error,
+            "standard_error_frames": math.nan if one.verdict == "cannot tell" else one.error,
         }
         for run, offsets in zip(sample.runs, of_runs, strict=True)
         for name, one in zip(names, offsets, strict=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from trilift.errors import InputError, listed
 from trilift.formats import DetectedView, ReferenceRecording
-from trilift.formats.names import in_yaml
 from trilift.formats.registry import Source
+from trilift.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ ingest:
   # max_length_difference: 10 # by how many frames views may differ in length; they are cut to the shortest
   # subject: size # of several people follow the largest; by default the one with the most confident detections
   # subjects: {name_of_a_recording: person} # where there are several people
-  fps: 30
+  fps: 0
 split:
   by: time # the end of every recording is for testing; or by: recording, or by: subject, and their names under test:
   test_share: 0.3
@@ -173,6 +173,7 @@ def _text(found: Found, folder: Path) -> str:
     if found.fps:
         source["fps"] = found.fps
     else:
+        source["fps"] = _GUESSED_FPS
         source.yaml_add_eol_comment("A GUESS: frames per second of the videos", "fps")
     written = StringIO()
     yaml.dump(content, written)

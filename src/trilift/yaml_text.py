@@ -1,5 +1,6 @@
 """YAML as its version 1.2 has it, which DVC reads too: ``yes`` and ``00_00`` are text, ``1e-3`` is a number."""
 
+import json
 import re
 from typing import Annotated, Any
 
@@ -70,3 +71,8 @@ def load(text: str) -> Any:
         If it is no YAML, or has a key twice.
     """
     return yaml.load(text, _Loader)
+
+
+def in_yaml(value: object) -> str:
+    """Write what can be pasted into a data set's file, where a name as 00_01 would be a number without quotes."""
+    return json.dumps(value, ensure_ascii=False)

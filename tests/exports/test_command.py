@@ -215,7 +215,7 @@ def test_recordings_that_would_share_a_file_are_refused_before_anything_is_writt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recording", "S2 Walk"], "no recording 'S2 Walk'; there are S1 Walk, S1 Sit"),
+        (["--recording", "S2 Walk", "S3"], "no recording S2 Walk, S3; there are S1 Walk, S1 Sit"),
         (["--view", "left"], "only predictions have views; leave out --view"),
         (["--output", __file__], "no folder; --output names the folder"),
     ],

@@ -306,6 +306,12 @@ def test_views_without_a_camera_are_named(tmp_path):
     assert any("no camera for the views cam1, cam2 (there are xcam1, xcam2)" in doubt for doubt in found.doubts)
 
 
+def test_a_calibration_after_many_views_is_found(tmp_path):
+    write_views(tmp_path, "coco", views=120)
+    camera_writers.write_panoptic(tmp_path / "zz_calibration.json", ring_of_cameras(2))
+    assert look_at(tmp_path).cameras.path == "zz_calibration.json"
+
+
 def test_a_calibration_among_the_views_is_none_of_them(tmp_path):
     write_views(tmp_path, "coco")
     camera_writers.write_panoptic(tmp_path / "rig.json", ring_of_cameras(2))

@@ -266,5 +266,8 @@ def test_the_points_that_a_program_calibrated_with_do_not_matter(path):
 
 def test_two_cameras_of_one_name_are_refused(path):
     write(path)
-    path.write_text(path.read_text() + path.read_text().replace("[cam_a]", "\n[cam_b]"))
-    assert "two cameras are named cam_a" in message(path)
+    one = path.read_text()
+    for number, name in enumerate(("cam_a", "cam_c", "cam_c")):
+        other = one.replace("[cam_a]", f"\n[other_{number}]").replace('"cam_a"', f'"{name}"')
+        path.write_text(path.read_text() + other)
+    assert "two cameras are named cam_a, cam_c" in message(path)

@@ -14,8 +14,12 @@ from synthetic import (
 )
 from trilift import captures
 from trilift.captures import Recording
+from trilift.errors import InputError
 from trilift.geometry import body
+from trilift.layout import Layout
+from trilift.settings.triangulate import Limits
 from trilift.skeletons import BODY25B, H36M17
+from trilift.stages.triangulate import _check_limits
 from trilift.studio.body import sample_body
 from trilift.studio.motions import simulate_motion
 
@@ -461,14 +465,14 @@ def test_flags_and_errors_are_of_one_pose(project):
 
 
 def test_two_people_without_names_are_noticed_and_the_remedy_works(project):
-    two = [("walk", "anna", person(frames=100)), ("walk again", "anna", person(frames=80, size=0.85, seed=1))]
+    two = [("walk", "anna", person(frames=100)), ("2026: 1", "anna", person(frames=80, size=0.85, seed=1))]
     write_capture(project, two)
     _, said = triangulated(project, SMOOTHED)
     (warning,) = {line.removeprefix("WARNING: ").strip() for line in said.splitlines() if "several people" in line}
     assert "recordings of anna" in warning
     assert "beside 'walk', bones are" in warning
-    assert "% shorter in 'walk again'" in warning
-    assert f"{project.layout.dataset_file} (ingest: subjects: {{walk again: <name>}})" in warning
+    assert "% shorter in '2026: 1'" in warning
+    assert f'{project.layout.dataset_file} (ingest: subjects: {{"2026: 1": <name>}})' in warning
 
 
 def test_one_person_in_several_recordings_is_one(project):
@@ -669,7 +673,36 @@ def test_what_missing_is_and_what_it_comes_from_is_said(project):
 def test_without_any_detection_the_stage_stops(project):
     write_capture(project, [("walk", "anna", person(frames=20))], change=lose(1.1))
     for params in (SMOOTHED, SINGLE_FRAMES, PLAIN):
-        assert "missing is 1 in the middle view" in stopped(project, params)
+        assert "capture tiny: nobody is seen in any frame; look whether the detector ran" in stopped(project, params)
+
+
+def test_views_that_never_see_the_same_keypoint_stop_the_stage(project):
+    def in_turn(keypoints, confidence):
+        for view in range(4):
+            keypoints[np.arange(len(keypoints)) % 4 != view, view] = np.nan
+
+    write_capture(project, [("walk", "anna", person(frames=40))], change=in_turn)
+    for params in (SMOOTHED, SINGLE_FRAMES, PLAIN):
+        assert "no two views see the same keypoint" in stopped(project, params)
+
+
+def test_all_captures_beyond_a_limit_are_named_at_once():
+    views = pd.DataFrame(
+        {
+            "capture": ["a", "a", "b", "b", "c", "c"],
+            "view": ["left", "right"] * 3,
+            "missing": [0.9, 0.8, 0.1, 0.1, 0.95, 0.9],
+            "rejected": [0.0, np.nan, 0.9, 0.8, 0.9, 0.9],
+            "median_mm": 5.0,
+        }
+    )
+    with pytest.raises(InputError) as caught:
+        _check_limits(views, Limits(), Layout("tiny"))
+    of_missing, of_rejected = str(caught.value).split("\n")
+    assert "capture a: missing is 0.85 " in of_missing
+    assert "capture c: missing is 0.925 " in of_missing
+    assert "capture b: rejected is 0.85 " in of_rejected
+    assert "capture b" not in of_missing
 
 
 def test_one_bad_view_of_four_does_not_stop_the_stage(noisy):

@@ -100,7 +100,8 @@ def run(options: argparse.Namespace) -> None:
 def _export_lifter(options: argparse.Namespace) -> None:
     unused = [name for name in ("recording", "view", "up") if getattr(options, name) is not None]
     if unused:
-        raise InputError(f"--{unused[0]} is for recordings, not for a lifter; leave it out")
+        named = ", ".join(f"--{name}" for name in unused)
+        raise InputError(f"{named}: for recordings, not for a lifter; leave out")
     if not (options.source / "lifter.json").is_file():
         raise InputError(f"{options.source}: holds no lifter.json; expected a lifter's folder: results/<name>/main")
     from trilift.exports.onnx import export_onnx
@@ -117,9 +118,8 @@ def _choose(clips: "list[Clip]", options: argparse.Namespace) -> "list[Clip]":
         there = f"there are {listed(views)}" if views else "only predictions have views; leave out --view"
         raise InputError(f"{options.source}: no view '{options.view}'; {there}")
     names = list(dict.fromkeys(clip.motion.name for clip in clips))
-    for name in options.recording or ():
-        if name not in names:
-            raise InputError(f"{options.source}: no recording '{name}'; there are {listed(names)}")
+    if unknown := [name for name in options.recording or () if name not in names]:
+        raise InputError(f"{options.source}: no recording {listed(unknown)}; there are {listed(names)}")
     return [
         clip
         for clip in clips

@@ -61,7 +61,7 @@ def offsets_over_time(timing: pd.DataFrame, title: str, note: str) -> Figure:
     Parameters
     ----------
     timing
-        A row per run and camera: ``recording``, ``first``, ``view``, ``late_by_frames``, ``standard_error``.
+        A row per run and camera: ``recording``, ``first``, ``view``, ``late_by_frames``, ``standard_error_frames``.
     title, note
         What is shown, and where the data come from.
     """
@@ -76,7 +76,7 @@ def offsets_over_time(timing: pd.DataFrame, title: str, note: str) -> Figure:
         axes.errorbar(
             position[own] + beside,
             timing["late_by_frames"][own],
-            timing["standard_error"][own],
+            timing["standard_error_frames"][own],
             marker="o",
             markersize=3,
             color=LINES[number % len(LINES)],

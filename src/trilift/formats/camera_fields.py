@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, LeftOut, Stated
 from trilift.formats.folders import files_in, folders_in
 
@@ -205,7 +205,7 @@ def check_rig(cameras: list[CameraEntry], where: str, expected: str) -> list[Cam
         raise InputError(f"{where}: no camera found ({expected})")
     names = Counter(camera.name for camera in cameras)
     if twice := [name for name, number in names.items() if number > 1]:
-        raise InputError(f"{where}: two cameras are named {twice[0]}; rename one")
+        raise InputError(f"{where}: two cameras are named {listed(twice)}; rename one of each")
     return cameras
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, Stated
 from trilift.formats.camera_fields import (
     UNDISTORT,
@@ -72,7 +72,8 @@ def _entry(where: str, section: dict[str, list[str]]) -> CameraEntry:
 
 def _camera(where: str, name: str, section: dict[str, list[str]], stated: Stated) -> Camera:
     if unknown := sorted(set(section) - ENTRIES - FISHEYE):
-        raise InputError(f"{where}: unknown entry {reprlib.repr(unknown[0])}; known are {', '.join(sorted(ENTRIES))}")
+        named = listed(map(reprlib.repr, unknown))
+        raise InputError(f"{where}: unknown entry {named}; known are {', '.join(sorted(ENTRIES))}")
     if not stated.undistorted:
         _check_lens(where, section)
     if numbers(where, section, "animated", (1,)).any():

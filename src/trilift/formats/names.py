@@ -1,6 +1,5 @@
 """Names in outside files: body parts, views, captures and recordings."""
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -72,11 +71,6 @@ def frame_numbers(names: Sequence[str]) -> list[int | None]:
     differing = (place for place in range(1, fewest + 1) if len({each[-place] for each in found if each}) > 1)
     place = next(differing, 1)
     return [numbers[-place] if numbers else None for numbers in found]
-
-
-def in_yaml(value: object) -> str:
-    """Write what can be pasted into a data set's file, where a name as 00_01 would be a number without quotes."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _listed(names: Iterable[str]) -> str:

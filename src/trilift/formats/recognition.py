@@ -23,6 +23,7 @@ from trilift.formats.registry import (
 )
 
 _MOST_TRIED = 100  # files of a folder, to tell what they are
+_MOST_FOR_CALIBRATIONS = 5000  # among which calibrations may lie
 _MOST_ASKED = 40  # views, to tell the layout of the keypoints
 
 Folders = dict[PurePosixPath, list[str]]
@@ -234,8 +235,9 @@ def _choose_detections(
 
 def _tell_layout(folder: Path, kind: ViewFormat, views: list[Path], found: Found) -> str:
     """Ask views that are spread over all recordings."""
-    fitting = [view for view in views if _any_of(kind, kind.files(view))]
-    strange = [str(view.relative_to(folder)) for view in views if view not in fitting]
+    fits = {view: _any_of(kind, kind.files(view)) for view in views}
+    fitting = [view for view in views if fits[view]]
+    strange = [str(view.relative_to(folder)) for view in views if not fits[view]]
     if strange:
         found.doubts.append(
             f"{listed(strange)}: among the views, but without detections; if they are no views, move them elsewhere"
@@ -350,7 +352,7 @@ def _calibrations(folder: Path, folders: Folders) -> list[tuple[str, PurePosixPa
     for place, names in folders.items():
         for name, kind in CAMERAS.items():
             files = (file for file in names if ends_with(file, kind.suffixes))
-            for file in islice(files, _MOST_TRIED):
+            for file in islice(files, _MOST_FOR_CALIBRATIONS):
                 path = kind.recognises(folder / place / file)
                 if path is not None:
                     found[name, PurePosixPath(path.relative_to(folder).as_posix())] = None
@@ -385,7 +387,8 @@ def _names_to_use(views: list[str | None] | None, cameras: list[Camera], found: 
     if views is None:
         return None
     names = listed(camera.name for camera in cameras)
-    seen = [camera.name for camera in cameras if plain(camera.name) in {plain(view) for view in views if view}]
+    of_views, of_cameras = {plain(view) for view in views if view}, {plain(camera.name) for camera in cameras}
+    seen = [camera.name for camera in cameras if plain(camera.name) in of_views]
     if None in views:
         if len(views) != len(cameras):
             found.doubts.append(
@@ -394,7 +397,7 @@ def _names_to_use(views: list[str | None] | None, cameras: list[Camera], found: 
             )
         return None
     if len(seen) < len(views):
-        without = [view for view in views if view and plain(view) not in {plain(camera.name) for camera in cameras}]
+        without = [view for view in views if view and plain(view) not in of_cameras]
         found.doubts.append(
             f"no camera for the views {listed(without)} (there are {names}): state it under views: in the data set's "
             "file"

@@ -32,12 +32,12 @@ from trilift.formats import (
 )
 from trilift.formats.folders import ends_with, files_in, folders_in, has_files
 from trilift.formats.layouts import Told
-from trilift.formats.names import in_yaml, name_of_view, plain
+from trilift.formats.names import name_of_view, plain
 from trilift.formats.paths import VIEW, find, has_stars, matches, without_stars
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
 from trilift.skeletons import Skeleton
-from trilift.yaml_text import Name
+from trilift.yaml_text import Name, in_yaml
 
 log = logging.getLogger(__name__)
 
@@ -595,7 +595,8 @@ def _without_second_times(raw: Path, found: dict[str, Path]) -> dict[str, Path]:
     names: dict[Path, str] = {}
     for name in sorted(found, key=lambda name: found[name].resolve() != root / found[name].relative_to(raw)):
         names.setdefault(found[name].resolve(), name)
-    return {name: place for name, place in found.items() if name in names.values()}
+    kept = set(names.values())
+    return {name: place for name, place in found.items() if name in kept}
 
 
 def _existing(raw: Path, path: str) -> dict[str, Path]:

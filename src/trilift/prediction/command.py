@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ASSUMED_FPS = 30.0
+
 
 def describe(command: argparse.ArgumentParser) -> None:
     """Add what the command line says of this command, and its arguments."""
@@ -59,7 +61,7 @@ def describe(command: argparse.ArgumentParser) -> None:
     add("--view", metavar="NAME", help="which one, where a file holds several")
     add("--subject", choices=("confidence", "size"), default="confidence", help="of several people take the surest "
         "or the largest")  # fmt: skip
-    add("--fps", type=float, help="frames per second, for the output (default: 30)")
+    add("--fps", type=float, help=f"frames per second, for the output (default: {_ASSUMED_FPS:g})")
     add("--frame", choices=("camera", "world"), help="of reference (default: world with a calibration, else camera)")
     add("--up", choices=UP_AXES, metavar="AXIS", help="axis that is up, which is turned to y: x, y, z, =-x, =-y, =-z")
     add("--no-flip", action="store_true", help="predict once, not also in a mirror: twice as fast, less accurate")
@@ -93,11 +95,11 @@ def run(options: argparse.Namespace) -> None:
     path = options.output or Path(re.sub(r"[^\w.-]+", "_", f"{Path(options.detections).resolve().stem}_3d.nc"))
     in_world = _in_world(options)
     if options.fps is None:
-        log.info("30 frames per second are assumed (--fps)")
+        log.info("%g frames per second are assumed (--fps)", _ASSUMED_FPS)
     motion = Motion(
         name=view.name,
         keypoints=predictor.skeleton.keypoints,
-        fps=30.0 if options.fps is None else options.fps,
+        fps=_ASSUMED_FPS if options.fps is None else options.fps,
         length=len(view.keypoints),
         frame_of_reference="world" if in_world else f"camera {camera.name}" if camera.name != "camera" else "camera",
         source=f"predicted from one view by {options.lifter.name} of {predictor.lifter.facts['dataset']}",

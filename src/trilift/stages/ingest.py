@@ -1,6 +1,7 @@
 """ingest: raw files of any format -> captures (detections and cameras) and references."""
 
 import logging
+from itertools import accumulate
 
 import numpy as np
 
@@ -76,7 +77,8 @@ def _describe(capture: AssembledCapture) -> None:
             longest.name,
             longest.cut,
         )
-    crowded = np.mean([recording.crowded for recording in capture.recordings], 0)
+    lengths = [len(recording.keypoints) for recording in capture.recordings]
+    crowded = np.average([recording.crowded for recording in capture.recordings], 0, lengths)
     if crowded.any():
         shares = listed(f"{name} {share:.0%}" for name, share in zip(capture.names_of_views, crowded, strict=True))
         log.info("%s: several people in a frame (%s); one is followed through all views", capture.name, shares)
@@ -87,21 +89,24 @@ def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> Non
     if findings.verdict.sound:
         log.info("%s: views agree within %.1f px (median)", capture.name, findings.verdict.error_px)
     where = f"{layout.raw}, capture {capture.name}"
+    stops = [problem for problem in findings.problems if problem.certain and settings.check == "stop"]
     for problem in findings.problems:
-        if problem.certain and settings.check == "stop":
-            raise InputError(
-                f"{where}: {problem.text}. If that is not so: ingest.check: warn in params.yaml. "
-                f"`trilift check {layout.dataset}` shows more"
-            )
-        log.warning("%s: %s", where, problem.text)
+        if problem not in stops:
+            log.warning("%s: %s", where, problem.text)
+    if stops:
+        texts = ". Besides, ".join(problem.text for problem in stops)
+        raise InputError(
+            f"{where}: {texts}. If that is not so: ingest.check: warn in params.yaml. "
+            f"`trilift check {layout.dataset}` shows more"
+        )
 
 
 def _write(capture: AssembledCapture, fps: float, captures_file: Writer, references_file: Writer) -> None:
-    table: list[Recording] = []
-    for recording in capture.recordings:
-        start, length = sum(entry.length for entry in table), len(recording.keypoints)
-        who = recording.name, recording.subject, recording.action
-        table.append(Recording(*who, fps, start, length, recording.first_frame))
+    lengths = [len(recording.keypoints) for recording in capture.recordings]
+    table = [
+        Recording(recording.name, recording.subject, recording.action, fps, start, length, recording.first_frame)
+        for recording, start, length in zip(capture.recordings, accumulate([0, *lengths]), lengths, strict=False)
+    ]
     written = captures_file.add_capture(
         capture.name,
         recordings=table,

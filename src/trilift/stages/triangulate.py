@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from trilift import captures, provenance, skeletons, threads
 from trilift.captures import CaptureWriter, Recording
-from trilift.errors import InputError
+from trilift.errors import InputError, listed
 from trilift.evaluation.recap import Block, Recap, worst_first
 from trilift.files import replacing
 from trilift.geometry import labels, noise
@@ -27,6 +27,7 @@ from trilift.layout import Layout
 from trilift.params import load
 from trilift.settings.triangulate import Limits, Settings
 from trilift.skeletons import Skeleton
+from trilift.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ def _warn_of_other_people(name: str, recordings: list[Recording], lengths: Tenso
                     for other, factor in others.items()
                 ),
                 layout.dataset_file,
-                next(iter(others)),
+                in_yaml(next(iter(others))),
             )
 
 
@@ -290,15 +291,32 @@ _CAUSES = {
 }
 _CAUSES["median_mm"] = _CAUSES["rejected"]
 
+_NOTHING = {
+    "missing": "nobody is seen in any frame; look whether the detector ran on these videos, and at min_confidence",
+    "rejected": "no two views see the same keypoint in the same frame, so that nothing can be triangulated",
+}
+_NOTHING["median_mm"] = _NOTHING["rejected"]
+
 
 def _check_limits(views: pd.DataFrame, limits: Limits, layout: Layout) -> None:
+    """Refuse captures beyond a limit; of each the first counts, since the next would follow from it."""
+    beyond: dict[str, list[str]] = {}
     for capture, table in views.groupby("capture", sort=False):
         for column in ("missing", "rejected", "median_mm"):
-            middle, limit = table[column].median(), getattr(limits, column)
-            if not middle <= limit:
+            if table[column].isna().all():
+                raise InputError(f"{layout.captures}, capture {capture}: {_NOTHING[column]}")
+            middle = table[column].median()
+            if middle > getattr(limits, column):
                 worst = table.sort_values(column, ascending=False).iloc[0]
-                raise InputError(
-                    f"{layout.captures}, capture {capture}: {column} is {middle:.3g} in the middle view and "
-                    f"{worst[column]:.3g} in the worst, {worst['view']}; {limit:g} is allowed (triangulate.limits in "
-                    f"params.yaml). {_CAUSES[column]}; the tables above and in the log show where"
+                beyond.setdefault(column, []).append(
+                    f"capture {capture}: {column} is {middle:.3g} in the middle view and {worst[column]:.3g} in the "
+                    f"worst, {worst['view']}"
                 )
+                break
+    problems = [
+        f"{layout.captures}, {listed(captures)}; {getattr(limits, column):g} is allowed (triangulate.limits in "
+        f"params.yaml). {_CAUSES[column]}; the tables above and in the log show where"
+        for column, captures in beyond.items()
+    ]
+    if problems:
+        raise InputError("\n".join(problems))
