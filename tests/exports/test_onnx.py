@@ -156,7 +156,7 @@ def test_the_command_writes_the_same_bytes_and_no_noise(
     run_command(tmp_path, "--to", "onnx")
     assert (tmp_path / "export" / "lifter.onnx").read_bytes() == path.read_bytes()
     assert capfd.readouterr() == ("", "")  # nothing of what PyTorch says about itself
-    with pytest.raises(InputError, match="--up is for recordings"):
+    with pytest.raises(InputError, match="--up: for recordings, not for a lifter"):
         run_command(tmp_path, "--to", "onnx", "--up", "z")
 
 

@@ -148,7 +148,7 @@ def test_a_joint_without_a_label_is_missing_and_said(
     lifter.save(tmp_path / "lifter")
     more = ("--skeleton", "body25b", "--camera-name", "cam1", "--lifter", tmp_path / "lifter")
     assert predict(folder, *more, tmp_path / "walk.csv") == 0
-    assert "never saw a label of left_wrist: it is missing in all poses" in capsys.readouterr().err
+    assert "training had no label of left_wrist: it is missing in all poses" in capsys.readouterr().err
     known = np.isfinite(read(tmp_path / "walk.csv")).all(-1)
     assert known.any(0).tolist() == [joint != wrist for joint in range(len(H36M17))]
     lines = [{"keypoints": np.column_stack([frame, np.full(25, 0.8)]).tolist()} for frame in detected(0)]

@@ -303,6 +303,17 @@ def test_references_that_match_no_recording_are_named(npz):
     assert "references without detections, not used: S1 Fly" in printed
 
 
+def test_references_with_different_joints_in_one_capture_are_refused(npz):
+    raw = npz.layout.raw
+    write_detections(raw / "detections.npz", {"S1": {"Walk": npz_views(), "Run": npz_views()}})
+    poses = {"S1": {"Walk": npz_poses(), "Run": npz_poses()[:, :15]}}
+    np.savez(raw / "reference.npz", positions_3d=np.array(poses, object))
+    code, printed = npz.run("ingest")
+    assert code == 2
+    assert "several skeletons: h36m17 ('S1 Walk'), humaneva15 ('S1 Run')" in printed
+    assert npz.made() == []
+
+
 def test_another_number_of_views_than_cameras_is_refused(npz):
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Walk": npz_views(2)}})
     printed = refusal(npz)

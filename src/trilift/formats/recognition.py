@@ -325,7 +325,9 @@ def _choose_cameras(folder: Path, rigs: Rigs, views: list[str | None] | None, fo
         return
     names = _names_to_use(views, rigs[places[0]], found)
     found.cameras = Calibration(format=name, path=path, names=names)  # type: ignore[arg-type]
-    found.other_cameras = [Place(name, as_written(str(place))) for name, place in rigs if (name, place) not in places]
+    chosen = set(places)
+    others = (rig for rig in rigs if rig not in chosen)
+    found.other_cameras = [Place(name, as_written(str(place))) for name, place in others]
     if found.other_cameras:
         found.doubts.append(
             f"taken is the calibration {Place(name, path)}, and not {listed(found.other_cameras)}; to take another, "

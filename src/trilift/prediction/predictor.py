@@ -98,7 +98,7 @@ class Predictor:
         self.lifter = lifter.to(self.device)
         self.flip = flip
         if lifter.unlearnt:
-            log.warning("The lifter never saw a label of %s: it is missing in all poses", listed(lifter.unlearnt))
+            log.warning("The training had no label of %s: it is missing in all poses", listed(lifter.unlearnt))
 
     @property
     def skeleton(self) -> Skeleton:

@@ -61,9 +61,7 @@ def run(layout: Layout, device: torch.device) -> None:
     split = load_dataset(layout.dataset_file, "split", Split)
     lifter = Lifter.load(layout.results).to(device)
     if lifter.unlearnt:
-        log.warning(
-            "the lifter never saw a label of %s: all means are over the other joints", listed(lifter.unlearnt)
-        )
+        log.warning("the training had no label of %s: all means are over the other joints", listed(lifter.unlearnt))
     evaluations = []
     with (
         captures.read(layout.captures, "captures") as detections,

@@ -37,7 +37,7 @@ def run(layout: Layout) -> None:
             _describe(capture)
             if settings.check != "skip":
                 _check(capture, settings, layout)
-            _write(capture, source.fps, captures_file, references_file)
+            _write(capture, source.fps, captures_file, references_file, layout)
     many_files = source.digest(layout.raw)
     provenance.write(
         layout,
@@ -101,7 +101,9 @@ def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> Non
         )
 
 
-def _write(capture: AssembledCapture, fps: float, captures_file: Writer, references_file: Writer) -> None:
+def _write(
+    capture: AssembledCapture, fps: float, captures_file: Writer, references_file: Writer, layout: Layout
+) -> None:
     lengths = [len(recording.keypoints) for recording in capture.recordings]
     table = [
         Recording(recording.name, recording.subject, recording.action, fps, start, length, recording.first_frame)
@@ -120,6 +122,13 @@ def _write(capture: AssembledCapture, fps: float, captures_file: Writer, referen
         written.write_block(row.frames, keypoints_2d=recording.keypoints, confidence=recording.confidence)
 
     known = [recording.reference for recording in capture.recordings if recording.reference]
+    skeletons = {reference.skeleton.name: reference.name for reference in known}
+    if len(skeletons) > 1:
+        texts = listed(f"{name} ('{one}')" for name, one in skeletons.items())
+        raise InputError(
+            f"{layout.raw}: the references of the capture {capture.name} have the joints of several skeletons: "
+            f"{texts}; give them the same"
+        )
     if known:
         poses = references_file.add_capture(capture.name, recordings=table, skeleton=known[0].skeleton)
         lacking = [recording.name for recording in capture.recordings if recording.reference is None]
