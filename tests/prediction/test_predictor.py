@@ -188,3 +188,14 @@ def test_the_package_is_imported_without_its_libraries() -> None:
     code = "import sys, trilift.cli; print([name for name in ('torch', 'numpy', 'pydantic') if name in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+def test_what_is_infinite_or_does_not_fit_is_missing() -> None:
+    keypoints = seen(CAMERA, H36M17)
+    predictor = Predictor(make_lifter())
+    lost = keypoints.copy()
+    lost[3, ROOT] = np.nan
+    expected = predictor.predict(lost, CAMERA)
+    for number in (np.inf, 1e300):
+        keypoints[3, ROOT, 0] = number
+        np.testing.assert_array_equal(predictor.predict(keypoints, CAMERA).pose, expected.pose)

@@ -242,7 +242,8 @@ def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP
 def _checked(
     keypoints: np.ndarray, confidence: np.ndarray | None, skeleton: Skeleton
 ) -> tuple[np.ndarray, np.ndarray]:
-    keypoints = np.asarray(keypoints, np.float32)
+    with np.errstate(over="ignore"):  # what does not fit is then infinite, and missing
+        keypoints = np.asarray(keypoints, np.float32)
     if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2):
         raise InputError(
             f"keypoints have the shape {keypoints.shape}; expected (frame, {len(skeleton)}, 2) for the layout "
