@@ -1,5 +1,6 @@
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from trilift.figures import style
+from trilift.figures import style, viewer
 from trilift.figures.per_joint import error_per_joint
 from trilift.figures.poses import Example, predicted_poses
 from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.figures.training import training_curve
+from trilift.layout import Layout
 from trilift.skeletons import COCO17, H36M17
 from trilift.stages import plot
 
@@ -248,3 +250,24 @@ def test_names_that_look_missing_are_names(tmp_path):
     table = pd.DataFrame({"view": ["NA", "null", "007"], "error_px": [1.0, np.nan, 2.0]})
     table.to_csv(tmp_path / "a.csv", index=False)
     pd.testing.assert_frame_equal(plot._read(tmp_path / "a.csv"), table)
+
+
+def test_the_animation_shows_the_view_of_which_most_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a joint is never predicted."""
+    predicted = np.zeros((6, 3, 17, 3))
+    predicted[:, :, 4] = predicted[:5, 0] = predicted[:2, 2] = np.nan
+    clip = viewer.Clip(
+        *("walk", "anna", "walk", 50.0, 0.0, ["left", "middle", "right"]),
+        image_sizes=np.full((3, 2), 1000),
+        keypoints_2d=np.zeros((6, 3, 17, 2)),
+        predicted=predicted,
+        compared=np.zeros((6, 17, 3)),
+        skeleton_2d=COCO17,
+        skeleton_3d=H36M17,
+    )
+    titles = []
+    monkeypatch.setattr(plot, "animate", lambda *given: (titles.append(given[8]), given[10].touch()))
+    plot._animate(clip, Layout("demo", tmp_path), "reference", NOTE)
+    assert titles == ["walk, camera middle"]
