@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -210,3 +211,11 @@ def test_an_entry_without_keypoints_is_nobody(path):
     found = read_view(path, COCO17)
     assert np.isnan(found.keypoints[1]).all()
     np.testing.assert_array_equal(found.keypoints[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])
+
+
+def test_half_an_hour_is_read_in_a_time_that_grows_with_its_length(path):
+    frames = [{"frame_id": number, "instances": []} for number in range(108_000)]
+    path.write_text(json.dumps(frames))
+    began = time.process_time()
+    assert len(read_view(path, COCO17).keypoints) == 108_000
+    assert time.process_time() - began < 40

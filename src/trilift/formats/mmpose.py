@@ -131,7 +131,8 @@ def _numbers_of_frames(path: Path, entries: list[dict[str, Any]], counted_from: 
         raise InputError(
             f"{path}: expected a different `frame_id` from 0 or 1 on in every frame; make the file again"
         )
-    return [number - min(counted_from, *found) for number in found]
+    first = min(counted_from, *found)
+    return [number - first for number in found]
 
 
 def _person(person: dict[str, Any], where: str) -> np.ndarray:
