@@ -157,6 +157,20 @@ def test_a_sound_rig_is_in_time_all_along(long_walk):
     assert list(findings.timing["first"].unique()) == [0, 116, 233, 350, 466, 583]
 
 
+@pytest.mark.parametrize("every", [5, 7])
+def test_of_labelled_frames_that_are_far_apart_no_camera_is_called_late(long_walk, every):
+    labelled = np.where((np.arange(150) % every == 0)[:, None, None, None], long_walk[:150], np.nan)
+    labelled[15, 2] = np.nan
+    assert examine(captured(labelled.astype(np.float32), cameras=CAMERAS), over_time=True).problems == []
+
+
+@pytest.mark.parametrize("view", range(4))
+def test_a_camera_that_sees_nobody_does_not_stand_out(long_walk, view):
+    unseen = long_walk.copy()
+    unseen[:, view] = np.nan
+    assert examine(captured(unseen, cameras=CAMERAS)).verdict.standing_out == ()
+
+
 @pytest.mark.parametrize("frames", [6, 25])
 def test_a_camera_that_drops_frames_has_no_one_offset(long_walk, frames):
     findings = examine(captured(dropping(long_walk, 1, 300, frames), cameras=CAMERAS), over_time=True)

@@ -24,6 +24,7 @@ from synthetic import (
     project_with_opencv,
     ring_of_cameras,
     waving_person,
+    write_openpose,
     write_openpose_data_set,
     write_pose2sim,
 )
@@ -436,6 +437,37 @@ def test_a_layout_that_fits_better_can_be_stated_for_an_archive_too(project):
     assert any("coco17" in text and "skeleton" in text for text in problems(capture))
     (mended,) = read(project, settings, {"detections": {"skeleton": "coco17"}})
     assert mended.skeleton is COCO17
+    assert not problems(mended)
+
+
+def without_names(raw: Path) -> dict[str, Any]:
+    points = waving_person(60)[:, [BODY25B.index(name) for name in COCO17.keypoints]]
+    views = [project_with_opencv(camera, points).astype(np.float32) for camera in FOUR]
+    videopose3d._write(raw / "a.npz", positions_2d={"S1": {"Walk": [views[which] for which in (1, 0, 2, 3)]}})
+    return {"detections": {"format": "videopose3d", "path": "a.npz", "skeleton": "coco17"}}
+
+
+def with_names(raw: Path) -> dict[str, Any]:
+    write_openpose(
+        raw / "four", [replace(FOUR[which], name=name) for name, which in ORDER.items()], waving_person(60)
+    )
+    return {"detections": {"path": "four"}, "views": {"right": "cam3"}}
+
+
+FOUR = ring_of_cameras(4)
+ORDER = {"cam1": 1, "cam2": 0, "right": 2, "cam4": 3}
+
+
+@pytest.mark.parametrize("write", [without_names, with_names])
+@pytest.mark.parametrize("excluded", [[], ["cam4"]])
+def test_the_order_of_views_that_is_named_is_taken(project, write, excluded):
+    write_pose2sim(project.layout.raw / "calibration.toml", FOUR)
+    settings = write(project.layout.raw) | {"exclude_cameras": excluded}
+    (capture,) = read(project, settings)
+    (text,) = problems(capture)
+    (stated,) = re.findall(r"`((?:names|views): .*?)`", text)
+    value = yaml.safe_load(stated)
+    (mended,) = read(project, settings, {"cameras": value} if "names" in value else value)
     assert not problems(mended)
 
 

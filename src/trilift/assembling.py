@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -90,6 +90,8 @@ class AssembledCapture:
         mirrored back.
     has_confidence
         Whether the detector gave a confidence in all views.
+    views
+        The name of every view, if it has one, and of its camera, in the order of the views, also of those left out.
     """
 
     name: str
@@ -99,6 +101,7 @@ class AssembledCapture:
     skeleton: Skeleton
     recordings: list[AssembledRecording]
     has_confidence: bool
+    views: list[tuple[str | None, str]] = field(default_factory=list)
 
     @property
     def names_of_views(self) -> list[str]:
@@ -221,6 +224,7 @@ def _assemble(
 ) -> AssembledCapture:
     cameras: list[Camera] = []
     recordings: list[AssembledRecording] = []
+    named: list[tuple[str | None, str]] = []
     skeleton, has_confidence = detected[0].skeleton, True
     first = detected[0].name
     changes = {camera.name: source.change_of(camera.name) for camera in rig}
@@ -232,7 +236,9 @@ def _assemble(
     rig = [ready.get(camera.name, camera) for camera in rig]
     while detected:
         recording = detected.pop(0)  # so that what was read is not kept beside what is made of it
-        pairs = _match_views(recording, rig, source, layout)
+        matched = _match_views(recording, rig, source, layout)
+        named += [pair for camera, view in matched if (pair := (view.name, camera.name)) not in named]
+        pairs = [(camera, view) for camera, view in matched if isinstance(camera, Camera)]
         where = f"{layout.raw}, '{recording.name}'"
         if recording.skeleton != skeleton:
             raise InputError(
@@ -253,6 +259,7 @@ def _assemble(
         skeleton=skeleton,
         recordings=recordings,
         has_confidence=has_confidence,
+        views=named,
     )
 
 
@@ -263,21 +270,21 @@ def _with_images(camera: Camera, change: ImageChange) -> Camera:
 
 def _match_views(
     recording: DetectedRecording, rig: Rig, source: Source, layout: Layout
-) -> list[tuple[Camera, DetectedView]]:
-    """Pair views with cameras, in the order of the cameras, without those that are left out."""
+) -> list[tuple[Camera | LeftOut, DetectedView]]:
+    """Pair views with cameras, in the order of the cameras."""
     where = f"{layout.raw}, '{recording.name}'"
     if any(view.name is None for view in recording.views):
         pairs = _match_order(recording.views, rig, where)
     else:
         pairs = _match_names(recording.views, rig, source, where, layout)
-    kept = [(camera, view) for camera, view in pairs if isinstance(camera, Camera)]
-    if len(kept) < 2:
+    kept = sum(isinstance(camera, Camera) for camera, _ in pairs)
+    if kept < 2:
         left_out = [f"{camera.name} {camera.reason}" for camera in rig if isinstance(camera, LeftOut)]
         raise InputError(
-            f"{where}: {len(kept)} views left, but triangulation needs at least 2"
+            f"{where}: {kept} views left, but triangulation needs at least 2"
             + (f" (left out: {listed(left_out)})" if left_out else "")
         )
-    return kept
+    return pairs
 
 
 def _match_order(views: list[DetectedView], rig: Rig, where: str) -> list[tuple[Camera | LeftOut, DetectedView]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from trilift import captures
 from trilift.assembling import AssembledCapture
 from trilift.formats import layouts
-from trilift.formats.registry import Source
+from trilift.formats.registry import Source, metres_of
 from trilift.geometry import conventions, rig
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.conventions import Verdict
@@ -111,7 +111,9 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
     else:
         timing, out_of_time = _timing(cameras, sample, scale, names, capture.source, over_time)
         problems += out_of_time or _unexplained(verdict, names, capture.source)
-        unit = conventions.wrong_unit(_limbs(points, capture.skeleton)) if not verdict.share >= _STOPS_FROM else None
+        unit = None
+        if not verdict.share >= _STOPS_FROM:
+            unit = conventions.wrong_unit(_limbs(points, capture.skeleton), metres_of(capture.source.cameras))
         if unit is not None:
             problems.append(Problem(unit.advice, certain=True))
     return Findings(
@@ -153,6 +155,7 @@ def _compare(capture: AssembledCapture, cameras: Cameras, sample: Sample) -> Ver
         score=score,
         lenses=np.stack(capture.lenses),
         images=[capture.source.change_of(name) for name in capture.names_of_views],
+        views=capture.views,
     )
 
 

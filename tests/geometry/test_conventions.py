@@ -376,6 +376,15 @@ def test_where_legs_are_hidden_arms_tell():
     assert unit_by([0.8] * 9, [540.0] * 9) is None
 
 
+@pytest.mark.parametrize(
+    ("length", "read_as", "unit"),
+    [(35.4, 1.0, "inch"), (3.0, 1.0, "foot"), (8.2, 0.01, "mm"), (0.00082, 0.001, "m"), (0.0082, 0.01, "m")],
+)
+def test_the_unit_that_fits_best_is_named_first_as_it_is_to_be_stated(length, read_as, unit):
+    advice = wrong_unit({"legs": torch.tensor([length] * 5)}, read_as).advice
+    assert advice.partition("`unit: ")[2].startswith(f"{unit}`")
+
+
 def test_a_length_that_fits_no_unit_is_named_as_that():
     assert "neither of the usual" in unit_by([0.001] * 5).advice
 

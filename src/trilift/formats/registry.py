@@ -543,6 +543,11 @@ def read_camera(entry: CameraEntry, source: Calibration, undistorted: bool) -> C
     return replace(camera, t=camera.t * (METRES[source.unit] / METRES[CAMERAS[source.format].unit]))
 
 
+def metres_of(source: Calibration) -> float:
+    """Give the unit, in metres, in which a calibration is read."""
+    return METRES[source.unit or (CAMERAS[source.format].unit if source.format in CAMERAS else "m")]
+
+
 def read_cameras(source: Source, raw: Path) -> dict[str, list[Camera | LeftOut]]:
     """Read the cameras of every capture, but for the excluded ones; the key ``*`` holds those of all others."""
     rigs = {}

@@ -44,7 +44,14 @@ _MOST_CHOICES = 66_000
 _MOST_PERMUTED = 8
 _LIMBS_M = {"legs": (0.35, 1.25), "arms": (0.25, 0.85)}  # from small children to the tallest
 _FEWEST_LIMBS = 5
-_UNITS = {"millimetres": 1e-3, "centimetres": 1e-2, "decimetres": 0.1, "inches": 0.0254, "feet": 0.3048}
+_UNITS = {  # by how a data set's file states them
+    "m": ("metres", 1.0),
+    "mm": ("millimetres", 1e-3),
+    "cm": ("centimetres", 1e-2),
+    "dm": ("decimetres", 0.1),
+    "inch": ("inches", 0.0254),
+    "foot": ("feet", 0.3048),
+}
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ def examine(
     score: np.ndarray | None = None,
     lenses: np.ndarray | None = None,
     images: Sequence[ImageChange] | None = None,
+    views: Sequence[tuple[str | None, str]] = (),
 ) -> Verdict:
     """Compare what was read with what it would be without each of the usual mistakes.
 
@@ -145,6 +153,8 @@ def examine(
         (view, 5): the calibration's lens distortion where the detections are taken as undistorted.
     images
         What is stated about the images of every camera.
+    views
+        The name of every view, if it has one, and of the camera that it is taken for.
     """
     size = _sizes_of_people(read.pixels)
     points = _points(read, score)
@@ -158,7 +168,7 @@ def examine(
         stated = images or [ImageChange()] * len(names)
         kinds += [
             _other_poses(read),
-            _other_orders(read, names),
+            _other_orders(read, names, views),
             _other_images(read, names, stated, other_side, score),
         ]
     found = [one for kind in kinds for one in _explanations(kind, score, size, error)]
@@ -194,7 +204,7 @@ def _points(read: Reading, score: np.ndarray | None) -> Tensor:
 def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple[int, ...], float]:
     """Find the views without which the others agree much better, and by how much these disagree (pixels)."""
     points = points[::3]
-    kept, out = list(range(len(cameras))), list[int]()
+    kept, out = points.isfinite().all(-1).any(0).nonzero()[:, 0].tolist(), list[int]()
 
     def errors(views: list[int]) -> Tensor:
         return disagreement(cameras[views], points[:, views])
@@ -367,7 +377,7 @@ def _other_poses(read: Reading) -> _Kind:
     return _Kind(readings, _alike(len(readings), views), np.zeros(views, int), mend)
 
 
-def _other_orders(read: Reading, names: Sequence[str]) -> _Kind:
+def _other_orders(read: Reading, names: Sequence[str], stated: Sequence[tuple[str | None, str]]) -> _Kind:
     views = len(names)
     readings = []
     for camera in range(views):
@@ -380,10 +390,20 @@ def _other_orders(read: Reading, names: Sequence[str]) -> _Kind:
         pairs = ", ".join(
             f"{names[view]} has the view of {names[other]}" for view, other in enumerate(choice) if view != other
         )
-        advice = f"views are in another order than cameras: {pairs}; name them under `views:` in the data set's file"
+        advice = f"views are in another order than cameras: {pairs}; state {_order(stated, names, choice)}"
         return mixed(readings, choice.tolist()), Mistake("swapped views", advice)
 
     return _Kind(readings, orders, own, mend)
+
+
+def _order(stated: Sequence[tuple[str | None, str]], names: Sequence[str], choice: np.ndarray) -> str:
+    """Write the setting that gives views their cameras; of views without names the order counts."""
+    right = {names[view]: names[other] for view, other in enumerate(choice)}
+    if any(view is None for view, _ in stated):
+        order = [right.get(camera, camera) for _, camera in stated]
+        return f"`names: {in_yaml(order)}` under `ingest: cameras:` in the data set's file, in place of any there"
+    moved = {view: right[camera] for view, camera in stated if right.get(camera, camera) != camera}
+    return f"`views: {in_yaml(moved)}` under `ingest:` in the data set's file"
 
 
 def _exchanges(views: int) -> np.ndarray:
@@ -547,7 +567,7 @@ def _changed_images(changes: Sequence[ImageChange], stated: Sequence[ImageChange
     )
 
 
-def wrong_unit(lengths: dict[str, Tensor]) -> Mistake | None:
+def wrong_unit(lengths: dict[str, Tensor], read_as: float = 1.0) -> Mistake | None:
     """Tell from the length of limbs if the unit of length is wrong.
 
     Parameters
@@ -555,6 +575,8 @@ def wrong_unit(lengths: dict[str, Tensor]) -> Mistake | None:
     lengths
         Of ``legs`` (hip to knee to ankle) and ``arms`` (shoulder to elbow to wrist), metres, NaN where not known. The
         first of which enough is known decides.
+    read_as
+        The unit, in metres, in which the calibration was read.
     """
     for limb, values in lengths.items():
         known = values[values.isfinite()]
@@ -563,10 +585,12 @@ def wrong_unit(lengths: dict[str, Tensor]) -> Mistake | None:
         length, (low, high) = float(known.median()), _LIMBS_M[limb]
         if low <= length <= high:
             return None
-        fitting = [name for name, metres in _UNITS.items() if low <= length * metres <= high]
+        off = {unit: abs(math.log(length * one[1] / read_as / math.sqrt(low * high))) for unit, one in _UNITS.items()}
+        fitting = [unit for unit in sorted(off, key=off.__getitem__) if off[unit] <= math.log(high / low) / 2]
+        named = " or ".join(f"{_UNITS[unit][0]} (`unit: {unit}`)" for unit in fitting)
         likely = (
-            f"its lengths are probably {fitting[0]}: state the unit in the data set's file (ingest: cameras: unit) "
-            "or convert the file"
+            f"its lengths are probably {named}: state the unit under `ingest: cameras:` in the data set's file, or "
+            "convert the file"
             if fitting
             else "its unit is neither of the usual ones"
         )

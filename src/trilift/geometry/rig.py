@@ -411,8 +411,12 @@ def _cost_over_offset(
         squared = _squared_mahalanobis(residual, spread[frames])
         found = squared.isfinite()
         summed = torch.where(found, _cost(squared), 0.0).sum(1)  # (D, J)
-        mean = summed / found.sum(1).clamp(min=1)
-        cost += (mean * found[reach].sum(0)).T
+        compared = found.sum(1)  # (D, J)
+        mean = summed / compared.clamp(min=1)
+        # Where only every fifth frame is labelled, few shifts can be compared; the others are as bad as the worst.
+        comparable = 2 * compared >= compared[reach]
+        worst = torch.where(comparable, mean, 0.0).amax(0)
+        cost += (torch.where(comparable, mean, worst) * compared[reach]).T
     return cost
 
 
