@@ -144,3 +144,13 @@ def test_a_reference_that_begins_later_cuts_the_recording():
 def test_a_reference_of_other_frames_is_refused():
     with pytest.raises(InputError, match="none in common"):
         set_clock(views((0, 9), (0, 9), complete=True), reference(5), source(first_pose={"walk": 50}), "x")
+
+
+@pytest.mark.parametrize("first", [0, 370])
+def test_a_camera_that_saw_nobody_does_not_say_when_the_recording_is(first, caplog):
+    three = views((first, first + 99), (first + 1, first + 99), (0, -1), complete=False)
+    clock = set_clock(three, None, source(), "x")
+    assert frames(clock) == (first, first + 99)
+    assert "nobody is seen by cam3 in any frame" in caplog.text
+    with pytest.raises(InputError, match="nobody is seen by any camera"):
+        set_clock(views((0, -1), (0, -1), complete=False), None, source(), "x")

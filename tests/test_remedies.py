@@ -273,12 +273,6 @@ CASES = {
         {"detections": {"skeleton": "coco17"}},
         already={"detections": {"format": "coco", "skeleton": "halpe26"}},
     ),
-    "nobody in COCO results": Case(
-        lambda raw: [views_as("coco", coco_file, ".json")(raw), (raw / "pose/cam2.json").write_text("[]")],
-        "holds nobody in any frame; or leave the camera out",
-        to_paste,
-        already={"detections": {"format": "coco", "skeleton": "coco17"}},
-    ),
     "views without names and other cameras": Case(
         lambda raw: videopose3d_file(raw / "a.npz"),
         "list those of the views, in their order, under ingest: cameras: names: [...]",

@@ -1,7 +1,7 @@
 """One clock for the views of a recording and its reference, and the frames that they have in common."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trilift.errors import InputError, listed
 from trilift.formats import DetectedView, ReferenceRecording
@@ -50,6 +50,14 @@ def set_clock(
         If views or reference have no frames in common, differ by more than the data set's file allows, or it is not
         clear to which frame the reference's first pose belongs.
     """
+    seeing = {name: view for name, view in views.items() if len(view.keypoints)}
+    if len(seeing) < len(views):
+        nobody = [name for name in views if name not in seeing]
+        if not seeing:
+            raise InputError(f"{where}: nobody is seen by any camera ({listed(nobody)}); are these the right files?")
+        log.warning("%s: nobody is seen by %s in any frame", where, listed(nobody))
+        clock = set_clock(seeing, reference, source, where)
+        return replace(clock, begins=clock.begins | dict.fromkeys(nobody, clock.first))
     begins = {name: view.first_frame - source.offsets.get(name, 0) for name, view in views.items()}
     seen_until = {name: begin + len(views[name].keypoints) for name, begin in begins.items()}
     known = [seen_until[name] for name, view in views.items() if view.lists_empty_frames]

@@ -141,7 +141,7 @@ def test_infinite_numbers_are_refused(path, number):
 
 @pytest.mark.parametrize(
     "content",
-    ["{}", "5", "[5]", "null", '{"images": [], "annotations": []}', '[{"image_id": 1}]', '[{"keypoints": []}]']
+    ["5", "[5]", "null", '{"images": [], "annotations": []}', '[{"image_id": 1}]', '[{"keypoints": []}]']
     + [f'[{{"image_id": 1, "keypoints": {keypoints}}}]' for keypoints in ("5", "{}", '["a"]', "[[1], [1, 2]]")],
 )
 def test_another_structure_is_refused(path, content):
@@ -155,9 +155,12 @@ def test_a_file_that_is_no_json_is_refused(path, content):
     assert "not COCO keypoint results" in message(path)
 
 
-def test_an_empty_file_is_refused(path):
-    write(path)
-    assert "holds nobody in any frame" in message(path)
+@pytest.mark.parametrize("content", ["[]", "{}"])
+def test_a_file_without_people_is_of_a_camera_that_saw_nobody(path, content):
+    path.write_text(content)
+    view = read_view(path, COCO17)
+    assert view.keypoints.shape == (0, 1, 17, 2)
+    assert not view.lists_empty_frames
 
 
 def test_a_missing_file_is_named(path):

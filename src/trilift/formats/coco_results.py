@@ -41,7 +41,7 @@ def tell_layout(paths: Sequence[Path]) -> Told:
 def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
     """Read the view of a file.
 
-    Frames without people are not in such files.
+    Frames without people are not in such files; one without any is of a camera that saw nobody.
 
     Parameters
     ----------
@@ -68,6 +68,9 @@ def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
                 f"keypoints of {skeleton.name}; state the layout of the model (skeleton: in the data set's file)"
             )
         found.append(keypoints)
+    if not people:
+        nobody = np.empty((0, 1, len(skeleton), 3), np.float32)
+        return DetectedView(path.stem, nobody[..., :2], nobody[..., 2], lists_empty_frames=False)
     frames = {number: stack_people(found, skeleton) for number, found in people.items()}
     return view_of_people(path.stem, frames, skeleton, str(path), lists_empty_frames=False)
 
@@ -79,8 +82,6 @@ def _entries(path: Path) -> list[tuple[int, object]]:
         content = _entries_of_alphapose(content)
     if not _is_list_of_people(content):
         raise InputError(f"{path}: not {_EXPECTED}")
-    if not content:
-        raise InputError(f"{path}: holds nobody in any frame")
     images = [entry.get("image_id") for entry in content]
     names = [image for image in images if isinstance(image, str)]
     named = dict(zip(names, frame_numbers(names), strict=True))
