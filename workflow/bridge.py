@@ -21,6 +21,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -404,7 +405,7 @@ class Run:
             if what == "modified" and path in to_read
         }
         if changed:
-            paths, names = " ".join(sorted(changed)), " ".join(sorted(set(changed.values())))
+            paths, names = shlex.join(sorted(changed)), shlex.join(sorted(set(changed.values())))
             raise RuntimeError(
                 f"not what {LOCK} says, so damaged or edited: {paths}. Restore with `dvc checkout --force {paths}`, "
                 f"or remove, and it is made again. If it is meant: `dvc commit --force {names}`. Then run again."
@@ -452,7 +453,7 @@ def refuse_changed_raw_data() -> None:
     """
     changed = changed_raw_data()
     if changed:
-        paths = " ".join(changed)
+        paths = shlex.join(changed)
         raise RuntimeError(
             f"raw data changed since `dvc add`: {paths}. If it is meant to, accept it with `dvc add {paths}`; "
             f"if not, restore it with `dvc checkout --force {paths}`. Then run again."

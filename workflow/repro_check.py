@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,8 @@ def _bring_raw_data(clone: Path) -> None:
     for dataset in load_datasets(clone / "params.yaml"):
         raw = f"data/raw/{dataset}"
         if not (clone / raw).exists() and not any(path.startswith(f"{raw}/") for path in made):
-            raise CannotCheck(f"a clone has no {raw}: track it with `dvc add {raw}`, and commit {raw}.dvc")
+            quoted = shlex.quote(raw)
+            raise CannotCheck(f"a clone has no {raw}: track it with `dvc add {quoted}`, and commit {raw}.dvc")
 
 
 def _run_workflow(clone: Path, cores: str) -> None:
@@ -152,7 +154,7 @@ def _run(command: list[str], folder: Path, check: bool = False) -> subprocess.Co
         command = [sys.executable, "-m", *command]
     result = subprocess.run(command, cwd=folder, env=_environment(), text=True, capture_output=True)
     if check and result.returncode:
-        raise CannotCheck(f"`{' '.join(command[-6:])}` failed: {result.stderr.strip()[-500:]}")
+        raise CannotCheck(f"`{shlex.join(command[-6:])}` failed: {result.stderr.strip()[-500:]}")
     return result
 
 

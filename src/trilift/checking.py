@@ -171,8 +171,8 @@ def _unexplained(verdict: Verdict, names: list[str], source: Source) -> list[Pro
     elif not verdict.sound:
         text = (
             f"the views disagree by {verdict.error_px:.1f} px (median), {verdict.share:.0%} of a person's size in "
-            "the image, and none of the usual mistakes explains it: is this the calibration of these recordings, and "
-            "are they synchronised?"
+            "the image, and none of the usual mistakes explains it; see whether this is the calibration of these "
+            "recordings, and whether they are synchronised"
         )
     else:
         return []

@@ -208,7 +208,7 @@ def test_a_camera_without_pose_is_left_out(tmp_path, content, reason):
     assert other.read(Stated()) == LeftOut("z", reason)
 
 
-@pytest.mark.parametrize("content", ["a: &a [*a]\nboard: 5x7", ""])
+@pytest.mark.parametrize("content", ["a: &a [*a]\nboard: 5x7", "", "# the camera_matrix: elsewhere"])
 def test_a_file_beside_the_cameras_is_none(tmp_path, content):
     write_opencv_files(tmp_path, ring_of_cameras(1))
     (tmp_path / "z.yml").write_text(content)

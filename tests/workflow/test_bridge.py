@@ -119,3 +119,11 @@ def test_an_exception_in_the_thread_that_records_is_said_and_does_not_end_it(
     assert recorded == [{"plot"}]
     assert len(kept_away) == (4 if where == "_commit" else 1)  # after each try
     assert capsys.readouterr().err.count("not recorded now, tried again later") == 3
+
+
+def test_commands_that_a_message_names_quote_their_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "changed_raw_data", lambda: ["data/raw/my walk", "data/raw/gait"])
+    with pytest.raises(RuntimeError) as caught:
+        bridge.refuse_changed_raw_data()
+    assert "`dvc add 'data/raw/my walk' data/raw/gait`" in str(caught.value)
+    assert "`dvc checkout --force 'data/raw/my walk' data/raw/gait`" in str(caught.value)

@@ -28,6 +28,7 @@ from trilift.formats.camera_fields import (
 )
 
 _KEY = re.compile(r"^[\"']?(camera_matrix|(K|R|Rot)_[^\s:]+)\s*:", re.MULTILINE)
+_OF_ONE_CAMERA = re.compile(r"^[\"']?camera_matrix[\"']?\s*:", re.MULTILINE)
 
 
 def recognises(path: Path) -> Path | None:
@@ -70,7 +71,7 @@ def list_cameras(path: Path) -> list[CameraEntry]:
 
 def _may_be_a_camera(file: Path) -> bool:
     try:
-        return "camera_matrix" in read_text(file)
+        return _OF_ONE_CAMERA.search(read_text(file)) is not None
     except InputError:  # which matters if it is needed
         return True
 
