@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from formats import camera_writers, test_damage
+from formats import camera_writers, test_damage, test_deeplabcut
 from synthetic import ring_of_cameras, waving_person, write_openpose, write_pose2sim
 from trilift.errors import InputError
 from trilift.formats import registry
@@ -222,6 +222,18 @@ def test_of_stages_of_processing_the_last_is_taken(tmp_path):
     assert names == ["T1", "T2"]
     assert [place.path for place in found.other_detections] == ["session/*/pose"]
     assert any("session/*/pose (openpose)" in doubt for doubt in found.doubts)
+
+
+def test_of_a_camera_that_was_processed_further_the_last_is_taken_and_the_other_named(tmp_path):
+    people = np.random.default_rng(0).uniform(0, 500, (3, 1, 17, 3))
+    for name in ("cam1DLC", "cam1DLC_filtered", "cam2DLC"):
+        (tmp_path / "pose").mkdir(exist_ok=True)
+        test_deeplabcut.write(tmp_path / "pose" / f"{name}.csv", people)
+    write_pose2sim(tmp_path / "Calib.toml", ring_of_cameras(2))
+    found = look_at(tmp_path)
+    (recording,) = registry.DETECTIONS["deeplabcut"].recordings(tmp_path, found.detections.path).values()
+    assert [view.name for view in recording] == ["cam1DLC_filtered", "cam2DLC"]
+    assert any("not taken is pose/cam1DLC.csv" in doubt for doubt in found.doubts)
 
 
 def test_the_stage_that_most_recordings_have_is_taken(tmp_path):

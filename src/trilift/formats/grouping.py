@@ -1,21 +1,14 @@
 """Recordings that lie side by side: which are one recording several times, and which path stands for them."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from trilift.formats.names import name_of_view, plain
+from trilift.formats.names import before_processing, name_of_view, plain
 from trilift.formats.paths import VIEW, as_written
 from trilift.formats.registry import View
-
-_PROCESSED = re.compile(
-    r"[-_. ]?(sync(ed|hroni[sz]ed)?|associat(ed|ion)|filt(er|ered)?|smooth(ed)?|interpolated|corrected|cleaned)$",
-    re.I,
-)
-"""What programs append to the name of a folder when they process its files further."""
 
 
 def most_processed(places: list[PurePosixPath]) -> list[PurePosixPath]:
@@ -36,12 +29,11 @@ def most_processed(places: list[PurePosixPath]) -> list[PurePosixPath]:
 
 def _origin(place: PurePosixPath) -> tuple[PurePosixPath, tuple[str, ...]]:
     """Give the place without what was appended, and that."""
-    parts, words = [], []
+    parts, words = list[str](), list[str]()
     for part in place.parts:
-        while found := _PROCESSED.search(part):
-            part = part[: found.start()]
-            words.append(found[1].lower())
-        parts.append(part)
+        name, appended = before_processing(part)
+        parts.append(name)
+        words += appended
     return PurePosixPath(*parts), tuple(words)
 
 

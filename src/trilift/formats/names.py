@@ -11,6 +11,11 @@ from trilift.skeletons import Skeleton
 log = logging.getLogger(__name__)
 
 _MOST_DIGITS = 15
+_PROCESSED = re.compile(
+    r"[-_. ]?(sync(ed|hroni[sz]ed)?|associat(ed|ion)|filt(er|ered)?|smooth(ed)?|interpolated|corrected|cleaned)$",
+    re.I,
+)
+"""What programs append to the name of a file or folder when they process it further."""
 
 
 def match_keypoints(found: Iterable[str], skeleton: Skeleton, where: str) -> dict[str, int]:
@@ -88,3 +93,12 @@ def name_for_files(name: object, where: str) -> str:
     if not text.isprintable() or not text.strip(". "):
         raise InputError(f"{where}: {text!a:.60} cannot be the name of a capture or recording; rename it")
     return text
+
+
+def before_processing(name: str) -> tuple[str, list[str]]:
+    """Give a name without what programs appended when they processed the file or folder further, and that."""
+    words = []
+    while found := _PROCESSED.search(name):
+        name = name[: found.start()]
+        words.append(found[1].lower())
+    return name, words

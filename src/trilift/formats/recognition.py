@@ -11,7 +11,7 @@ from trilift.formats import Camera, CameraEntry, Stated
 from trilift.formats.folders import ends_with, walk
 from trilift.formats.grouping import most_processed, path_with_cameras_first, paths
 from trilift.formats.names import plain
-from trilift.formats.paths import as_written, matches
+from trilift.formats.paths import VIEW, as_written, matches
 from trilift.formats.registry import (
     CAMERAS,
     DETECTIONS,
@@ -215,6 +215,7 @@ def _choose_detections(
     if isinstance(kind, ViewFormat):
         recordings = kind.recordings(folder, taken.path)
         views = [view.path for those in recordings.values() for view in those]
+        _tell_of_less_processed(folder, kind, taken.path, found)
         skeleton = skeleton or _tell_layout(folder, kind, views, found)
         names: list[str | None] = [view.name for view in next(iter(recordings.values()))]
     elif skeleton is None:
@@ -231,6 +232,15 @@ def _choose_detections(
         ground_truth=holds_truth(taken.format, taken.path),
     )
     return names
+
+
+def _tell_of_less_processed(folder: Path, kind: ViewFormat, path: str, found: Found) -> None:
+    places = () if VIEW in path else kind.folders(folder, path).values()
+    if passed_over := [str(view.relative_to(folder)) for place in places for view in kind.less_processed(place)]:
+        found.doubts.append(
+            f"not taken is {listed(passed_over)}, because the same was processed further; to take it, move what was "
+            "made of it elsewhere"
+        )
 
 
 def _tell_layout(folder: Path, kind: ViewFormat, views: list[Path], found: Found) -> str:

@@ -32,7 +32,7 @@ from trilift.formats import (
 )
 from trilift.formats.folders import ends_with, files_in, folders_in, has_files
 from trilift.formats.layouts import Told
-from trilift.formats.names import name_of_view, plain
+from trilift.formats.names import before_processing, name_of_view, plain
 from trilift.formats.paths import VIEW, find, has_stars, matches, without_stars
 from trilift.geometry.images import ImageChange
 from trilift.params import StrictModel, refuse
@@ -80,8 +80,22 @@ class ViewFormat(_Format):
     def views(self, folder: Path) -> list[Path]:
         """List the views of a recording, the files in its folder or the folders that hold such files.
 
-        A calibration among them is no view.
+        A calibration among them is no view. Of a view that is there more and less processed, the most processed is
+        taken.
         """
+        taken: dict[tuple[str, str], tuple[int, Path]] = {}
+        for view in self._all_views(folder):
+            name, words = before_processing(name_of_view(view))
+            kind = name, view.suffix
+            taken[kind] = max(taken.get(kind, (0, view)), (len(words), view))
+        return sorted(view for _, view in taken.values())
+
+    def less_processed(self, folder: Path) -> list[Path]:
+        """List what is not taken for a view, because the same was processed further."""
+        taken = self.views(folder)
+        return [view for view in self._all_views(folder) if view not in taken]
+
+    def _all_views(self, folder: Path) -> list[Path]:
         if not self.in_folders:
             return [file for file in files_in(folder, *self.suffixes) if not _is_calibration(file)]
         return [view for view in folders_in(folder) if has_files(view, *self.suffixes)]
