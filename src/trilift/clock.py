@@ -50,7 +50,7 @@ def set_clock(
         If views or reference have no frames in common, differ by more than the data set's file allows, or it is not
         clear to which frame the reference's first pose belongs.
     """
-    seeing = {name: view for name, view in views.items() if len(view.keypoints)}
+    seeing = {name: view for name, view in views.items() if len(view.keypoints) or view.lists_empty_frames}
     if len(seeing) < len(views):
         nobody = [name for name in views if name not in seeing]
         if not seeing:
