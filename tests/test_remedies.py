@@ -607,3 +607,10 @@ def test_the_pages_that_messages_name_are_there():
     pages = set(re.findall(r"docs/[\w/]+\.md", said))
     assert pages
     assert not [page for page in pages if not (ROOT / page).exists()]
+
+
+def test_where_nobody_is_seen_there_is_nothing_to_predict(tmp_path):
+    (tmp_path / "cam1.json").write_text("[]")
+    stated = ("--detections", tmp_path / "cam1.json", "--camera", "1000", "--format", "coco", "--skeleton", "coco17")
+    with pytest.raises(InputError, match="nobody is seen in any frame"):
+        sources.read_view(options(*stated))

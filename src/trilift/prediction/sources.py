@@ -94,6 +94,8 @@ def _choose(things: dict[str, Thing], name: str | None, where: str) -> Thing:
 
 def _one_person(detected: DetectedView, name: str, skeleton: Skeleton, options: argparse.Namespace) -> View:
     keypoints, confidence = detected.keypoints, detected.confidence
+    if not len(keypoints):
+        raise InputError(f"{options.detections}: nobody is seen in any frame, so there is nothing to predict")
     people = keypoints.shape[1]
     if people == 1:
         keypoints, confidence = keypoints[:, 0], None if confidence is None else confidence[:, 0]
