@@ -8,7 +8,7 @@ import pytest
 from synthetic import make_project
 from trilift.assembling import AssembledCapture, assemble
 from trilift.formats.registry import Source
-from trilift.params import parse
+from trilift.project.params import parse
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("TRILIFT_REAL_DATA", ROOT.parent / "shared" / "data"))

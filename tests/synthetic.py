@@ -12,7 +12,7 @@ import numpy as np
 from trilift import cli
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
-from trilift.layout import Layout
+from trilift.project.layout import Layout
 from trilift.skeletons import BODY25B
 
 

@@ -25,7 +25,7 @@ from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.geometry.people import Choice
-from trilift.params import parse, read_yaml
+from trilift.project.params import parse, read_yaml
 from trilift.skeletons import BODY25B
 
 FRAMES = 30

@@ -11,7 +11,7 @@ from trilift.clock import set_clock
 from trilift.errors import InputError
 from trilift.formats import DetectedView, ReferenceRecording
 from trilift.formats.registry import Source
-from trilift.params import parse
+from trilift.project.params import parse
 from trilift.skeletons import H36M17
 
 

@@ -14,16 +14,18 @@ import torch
 import yaml
 
 from formats.camera_writers import read_all
-from trilift import cli, params
+from trilift import cli
 from trilift.errors import InputError
 from trilift.formats.registry import Source
+from trilift.project import params
+from trilift.project.stages import SECTIONS, STAGES
 from trilift.splits import Split
 from trilift.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SETTINGS = {stage: importlib.import_module(f"trilift.settings.{stage}").Settings for stage in params.STAGES}
+SETTINGS = {stage: STAGES[stage].load_settings() for stage in SECTIONS}
 
 
 def all_pages(test):

@@ -13,8 +13,8 @@ import yaml
 from trilift import captures
 from trilift.captures import Recording
 from trilift.cli import main
-from trilift.files import replacing
 from trilift.lifting.training import Checkpoint
+from trilift.project.files import replacing
 from trilift.skeletons import COCO17
 
 SIZE = 400_000

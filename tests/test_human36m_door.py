@@ -21,8 +21,8 @@ from human36m_standin import ACTIONS, ONLY_2D, TAKES, TEST, TRAIN, StandIn
 from synthetic import Project
 from trilift import captures
 from trilift.evaluation.tables import action_of_take
-from trilift.layout import Layout
-from trilift.params import load_dataset
+from trilift.project.layout import Layout
+from trilift.project.params import load_dataset
 from trilift.splits import Split, check_names, frames_of, frames_to_test
 
 DATA_SET_FILE = Path(__file__).parents[1] / "workflow/datasets/h36m.yaml"

@@ -12,7 +12,7 @@ from trilift.assembling import assemble
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_reference
-from trilift.params import parse
+from trilift.project.params import parse
 from trilift.skeletons import BODY25B
 
 FRAMES = 150

@@ -32,7 +32,7 @@ from trilift.formats.names import plain
 from trilift.formats.recognition import look_at
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
-from trilift.params import load_dataset, read_yaml
+from trilift.project.params import load_dataset, read_yaml
 from trilift.skeletons import BODY25B, COCO17, OPENPOSE25, mapping
 from trilift.stages import check
 

@@ -37,9 +37,9 @@ from typing import Any, TextIO
 
 import yaml
 
-from trilift import yaml_text
 from trilift.errors import InputError
-from trilift.params import read_yaml
+from trilift.project import yaml_text
+from trilift.project.params import read_yaml
 
 LOCK = Path("dvc.lock")
 MEMORY = Path(".snakemake/trilift_bridge.json")

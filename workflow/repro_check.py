@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bridge import _OFF
-from trilift.params import load_datasets, read_yaml
+from trilift.project.params import load_datasets, read_yaml
 
 _DONE = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 _STEPS = re.compile(r"(\d+ of \d+) steps")

@@ -16,9 +16,9 @@ from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.images import Calibrated, ImageChange, mirror
 from trilift.geometry.people import choose_subject, prominence
-from trilift.layout import Layout
+from trilift.project.layout import Layout
+from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import Skeleton
-from trilift.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from xarray.core import indexing
 
 from trilift import hdf5
 from trilift.errors import InputError
-from trilift.files import replacing
-from trilift.layout import within_project
+from trilift.project.files import replacing
+from trilift.project.layout import within_project
 from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Skeleton
 
 FRAMES_PER_BLOCK = 8192

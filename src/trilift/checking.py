@@ -19,8 +19,8 @@ from trilift.geometry.conventions import Verdict
 from trilift.geometry.readings import Reading
 from trilift.geometry.rig import TimeOffset
 from trilift.geometry.triangulation import triangulate_robust, triangulate_without
+from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
-from trilift.yaml_text import in_yaml
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
 _STOPS_FROM = 0.09  # of a person's size in the image: the views of no usable rig disagree by as much

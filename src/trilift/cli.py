@@ -7,24 +7,16 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from trilift import __version__, messages
-from trilift.alone import alone
+from trilift import __version__
 from trilift.errors import InputError
-from trilift.files import DISK_FULL
-from trilift.layout import Layout
+from trilift.project import messages
+from trilift.project.files import DISK_FULL
+from trilift.project.layout import Layout
+from trilift.project.locks import alone
+from trilift.project.stages import STAGES
 
 log = logging.getLogger(__name__)
 
-_COMMANDS = {
-    "simulate": "make the raw files of a simulated data set",
-    "ingest": "read raw detections and cameras, check them, write captures",
-    "triangulate": "triangulate the detections of several views into 3D pseudo-labels",
-    "train": "train a lifter on pseudo-labels and multi-view geometry",
-    "evaluate": "predict the test frames and compute metrics",
-    "plot": "draw the figures",
-    "sweep": "put the runs of a sweep side by side",
-    "check": "compare the views of a data set with each other, and say what looks wrong",
-}
 _OTHERS = {
     "new": ("trilift.new", "start a data set from a folder of recordings"),
     "predict": (
@@ -35,13 +27,11 @@ _OTHERS = {
         "trilift.exports.command",
         "write poses or a lifter for other programs: TRC, C3D, CSV, NPZ, netCDF, ONNX",
     ),
-    "info": ("trilift.info", "show what made a file: stage, settings, inputs, code, libraries"),
+    "info": ("trilift.project.info", "show what made a file: stage, settings, inputs, code, libraries"),
 }
 _EXIT_CODES = {
     "check": "\nExit code: 0 where nothing looks wrong, 1 where something does, 2 where input cannot be read."
 }
-_WITH_DEVICE = {"triangulate", "train", "evaluate"}
-_WITH_RUN = {"train", "evaluate"}
 
 
 def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
@@ -63,24 +53,24 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"trilift {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    for stage, about in _COMMANDS.items():
+    for name, stage in STAGES.items():
         command = commands.add_parser(
-            stage,
-            help=about,
-            description=about[0].upper() + about[1:] + ".",
-            epilog=f"Example:\n  trilift {stage} demo" + _EXIT_CODES.get(stage, ""),
+            name,
+            help=stage.about,
+            description=stage.about[0].upper() + stage.about[1:] + ".",
+            epilog=f"Example:\n  trilift {name} demo" + _EXIT_CODES.get(name, ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("dataset", help="name of a data set: a file in workflow/datasets/")
         command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
         command.add_argument("--log", type=Path, help="also write the messages to this file")
-        if stage in _WITH_RUN:
+        if stage.of_run:
             command.add_argument(
                 "--run",
                 default="main",
                 help="a run of the section sweep of params.yaml, such as all-s0 (default: main)",
             )
-        if stage in _WITH_DEVICE:
+        if stage.on_device:
             command.add_argument(
                 "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
             )
@@ -127,10 +117,11 @@ def _call(options: argparse.Namespace) -> int:
         return 0
     layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
     with alone(layout.lock(options.command), f"trilift {options.command} {options.dataset}"):
-        stage = importlib.import_module(f"trilift.stages.{options.command}")
-        if options.command not in _WITH_DEVICE:
-            return stage.run(layout) or 0
-        from trilift.devices import choose
+        stage = STAGES[options.command]
+        run = stage.load().run
+        if not stage.on_device:
+            return run(layout) or 0
+        from trilift.project.devices import choose
 
-        stage.run(layout, choose(options.device))
+        run(layout, choose(options.device))
     return 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from trilift.errors import InputError, listed
 from trilift.formats import DetectedView, ReferenceRecording
 from trilift.formats.registry import Source
-from trilift.yaml_text import in_yaml
+from trilift.project.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 

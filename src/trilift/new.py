@@ -13,12 +13,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.files import replacing
 from trilift.formats import recognition
 from trilift.formats.recognition import Found, Place
 from trilift.formats.registry import Source
-from trilift.layout import Layout
-from trilift.params import parse, read_yaml
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import parse, read_yaml
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from trilift import skeletons
 from trilift.captures import Recording, blocks, load_frames, recordings
 from trilift.errors import InputError, listed
-from trilift.params import StrictModel, refuse
+from trilift.project.params import StrictModel, refuse
+from trilift.project.yaml_text import Name
 from trilift.skeletons import TRAINING_SKELETON
-from trilift.yaml_text import Name
 
 log = logging.getLogger(__name__)
 

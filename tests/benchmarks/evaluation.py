@@ -29,9 +29,9 @@ def write_project(project: Path, frames: int) -> None:
 
     from trilift import captures
     from trilift.captures import Recording
-    from trilift.layout import Layout
     from trilift.lifting.lifter import Lifter
     from trilift.lifting.networks import build
+    from trilift.project.layout import Layout
     from trilift.settings.network import NetworkSettings
     from trilift.skeletons import H36M17
     from trilift.studio.body import sample_body

@@ -44,7 +44,7 @@ def write_project(project: Path, frames: int, published: bool) -> None:
     from synthetic import as_tensors
     from trilift.formats import human36m, videopose3d
     from trilift.geometry.cameras import project as see
-    from trilift.layout import Layout
+    from trilift.project.layout import Layout
     from trilift.studio.body import sample_body
     from trilift.studio.motions import simulate_motion
 

@@ -64,7 +64,7 @@ def write_project(project: Path, captures: int, frames: int) -> None:
     from trilift.formats import human36m, videopose3d
     from trilift.geometry.cameras import Cameras
     from trilift.geometry.cameras import project as see
-    from trilift.layout import Layout
+    from trilift.project.layout import Layout
     from trilift.skeletons import H36M17
     from trilift.studio.body import sample_body
     from trilift.studio.detector import LEVELS, detect

@@ -28,7 +28,7 @@ def write_project(project: Path, frames: int, settings: str) -> None:
 
     from trilift import captures
     from trilift.captures import Recording
-    from trilift.layout import Layout
+    from trilift.project.layout import Layout
     from trilift.skeletons import H36M17
     from trilift.studio.body import sample_body
     from trilift.studio.detector import LEVELS

@@ -15,7 +15,7 @@ from trilift.figures.per_joint import error_per_joint
 from trilift.figures.poses import Example, predicted_poses
 from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.figures.training import training_curve
-from trilift.layout import Layout
+from trilift.project.layout import Layout
 from trilift.skeletons import COCO17, H36M17
 from trilift.stages import plot
 

@@ -15,7 +15,7 @@ from trilift.errors import InputError
 from trilift.geometry.cameras import distort
 from trilift.lifting.losses import into_all_views, losses, weighted_sum
 from trilift.lifting.samples import Batch
-from trilift.params import parse
+from trilift.project.params import parse
 from trilift.settings.train import GEOMETRIC, OF_THE_BODY, LossSettings
 
 NORMS = ("l1", "mpjpe", "huber")

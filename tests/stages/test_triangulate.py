@@ -16,7 +16,7 @@ from trilift import captures
 from trilift.captures import Recording
 from trilift.errors import InputError
 from trilift.geometry import body
-from trilift.layout import Layout
+from trilift.project.layout import Layout
 from trilift.settings.triangulate import Limits
 from trilift.skeletons import BODY25B, H36M17
 from trilift.stages.triangulate import _check_limits

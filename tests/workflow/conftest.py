@@ -16,6 +16,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from trilift.project import stages
+
 ROOT = Path(__file__).parents[2]
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
 TINY = {
@@ -175,8 +177,11 @@ def make_project(path: Path, stand_in: bool = False) -> Project:
     (path / "params.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
     if stand_in:
         for stage in STAGES:
-            shutil.copy(Path(__file__).parent / "stand_in.py", path / f"src/trilift/stages/{stage}.py")
-        (path / "src/trilift/devices.py").write_text("def choose(name):\n    return None\n")
+            shutil.copy(
+                Path(__file__).parent / "stand_in.py",
+                path / "src" / (stages.STAGES[stage].module.replace(".", "/") + ".py"),
+            )
+        (path / "src/trilift/project/devices.py").write_text("def choose(name):\n    return None\n")
         replace(path / "workflow/rules/common.smk", "    if known:\n", "    if False:\n")  # captures hold nothing
     project = Project(path)
     project.run("git", "init", "-q", "-b", "main")

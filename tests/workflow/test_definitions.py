@@ -7,6 +7,8 @@ import pytest
 import yaml
 from import_closure import project_imports
 
+from trilift.project import stages
+
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DATA_OF_THE_CODE = {
@@ -39,7 +41,7 @@ def rule_of(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_of_a_stage_is_all_that_it_imports(stage):
-    imported = project_imports(f"trilift.stages.{rule_of(stage)}", ROOT / "src")
+    imported = project_imports(stages.STAGES[rule_of(stage)].module, ROOT / "src")
     expected = {file.relative_to(ROOT).as_posix() for file in imported} | DATA_OF_THE_CODE.get(rule_of(stage), set())
     assert {dep for dep in listed(stage, "deps") if dep.startswith("src/")} == expected
 

@@ -1,6 +1,5 @@
 """What the rules share: settings and code files as inputs."""
 
-import importlib
 import json
 import re
 from contextlib import contextmanager
@@ -9,10 +8,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from trilift import params
+from trilift.project import params
 from trilift.errors import InputError
 from trilift.formats.registry import Source
-from trilift.layout import Layout
+from trilift.project.layout import Layout
+from trilift.project.stages import STAGES
 from trilift.settings.train import TrainingSettings
 from trilift.sweep import Sweep, of_run
 
@@ -125,7 +125,7 @@ def check_settings(jobs):
     """Refuse wrong settings before Snakemake removes the outputs of the jobs that are to run."""
     by_stage = {stage: [job for job in jobs if job.rule.name == stage] for stage in DVC_STAGES}
     for stage in [stage for stage in by_stage if by_stage[stage]]:
-        params.load(Path("params.yaml"), stage, importlib.import_module(f"trilift.settings.{stage}").Settings)
+        params.load(Path("params.yaml"), stage, STAGES[stage].load_settings())
     params.load_seed(Path("params.yaml"))
     for run in {job.wildcards.run for job in by_stage["train"]}:
         of_run(Path("params.yaml"), run)

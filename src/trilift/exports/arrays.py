@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trilift.exports.motion import Motion, gather
-from trilift.files import replacing
+from trilift.project.files import replacing
 
 
 def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:

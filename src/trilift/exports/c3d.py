@@ -8,7 +8,7 @@ import numpy as np
 
 from trilift.errors import InputError
 from trilift.exports.motion import Motion, gather
-from trilift.files import replacing
+from trilift.project.files import replacing
 
 _LAST_FRAME = 65535  # the header counts frames in 16 bits
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from trilift import __version__
 from trilift.errors import InputError
-from trilift.files import replacing
 from trilift.lifting.inputs import features, insert_root, scale
 from trilift.lifting.lifter import Lifter
+from trilift.project.files import replacing
 
 
 def export_onnx(lifter: Lifter, path: Path) -> None:

@@ -14,7 +14,7 @@ from trilift import captures
 from trilift.captures import Recording, blocks, load_frames
 from trilift.errors import InputError
 from trilift.exports.motion import Motion
-from trilift.layout import Layout
+from trilift.project.layout import Layout
 from trilift.skeletons import SKELETONS
 
 _SOURCES = {

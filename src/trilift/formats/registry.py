@@ -35,9 +35,9 @@ from trilift.formats.layouts import Told
 from trilift.formats.names import before_processing, name_of_view, plain
 from trilift.formats.paths import VIEW, find, has_stars, matches, without_stars
 from trilift.geometry.images import ImageChange
-from trilift.params import StrictModel, refuse
+from trilift.project.params import StrictModel, refuse
+from trilift.project.yaml_text import Name, in_yaml
 from trilift.skeletons import Skeleton
-from trilift.yaml_text import Name, in_yaml
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.files import replacing
 from trilift.formats import DetectedRecording, DetectedView, ReferenceRecording
 from trilift.formats.checks import check_not_infinite
 from trilift.formats.names import name_for_files
 from trilift.formats.npz import has_entry, read_npz
+from trilift.project.files import replacing
 from trilift.skeletons import COCO17, H36M17, HUMANEVA15, MPII16, Skeleton
 
 KEPT_OF_32 = np.setdiff1d(np.arange(32), [4, 5, 9, 10, 11, 16, *range(20, 25), *range(28, 32)])

@@ -8,9 +8,9 @@ from scipy.linalg import solveh_banded
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from trilift import threads
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, linearise, t_cost
+from trilift.project import threads
 
 FRAMES_OF_WINDOW = 256
 """Frames solved at once. Their neighbours take part, so that the cuts do not show."""

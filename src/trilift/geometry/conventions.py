@@ -23,7 +23,7 @@ from trilift.geometry.images import Calibrated, ImageChange, mirror
 from trilift.geometry.people import box_sides, choose_subject
 from trilift.geometry.readings import Reading, epipolar_cost, mixed
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_without
-from trilift.yaml_text import in_yaml
+from trilift.project.yaml_text import in_yaml
 
 _WORST_SHARE = 0.2  # of the focal length: larger errors count as this, and so does a point behind a camera
 _TYPICAL_SHARE = 0.01  # of the focal length: the error of a detector, roughly

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from trilift import threads
 from trilift.geometry import kernels
 from trilift.geometry.cameras import Cameras, Lens, project
 from trilift.geometry.kernels import Array
+from trilift.project import threads
 
 DEGREES_OF_FREEDOM = 5.0
 """Of the Student t that detection errors are taken to follow: between the 3 of the worst tails that were measured

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.files import replacing
 from trilift.lifting.inputs import features, insert_root, scale
 from trilift.lifting.networks import Temporal, build
-from trilift.params import parse
+from trilift.project.files import replacing
+from trilift.project.params import parse
 from trilift.settings.network import NetworkSettings
 from trilift.skeletons import Mapping, Skeleton
 

@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> None:
     InputError
         If something cannot be read, or does not fit, or no frame has a pose.
     """
-    from trilift.devices import choose
     from trilift.prediction.predictor import load
+    from trilift.project.devices import choose
 
     predictor = load(options.lifter, choose(options.device), not options.no_flip)
     if options.detections == "-":

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from trilift.params import StrictModel
+from trilift.project.params import StrictModel
 
 
 class Settings(StrictModel):

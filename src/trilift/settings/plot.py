@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from trilift.params import StrictModel
+from trilift.project.params import StrictModel
 
 
 class Settings(StrictModel):

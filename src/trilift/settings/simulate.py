@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trilift.params import StrictModel
+from trilift.project.params import StrictModel
 
 
 class Settings(StrictModel):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trilift.params import StrictModel
+from trilift.project.params import StrictModel
 from trilift.settings.network import NetworkSettings
 
 GEOMETRIC = ("input_triangulation", "multi_view_consistency", "reprojection", "output_triangulation")

@@ -10,16 +10,17 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trilift import checking, skeletons, threads
+from trilift import checking, skeletons
 from trilift.assembling import AssembledCapture, assemble
 from trilift.checking import Findings, Run
 from trilift.errors import listed
 from trilift.figures import style
 from trilift.figures.check import camera_agreement, offsets_over_time
-from trilift.files import replacing
 from trilift.formats.registry import Source
-from trilift.layout import Layout
-from trilift.params import load_dataset
+from trilift.project import threads
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import load_dataset
 from trilift.skeletons import TRAINING_SKELETON
 from trilift.stages.ingest import facts_of
 

@@ -15,7 +15,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, provenance, skeletons, splits, threads
+from trilift import captures, skeletons, splits
 from trilift.captures import Recording
 from trilift.errors import InputError, listed
 from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
@@ -30,14 +30,15 @@ from trilift.evaluation.tables import (
     overall,
     per_action,
 )
-from trilift.files import replacing
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras
-from trilift.layout import Layout
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.placement import place
 from trilift.lifting.views import normalised_joints
-from trilift.params import load, load_dataset
+from trilift.project import provenance, threads
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import load, load_dataset
 from trilift.settings.evaluate import Settings
 from trilift.skeletons import TRAINING_SKELETON
 from trilift.splits import Split

@@ -5,13 +5,14 @@ from itertools import accumulate
 
 import numpy as np
 
-from trilift import captures, checking, provenance, threads
+from trilift import captures, checking
 from trilift.assembling import AssembledCapture, assemble
 from trilift.captures import Recording, Writer
 from trilift.errors import InputError, listed
 from trilift.formats import registry
-from trilift.layout import Layout
-from trilift.params import load, load_dataset
+from trilift.project import provenance, threads
+from trilift.project.layout import Layout
+from trilift.project.params import load, load_dataset
 from trilift.settings.ingest import Settings
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from trilift import captures, provenance, skeletons
+from trilift import captures, skeletons
 from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.animation import animate
@@ -24,10 +24,11 @@ from trilift.figures.poses import Example, predicted_poses
 from trilift.figures.pseudo_labels import pseudo_label_quality
 from trilift.figures.training import training_curve
 from trilift.figures.viewer import Clip, viewer_page
-from trilift.files import replacing
 from trilift.geometry.upright import upright
-from trilift.layout import Layout
-from trilift.params import load
+from trilift.project import provenance
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import load
 from trilift.settings.plot import Settings
 from trilift.skeletons import TRAINING_SKELETON
 

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from trilift import provenance
 from trilift.errors import InputError
 from trilift.formats import human36m
 from trilift.formats.videopose3d import write_detections, write_reference
 from trilift.geometry.cameras import Cameras, project
-from trilift.layout import Layout
-from trilift.params import load, load_seed
+from trilift.project import provenance
+from trilift.project.layout import Layout
+from trilift.project.params import load, load_seed
 from trilift.settings.simulate import Settings
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body

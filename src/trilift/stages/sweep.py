@@ -6,13 +6,13 @@ import logging
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trilift import provenance
 from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.sweep import sweep_comparison, sweep_training
-from trilift.files import replacing
-from trilift.layout import Layout
-from trilift.params import load
+from trilift.project import provenance
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import load
 from trilift.sweep import Sweep
 
 log = logging.getLogger(__name__)

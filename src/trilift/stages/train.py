@@ -12,17 +12,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from trilift import captures, provenance, skeletons, splits
+from trilift import captures, skeletons, splits
 from trilift.errors import InputError, listed
-from trilift.files import replacing
 from trilift.geometry.cameras import Cameras
-from trilift.layout import Layout
 from trilift.lifting.inputs import insert_root
 from trilift.lifting.lifter import Lifter
 from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Checkpoint, Scaling, fit
 from trilift.lifting.views import normalised_joints
-from trilift.params import load_dataset
+from trilift.project import provenance
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import load_dataset
 from trilift.settings.train import Settings
 from trilift.skeletons import TRAINING_SKELETON, Mapping
 from trilift.splits import Split

@@ -12,22 +12,23 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, provenance, skeletons, threads
+from trilift import captures, skeletons
 from trilift.captures import CaptureWriter, Recording
 from trilift.errors import InputError, listed
 from trilift.evaluation.recap import Block, Recap, worst_first
-from trilift.files import replacing
 from trilift.geometry import labels, noise
 from trilift.geometry.body import bone_lengths, sizes
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.labels import Sample
 from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.rig import CameraFinding, diagnose
-from trilift.layout import Layout
-from trilift.params import load
+from trilift.project import provenance, threads
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.params import load
+from trilift.project.yaml_text import in_yaml
 from trilift.settings.triangulate import Limits, Settings
 from trilift.skeletons import Skeleton
-from trilift.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 

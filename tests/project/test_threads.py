@@ -4,7 +4,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from trilift import threads
+from trilift.project import threads
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from trilift import yaml_text
 from trilift.errors import InputError, listed
+from trilift.project import yaml_text
+from trilift.project.stages import SECTIONS
 
 log = logging.getLogger(__name__)
 
-STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
-_TOP_LEVEL = {"datasets", "seed", "sweep", *STAGES}
+_TOP_LEVEL = {"datasets", "seed", "sweep", *SECTIONS}
 _SECTIONS_OF_A_DATASET = {"ingest", "split"}
 
 

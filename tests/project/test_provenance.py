@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
-from trilift import info, provenance
 from trilift.cli import main
 from trilift.errors import InputError
+from trilift.project import info, provenance
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 PARAMS: dict[str, Any] = {
     "seed": 3,

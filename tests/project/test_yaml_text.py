@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from trilift import yaml_text
+from trilift.project import yaml_text
 
 SCALARS = {
     "1e-3": 0.001, "1e5": 1e5, "1E+2": 100.0, "+1": 1, "-.5": -0.5, "1.": 1.0, "010": 10, "0o7": 7, "0x1F": 31,

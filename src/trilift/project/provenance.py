@@ -2,7 +2,7 @@
 
 A record is the same bytes whenever the same code makes the same files of the same inputs: it names no time, no
 machine and no place. It is a file of its own, so that an edited comment, which changes the hash of the code, changes
-no artifact. `trilift.info` finds the record of a file.
+no artifact. `trilift.project.info` finds the record of a file.
 """
 
 import ast
@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from trilift import __version__
-from trilift.files import replacing
-from trilift.layout import Layout
+from trilift.project.files import replacing
+from trilift.project.layout import Layout
+from trilift.project.stages import STAGES
 
-SOURCE = Path(__file__).parents[1]
+SOURCE = Path(__file__).parents[2]
 _LIBRARIES = {"h5netcdf", "h5py", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "xarray"}
 _DATA_FILE = re.compile(r"\"([\w-]+\.(?:json|html))\"")
 
@@ -78,7 +79,7 @@ def write(
         return path.relative_to(layout.project).as_posix()
 
     path = layout.provenance(stage)
-    code = code_of([f"trilift.stages.{stage}", *loads])
+    code = code_of([STAGES[stage].module, *loads])
     settings = {name(layout.params): _plain(params)}
     if dataset:
         settings[name(layout.dataset_file)] = _plain(dataset)

@@ -1,4 +1,3 @@
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,12 @@ from ruamel.yaml import YAML
 
 from trilift.errors import InputError
 from trilift.formats.registry import Source
-from trilift.params import STAGES, StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
+from trilift.project.params import StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
+from trilift.project.stages import SECTIONS, STAGES
 from trilift.settings import train, triangulate
 from trilift.splits import Split
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATA_SETS = [file.relative_to(ROOT).as_posix() for file in (ROOT / "workflow/datasets").glob("*.yaml")]
 
 
@@ -54,14 +54,14 @@ def test_a_section_is_read_with_its_defaults(params):
 
 
 @pytest.mark.parametrize("file", ["params.yaml", "workflow/presets/paper.yaml"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SECTIONS)
 def test_the_files_of_the_project_are_what_the_stages_expect(file, stage):
-    load(ROOT / file, stage, importlib.import_module(f"trilift.settings.{stage}").Settings)
+    load(ROOT / file, stage, STAGES[stage].load_settings())
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SECTIONS)
 def test_without_its_line_in_params_yaml_a_setting_is_the_same(stage):
-    settings = importlib.import_module(f"trilift.settings.{stage}").Settings
+    settings = STAGES[stage].load_settings()
     assert load(ROOT / "params.yaml", stage, settings) == settings()
 
 
@@ -266,7 +266,7 @@ def test_what_is_no_yaml_or_says_a_thing_twice_is_refused(params, text):
 
 
 def test_the_settings_of_the_project_have_a_section_per_stage():
-    assert set(STAGES) <= set(read_yaml(ROOT / "params.yaml"))
+    assert set(SECTIONS) <= set(read_yaml(ROOT / "params.yaml"))
 
 
 def test_a_section_that_is_not_there_is_named_and_its_defaults_are_used(tmp_path, caplog):
@@ -289,10 +289,10 @@ def words_of(model: type[BaseModel]) -> Iterator[str]:
                 waiting += get_args(kind)
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "of a data set"])
+@pytest.mark.parametrize("stage", [*SECTIONS, "of a data set"])
 def test_words_that_settings_can_be_are_words_for_all_readers_of_yaml(stage: str) -> None:
     """Those of YAML 1.1 too, in which "off" would be False: other programs read params.yaml as well."""
-    model = Source if stage == "of a data set" else importlib.import_module(f"trilift.settings.{stage}").Settings
+    model = Source if stage == "of a data set" else STAGES[stage].load_settings()
     for word in words_of(model):
         assert yaml.safe_load(word) == word
 

@@ -2,8 +2,9 @@ import logging
 
 import pytest
 
-from trilift import cli, messages
+from trilift import cli
 from trilift.errors import InputError
+from trilift.project import messages
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-_STAGES_OF_THE_DATASET = ("simulate", "ingest", "triangulate")
+from trilift.project.stages import STAGES
 
 
 def within_project(path: Path) -> str:
@@ -80,7 +80,7 @@ class Layout:
 
     def provenance(self, stage: str) -> Path:
         """Where the record of what a stage made lies: of the data set's stages once, of the others for every run."""
-        folder = self.project / "results" / self.dataset if stage in _STAGES_OF_THE_DATASET else self.results
+        folder = self.project / "results" / self.dataset if STAGES[stage].of_dataset else self.results
         return folder / "provenance" / f"{stage}.json"
 
     @property
@@ -104,5 +104,5 @@ class Layout:
         return self.project / ".trilift" / "checkpoints"
 
     def lock(self, stage: str) -> Path:
-        """Held by a stage that runs, see `trilift.alone`."""
+        """Held by a stage that runs, see `trilift.project.locks`."""
         return self.project / ".trilift" / "locks" / f"{stage}-{self.dataset}-{self.run}"

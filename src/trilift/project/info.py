@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 
 from trilift.errors import InputError
-from trilift.params import STAGES
-from trilift.provenance import sha256
+from trilift.project.provenance import sha256
+from trilift.project.stages import STAGES
 
 log = logging.getLogger(__name__)
 
 _DIGITS = 12  # of a hash, for people
-_ORDER = (*STAGES, "sweep")
+_ORDER = list(STAGES)
 _SAME, _CHANGED, _GONE = "as it was made", "CHANGED since it was made", "NOT THERE any more"
 
 
@@ -33,7 +33,7 @@ class Record:
     path
         Of the record, relative to the project, as are all paths in it.
     content
-        What `trilift.provenance.write` wrote.
+        What `trilift.project.provenance.write` wrote.
     """
 
     project: Path

@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
-from trilift import devices
 from trilift.errors import InputError
+from trilift.project import devices
 
 
 def test_auto_is_the_processor_where_there_is_no_gpu(monkeypatch):
@@ -18,7 +18,7 @@ def test_a_device_that_is_not_there_is_refused():
         devices.choose("nonsense")
 
 
-TAKE = "import sys; from trilift import devices; print(devices._free_gpu(3), flush=True); sys.stdin.read()"
+TAKE = "import sys; from trilift.project import devices; print(devices._free_gpu(3), flush=True); sys.stdin.read()"
 
 
 def test_processes_take_different_gpus_and_give_them_back(tmp_path, monkeypatch):

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from trilift.alone import alone
 from trilift.errors import InputError
+from trilift.project.locks import alone
 
-HOLD = "import sys, pathlib, time; from trilift.alone import alone\n"
+HOLD = "import sys, pathlib, time; from trilift.project.locks import alone\n"
 HOLD += "with alone(pathlib.Path(sys.argv[1]), 'train'): print('held', flush=True); time.sleep(60)"
 
 

@@ -1,0 +1,84 @@
+"""The stages of the workflow in their order: all that the command line, the settings and the records know of them."""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Stage(NamedTuple):
+    """A stage, or a command on a data set like one.
+
+    Attributes
+    ----------
+    about
+        What it does, for the help.
+    module
+        Has its function ``run``.
+    settings
+        Has the class ``Settings``, its section of ``params.yaml``; empty if it has none.
+    of_dataset
+        Whether what it makes belongs to the data set, whatever is trained on it.
+    of_run
+        Whether each run of a sweep has its own.
+    on_device
+        Whether it computes on a GPU where there is one.
+    """
+
+    about: str
+    module: str
+    settings: str = ""
+    of_dataset: bool = False
+    of_run: bool = False
+    on_device: bool = False
+
+    def load(self) -> Any:
+        """Import the module, which may take seconds."""
+        return import_module(self.module)
+
+    def load_settings(self) -> Any:
+        """Import the settings class, which loads nothing heavy."""
+        return import_module(self.settings).Settings
+
+
+STAGES = {
+    "simulate": Stage(
+        "make the raw files of a simulated data set",
+        "trilift.stages.simulate",
+        "trilift.settings.simulate",
+        of_dataset=True,
+    ),
+    "ingest": Stage(
+        "read raw detections and cameras, check them, write captures",
+        "trilift.stages.ingest",
+        "trilift.settings.ingest",
+        of_dataset=True,
+    ),
+    "triangulate": Stage(
+        "triangulate the detections of several views into 3D pseudo-labels",
+        "trilift.stages.triangulate",
+        "trilift.settings.triangulate",
+        of_dataset=True,
+        on_device=True,
+    ),
+    "train": Stage(
+        "train a lifter on pseudo-labels and multi-view geometry",
+        "trilift.stages.train",
+        "trilift.settings.train",
+        of_run=True,
+        on_device=True,
+    ),
+    "evaluate": Stage(
+        "predict the test frames and compute metrics",
+        "trilift.stages.evaluate",
+        "trilift.settings.evaluate",
+        of_run=True,
+        on_device=True,
+    ),
+    "plot": Stage("draw the figures", "trilift.stages.plot", "trilift.settings.plot"),
+    "sweep": Stage("put the runs of a sweep side by side", "trilift.stages.sweep"),
+    "check": Stage(
+        "compare the views of a data set with each other, and say what looks wrong", "trilift.stages.check"
+    ),
+}
+
+SECTIONS = tuple(name for name, stage in STAGES.items() if stage.settings)
+"""The stages with a section of ``params.yaml``: the workflow from raw files to figures."""
