@@ -15,11 +15,11 @@ import yaml
 
 from formats.camera_writers import read_all
 from trilift import cli
+from trilift.captures.splits import Split
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.project import params
 from trilift.project.stages import SECTIONS, STAGES
-from trilift.splits import Split
 from trilift.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]

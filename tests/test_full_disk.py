@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import reading, writing
+from trilift.captures.schema import Recording
 from trilift.cli import main
 from trilift.lifting.training import Checkpoint
 from trilift.project.files import replacing
@@ -43,11 +43,11 @@ def is_full(error, path):
 
 
 def write_captures(path, frames=1000):
-    with captures.create(path, "captures") as file:
+    with writing.create(path, "captures") as file:
         for name in ("S1", "S2"):
             walk = Recording("Walk", name, "Walk", 50.0, 0, frames)
             capture = file.add_capture(name, recordings=[walk], skeleton=COCO17, views=["a", "b"])
-            for block in captures.blocks(frames, 100):
+            for block in reading.blocks(frames, 100):
                 capture.write_block(block, keypoints_2d=np.ones((100, 2, 17, 2)), confidence=np.ones((100, 2, 17)))
 
 
@@ -98,7 +98,7 @@ def test_a_command_ends_with_one_message_even_if_its_log_cannot_be_written(disk,
 def test_hdf5_reads_what_it_could_not_write(disk):
     """It frees strings by what it reads, and would free at random."""
     fill(disk, 0)
-    with captures._Target(disk / "demo.nc", "w+") as target:
+    with writing._Target(disk / "demo.nc", "w+") as target:
         for at, data in ((10, b"abcdef"), (12, b"XY")):
             target.seek(at)
             assert target.write(data) == len(data)

@@ -19,11 +19,11 @@ import yaml
 import human36m_standin
 from human36m_standin import ACTIONS, ONLY_2D, TAKES, TEST, TRAIN, StandIn
 from synthetic import Project
-from trilift import captures
+from trilift.captures import reading
+from trilift.captures.splits import Split, check_names, frames_of, frames_to_test
 from trilift.evaluation.tables import action_of_take
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
-from trilift.splits import Split, check_names, frames_of, frames_to_test
 
 DATA_SET_FILE = Path(__file__).parents[1] / "workflow/datasets/h36m.yaml"
 CAMERAS = ["54138969", "55011271", "58860488", "60457274"]
@@ -63,13 +63,13 @@ def ingested(put_in: StandIn, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.fixture(scope="module")
 def detections(ingested: tuple[Project, str]) -> Iterator[dict[str, xr.Dataset]]:
-    with captures.read(ingested[0].layout.captures, "captures") as opened:
+    with reading.read(ingested[0].layout.captures, "captures") as opened:
         yield {name: capture.load() for name, capture in opened.items()}
 
 
 @pytest.fixture(scope="module")
 def references(ingested: tuple[Project, str]) -> Iterator[dict[str, xr.Dataset]]:
-    with captures.read(ingested[0].layout.references, "references") as opened:
+    with reading.read(ingested[0].layout.references, "references") as opened:
         yield {name: capture.load() for name, capture in opened.items()}
 
 
@@ -108,7 +108,7 @@ def test_every_person_has_all_takes_and_all_cameras_by_name(detections: dict[str
     assert set(detections) == {*TRAIN, *TEST, *ONLY_2D}
     for person, capture in detections.items():
         assert capture["view"].values.tolist() == CAMERAS
-        rows = captures.recordings(capture)
+        rows = reading.recordings(capture)
         assert [row.name for row in rows] == [f"{person} {take}" for takes in TAKES.values() for take in takes]
         assert {row.subject for row in rows} == {person}
         assert {row.fps for row in rows} == {50.0}
@@ -119,7 +119,7 @@ def test_detections_are_cut_to_the_shortest(put_in: StandIn, detections: dict[st
     lengths = set()
     for person, capture in detections.items():
         assert capture.attrs["confidence_source"] == "none"
-        for row in captures.recordings(capture):
+        for row in reading.recordings(capture):
             views = put_in.detections[person][row.action]
             poses = put_in.poses.get(person, {}).get(row.action)
             shortest = min(len(part) for part in (*views, *([] if poses is None else [poses])))
@@ -135,7 +135,7 @@ def test_the_references_are_what_was_put_in(put_in: StandIn, references: dict[st
     assert set(references) == {*TRAIN, *TEST}
     compared = 0
     for person, reference in references.items():
-        for row in captures.recordings(reference):
+        for row in reading.recordings(reference):
             if (person, row.action) != ("S11", "Directions"):
                 expected = put_in.poses[person][row.action][: row.length]
                 np.testing.assert_allclose(reference["keypoints_3d"][row.frames], expected, rtol=0, atol=1e-6)
@@ -162,7 +162,7 @@ def test_the_recording_without_3d_has_no_reference_and_ingest_says_so(
     lacking = [
         row.name
         for reference in references.values()
-        for row in captures.recordings(reference)
+        for row in reading.recordings(reference)
         if np.isnan(reference["keypoints_3d"][row.frames]).all()
     ]
     assert lacking == ["S11 Directions"]
@@ -192,7 +192,7 @@ def test_the_recording_without_3d_is_left_out_of_the_evaluation_with_a_notice(
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["S11 Directions"]
     assert not any(chosen[person].any() for person in (*TRAIN, *ONLY_2D))
     assert chosen["S9"].all()
-    (directions,) = (row for row in captures.recordings(detections["S11"]) if row.action == "Directions")
+    (directions,) = (row for row in reading.recordings(detections["S11"]) if row.action == "Directions")
     assert np.flatnonzero(~chosen["S11"]).tolist() == list(range(len(chosen["S11"])))[directions.frames]
 
 

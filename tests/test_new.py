@@ -26,7 +26,8 @@ from synthetic import (
     write_openpose_data_set,
     write_pose2sim,
 )
-from trilift import captures, cli
+from trilift import cli
+from trilift.captures import reading
 from trilift.formats import registry
 from trilift.formats.names import plain
 from trilift.formats.recognition import look_at
@@ -68,7 +69,7 @@ def test_a_folder_of_openpose_becomes_a_data_set_that_ingest_reads(project, tmp_
     assert layout.raw.resolve() == folder.resolve()
     code, printed = run("ingest", layout.dataset, "--project", layout.project)
     assert code == 0, printed
-    with captures.read(layout.captures, "captures") as opened:
+    with reading.read(layout.captures, "captures") as opened:
         assert opened["My_gait_2nd"]["keypoints_2d"].shape == (40, 3, 25, 2)
 
 
@@ -289,7 +290,7 @@ def test_the_real_recordings_are_recognised_and_nothing_looks_wrong(project, rec
     code, printed = run("ingest", recording, "--project", layout.project)
     assert code == 0, printed
     assert "mistake" not in printed
-    with captures.read(layout.captures, "captures") as opened:
+    with reading.read(layout.captures, "captures") as opened:
         assert opened[recording].sizes["view"] == views
 
 
@@ -379,8 +380,8 @@ def test_several_recordings_are_ingested_as_they_were_found(project, tmp_path):
     assert code == 0, printed
     code, printed = run("ingest", "gait", "--project", project.layout.project)
     assert code == 0, printed
-    with captures.read(project.layout.__class__("gait", project.layout.project).captures, "captures") as opened:
-        assert [recording.name for recording in captures.recordings(opened["gait"])] == ["T1", "T2"]
+    with reading.read(project.layout.__class__("gait", project.layout.project).captures, "captures") as opened:
+        assert [recording.name for recording in reading.recordings(opened["gait"])] == ["T1", "T2"]
 
 
 def test_truth_in_a_folder_is_written_as_such(project, tmp_path):

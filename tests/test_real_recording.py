@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from real_data import DATA, ROOT, SOURCES, capture_of, needs, project_of
-from trilift import captures
+from trilift.captures import reading
 from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.triangulation import triangulate, triangulate_robust
@@ -39,8 +39,8 @@ def run(project, **changes):
     code, printed = project.run("triangulate", "--device", "cpu")
     assert code == 0, printed
     with (
-        captures.read(project.layout.captures, "captures") as detections,
-        captures.read(project.layout.pseudo_labels, "pseudo_labels") as labels,
+        reading.read(project.layout.captures, "captures") as detections,
+        reading.read(project.layout.pseudo_labels, "pseudo_labels") as labels,
     ):
         return detections["tiny"].load(), labels["tiny"].load(), printed
 

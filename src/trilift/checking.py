@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from trilift import captures
 from trilift.assembling import AssembledCapture
+from trilift.captures import schema
 from trilift.formats import layouts
 from trilift.formats.registry import Source, metres_of
 from trilift.geometry import conventions, rig
@@ -132,7 +132,7 @@ def _sample(capture: AssembledCapture) -> Sample:
     lengths = [len(recording.keypoints) for recording in capture.recordings]
     chosen = [
         (capture.recordings[which], first, last)
-        for which, first, last in captures.spread_runs(lengths, _RUNS, _FRAMES_PER_RUN)
+        for which, first, last in schema.spread_runs(lengths, _RUNS, _FRAMES_PER_RUN)
     ]
     return Sample(
         torch.cat([torch.as_tensor(one.keypoints[first:last]).double() for one, first, last in chosen]),

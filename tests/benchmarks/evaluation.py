@@ -27,8 +27,8 @@ def write_project(project: Path, frames: int) -> None:
     import torch
     import yaml
 
-    from trilift import captures
-    from trilift.captures import Recording
+    from trilift.captures import writing
+    from trilift.captures.schema import Recording
     from trilift.lifting.lifter import Lifter
     from trilift.lifting.networks import build
     from trilift.project.layout import Layout
@@ -53,9 +53,9 @@ def write_project(project: Path, frames: int) -> None:
     views = [f"view{i + 1}" for i in range(len(cameras))]
     facts = {"detections_from": "simulated", "simulated": "yes"}
     with (
-        captures.create(layout.captures, "captures", dataset=DATASET, **facts) as captures_file,
-        captures.create(layout.references, "references", dataset=DATASET) as references_file,
-        captures.create(layout.pseudo_labels, "pseudo_labels", dataset=DATASET) as labels_file,
+        writing.create(layout.captures, "captures", dataset=DATASET, **facts) as captures_file,
+        writing.create(layout.references, "references", dataset=DATASET) as references_file,
+        writing.create(layout.pseudo_labels, "pseudo_labels", dataset=DATASET) as labels_file,
     ):
         common = {"recordings": table, "skeleton": H36M17}
         capture = captures_file.add_capture("S9", views=views, attributes={"confidence_source": "detector"}, **common)

@@ -26,8 +26,8 @@ def write_project(project: Path, frames: int, settings: str) -> None:
     import cmu_mocap
     import numpy as np
 
-    from trilift import captures
-    from trilift.captures import Recording
+    from trilift.captures import reading, writing
+    from trilift.captures.schema import Recording
     from trilift.project.layout import Layout
     from trilift.skeletons import H36M17
     from trilift.studio.body import sample_body
@@ -37,7 +37,7 @@ def write_project(project: Path, frames: int, settings: str) -> None:
     layout = Layout(DATASET, project)
     layout.params.write_text(f"triangulate: {settings}\n")
     rng = np.random.default_rng(0)
-    size = min(frames, captures.FRAMES_PER_BLOCK)
+    size = min(frames, reading.FRAMES_PER_BLOCK)
     joints = simulate_motion("walking", sample_body(rng), size, FPS, rng)
     motion = cmu_mocap.Motion(joints, np.zeros(size, int), np.full(size, "one"), FPS, "walking")
     seen = cmu_mocap.see(motion, LEVELS["off-the-shelf"])
@@ -45,7 +45,7 @@ def write_project(project: Path, frames: int, settings: str) -> None:
     keypoints, confidence = seen.pixels.numpy(), seen.confidence.numpy()
 
     layout.captures.parent.mkdir(parents=True)
-    with captures.create(layout.captures, "captures", dataset=DATASET) as file:
+    with writing.create(layout.captures, "captures", dataset=DATASET) as file:
         capture = file.add_capture(
             cmu_mocap.SUBJECT,
             recordings=[Recording("walking", cmu_mocap.SUBJECT, "walking", FPS, 0, frames)],
@@ -56,7 +56,7 @@ def write_project(project: Path, frames: int, settings: str) -> None:
         for name in ("K", "distortion", "R", "t"):
             capture.write(name, getattr(cameras, name).numpy())
         capture.write("image_size", image_size)
-        for block in captures.blocks(frames):
+        for block in reading.blocks(frames):
             length = block.stop - block.start
             capture.write_block(block, keypoints_2d=keypoints[:length], confidence=confidence[:length])
 

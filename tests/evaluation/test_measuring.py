@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from synthetic import as_tensors, ring_of_cameras
-from trilift.captures import Recording
+from trilift.captures.schema import Recording
 from trilift.evaluation.measuring import POSES, Conditions, Frames, Measuring
 from trilift.evaluation.tables import Errors
 from trilift.geometry.cameras import project, world_to_camera

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trilift.captures import Recording
+from trilift.captures.schema import Recording
 from trilift.evaluation.recap import Block, Histogram, Recap, worst_first
 from trilift.skeletons import COCO17
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trilift.captures import Recording
+from trilift.captures.schema import Recording
 from trilift.evaluation.protocols import PROTOCOLS
 from trilift.evaluation.tables import (
     OF_POSE,

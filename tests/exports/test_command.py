@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import reading, writing
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.exports import FORMATS, Motion, command, write
 from trilift.skeletons import COCO17, H36M17, Skeleton
@@ -38,7 +38,7 @@ def write_world(
 ) -> np.ndarray:
     """Write pseudo-labels or a reference of one capture or several: (frame, keypoint, 3), the same in all."""
     points = RNG.normal(size=(sum(recording.length for recording in recordings), len(COCO17), 3))
-    with captures.create(path, kind, dataset="gait") as file:
+    with writing.create(path, kind, dataset="gait") as file:
         for name in captures_named:
             capture = file.add_capture(name, recordings=recordings, skeleton=COCO17, views=["left", "right"])
             capture.write("keypoints_3d", points)
@@ -46,7 +46,7 @@ def write_world(
 
 
 def write_captures(path: Path, skeleton: Skeleton = COCO17, simulated: str = "yes") -> None:
-    with captures.create(path, "captures", simulated=simulated) as file:
+    with writing.create(path, "captures", simulated=simulated) as file:
         file.add_capture("S1", recordings=RECORDINGS, skeleton=skeleton, views=["left", "right"])
 
 
@@ -54,7 +54,7 @@ def write_predictions(path: Path, frames: list[int]) -> np.ndarray:
     """Write predictions of some frames of the capture; returns absolute poses (frame, view, joint, 3)."""
     joints = RNG.normal(size=(len(frames), 2, len(H36M17), 3))
     root = RNG.normal(size=(len(frames), 2, 3))
-    with captures.create(path, "predictions", dataset="gait") as file:
+    with writing.create(path, "predictions", dataset="gait") as file:
         capture = file.add_capture(
             "S1", recordings=RECORDINGS, skeleton=H36M17, views=["left", "right"], frames=len(frames)
         )
@@ -71,7 +71,7 @@ def labels(tmp_path: Path) -> Path:
 def test_every_recording_becomes_a_file(
     labels: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", 3)
+    monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", 3)
     points = write_world(labels, kind)
     with caplog.at_level(logging.INFO):
         export(labels, "--to", "csv")
@@ -106,7 +106,7 @@ def test_whether_labels_are_simulated_is_in_the_captures(labels: Path, simulated
 
 
 def test_predictions_are_absolute_and_per_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", 2)
+    monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", 2)
     path = tmp_path / "predictions.nc"
     poses = write_predictions(path, [1, 2, 3, 6, 7, 8, 9])
     export(path, "--to", "csv")
@@ -124,7 +124,7 @@ def test_predictions_are_absolute_and_per_view(tmp_path: Path, monkeypatch: pyte
 def test_predicted_frames_keep_their_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", 2)
+    monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", 2)
     path = tmp_path / "predictions.nc"
     poses = write_predictions(path, [1, 4])
     with caplog.at_level(logging.INFO):
@@ -244,7 +244,7 @@ def test_other_sources_are_refused(labels: Path, tmp_path: Path) -> None:
     assert "holds captures, expected" in refused(tmp_path / "captures.nc")
     (tmp_path / "text.nc").write_text("text")
     assert "no readable netCDF file" in refused(tmp_path / "text.nc")
-    with captures.create(tmp_path / "empty.nc", "references"):
+    with writing.create(tmp_path / "empty.nc", "references"):
         pass
     assert "no recordings" in refused(tmp_path / "empty.nc")
     assert "a folder; expected a file" in refused(tmp_path)

@@ -21,7 +21,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 from trc import TRCData
 
-from trilift import captures
+from trilift.captures import reading
 from trilift.errors import InputError
 from trilift.exports import FORMATS, Motion, NoPoints, write
 from trilift.exports.motion import UP_AXES, turn_up
@@ -282,11 +282,11 @@ def test_files_say_what_they_hold(tmp_path: Path, simulated: bool | None, expect
         said = [str(file[name]) for name in ("source", "frame_of_reference", "simulated")]
         assert said == [motion.source, turned, expected]
         assert file["first_frame"] == 3
-    with captures.read(tmp_path / "a.nc", "poses") as opened:
+    with reading.read(tmp_path / "a.nc", "poses") as opened:
         (capture,) = opened.values()
         said = [capture.attrs[name] for name in ("source", "frame_of_reference", "simulated")]
         assert said == [motion.source, turned, expected]
-        assert captures.recordings(capture)[0].first_frame == 3
+        assert reading.recordings(capture)[0].first_frame == 3
     about = ezc3d.c3d(str(tmp_path / "a.c3d"))
     assert about["header"]["points"]["first_frame"] == 3
     said = [
@@ -302,7 +302,7 @@ def test_a_known_skeleton_is_named_in_netcdf(tmp_path: Path) -> None:
     write(tmp_path / "a.nc", replace(MOTION, keypoints=H36M17.keypoints), [np.zeros((7, 17, 3))])
     write(tmp_path / "b.nc", MOTION, [make_points()])
     for name, skeleton in (("a", "h36m17"), ("b", "custom")):
-        with captures.read(tmp_path / f"{name}.nc", "poses") as opened:
+        with reading.read(tmp_path / f"{name}.nc", "poses") as opened:
             assert opened["S1 Walk"].attrs["skeleton"] == skeleton
 
 

@@ -12,7 +12,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from synthetic import OPENPOSE_DATA_SET, make_project, write_openpose_data_set
-from trilift.captures import Recording
+from trilift.captures.schema import Recording
 from trilift.evaluation.recap import Block, Recap
 from trilift.figures import style
 from trilift.figures.check import camera_agreement

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from formats.camera_writers import read_all
 from synthetic import ring_of_cameras
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import writing
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats import (
     coco_results,
@@ -98,7 +98,7 @@ def mpi_inf_3dhp_file(path):
 
 def captures_file(path):
     rig = ring_of_cameras(2)
-    with captures.create(path, "captures") as file:
+    with writing.create(path, "captures") as file:
         capture = file.add_capture(
             "S1", recordings=[Recording("a", "S1", "a", 50.0, 0, 3)], skeleton=COCO17, views=["1", "2"]
         )

@@ -5,8 +5,8 @@ import pytest
 
 from formats.camera_writers import read_all
 from synthetic import ring_of_cameras
-from trilift import captures
-from trilift.captures import SCHEMAS, Recording
+from trilift.captures import writing
+from trilift.captures.schema import SCHEMAS, Recording
 from trilift.errors import InputError
 from trilift.formats.recognition import look_at
 from trilift.formats.trilift_nc import list_cameras, read_detections
@@ -32,7 +32,7 @@ def values(skeleton=COCO17, seed=0):
 
 def write(path, skeletons, recordings=RECORDINGS):
     """A capture for each name and skeleton."""
-    with captures.create(path, "captures", dataset="tiny") as file:
+    with writing.create(path, "captures", dataset="tiny") as file:
         for seed, (name, skeleton) in enumerate(skeletons.items()):
             capture = file.add_capture(
                 name, recordings=recordings, skeleton=skeleton, views=[camera.name for camera in RIG], frames=12
@@ -91,7 +91,7 @@ def test_names_hold_no_slash(path):
 
 
 def test_another_kind_of_file_is_refused(path):
-    with captures.create(path, "references"):
+    with writing.create(path, "references"):
         pass
     assert "holds references, expected captures" in message(path)
     assert "holds references, expected captures" in message(path, read_cameras)

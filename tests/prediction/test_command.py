@@ -11,7 +11,8 @@ import pytest
 
 from prediction.lifters import make_lifter
 from synthetic import project_with_opencv, ring_of_cameras, waving_person, write_openpose, write_pose2sim
-from trilift import captures, cli
+from trilift import cli
+from trilift.captures import reading
 from trilift.exports import FORMATS
 from trilift.prediction.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, H36M17
@@ -96,9 +97,9 @@ def test_poses_keep_the_frame_numbers_of_the_video(folder: Path, tmp_path: Path)
     table = pd.read_csv(tmp_path / "walk.csv", comment="#")
     assert table["frame"].tolist() == list(range(370, 370 + FRAMES))
     assert table["time_s"][0] == 7.4
-    with captures.read(tmp_path / "walk.nc", "poses") as opened:
+    with reading.read(tmp_path / "walk.nc", "poses") as opened:
         (capture,) = opened.values()
-        assert captures.recordings(capture)[0].first_frame == 370
+        assert reading.recordings(capture)[0].first_frame == 370
 
 
 def test_of_two_people_the_surest_is_taken(folder: Path, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from ruamel.yaml import YAML
 
+from trilift.captures.splits import Split
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.project.params import StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
 from trilift.project.stages import SECTIONS, STAGES
 from trilift.settings import train, triangulate
-from trilift.splits import Split
 
 ROOT = Path(__file__).parents[2]
 DATA_SETS = [file.relative_to(ROOT).as_posix() for file in (ROOT / "workflow/datasets").glob("*.yaml")]

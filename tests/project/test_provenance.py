@@ -32,9 +32,9 @@ LIBRARIES = {
     "simulate": {"numpy", "scipy", "torch"},
     "ingest": {"h5netcdf", "h5py", "numba", "numpy", "pandas", "scipy", "torch", "xarray"},
     "triangulate": {"h5netcdf", "h5py", "numba", "numpy", "pandas", "scipy", "torch", "xarray"},
-    "train": {"h5netcdf", "h5py", "numpy", "pandas", "torch", "xarray"},
+    "train": {"h5py", "numpy", "pandas", "torch", "xarray"},
     "evaluate": {"h5netcdf", "h5py", "numpy", "pandas", "torch", "xarray"},
-    "plot": {"h5netcdf", "h5py", "matplotlib", "numpy", "pandas", "xarray"},
+    "plot": {"h5py", "matplotlib", "numpy", "pandas", "xarray"},
 }
 
 

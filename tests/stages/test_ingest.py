@@ -13,7 +13,7 @@ from synthetic import (
     write_openpose_data_set,
     write_pose2sim,
 )
-from trilift import captures
+from trilift.captures import reading
 from trilift.formats import human36m
 from trilift.formats.videopose3d import write_detections, write_reference
 from trilift.skeletons import H36M17
@@ -84,7 +84,7 @@ def refusal(project):
 def ingested(project):
     code, printed = project.run("ingest")
     assert code == 0, printed
-    with captures.read(project.layout.captures, "captures") as opened:
+    with reading.read(project.layout.captures, "captures") as opened:
         return {name: capture.load() for name, capture in opened.items()}, printed
 
 
@@ -114,7 +114,7 @@ def test_the_captures_state_where_they_come_from(openpose):
     facts = {"dataset": "tiny", "detections_from": "synthetic", "simulated": "no", "skeleton": "body25b"}
     facts |= {"confidence_source": "detector"}
     assert {name: capture.attrs[name] for name in facts} == facts
-    (recording,) = captures.recordings(capture)
+    (recording,) = reading.recordings(capture)
     assert (recording.name, recording.fps, recording.length) == ("tiny", 30.0, FRAMES)
 
 
@@ -123,7 +123,7 @@ def test_the_captures_and_references_hold_what_the_archives_hold(npz):
     expected = np.stack(npz_views(), 1)
     np.testing.assert_array_equal(capture["keypoints_2d"], expected[..., :2].astype(np.float32))
     np.testing.assert_array_equal(capture["confidence"], expected[..., 2].astype(np.float32))
-    with captures.read(npz.layout.references, "references") as references:
+    with reading.read(npz.layout.references, "references") as references:
         np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses())
 
 
@@ -131,7 +131,7 @@ def test_recordings_follow_each_other_in_the_capture_of_their_rig(npz):
     actions = {"Walk": npz_views(), "Sit": npz_views(frames=5, seed=1)}
     write_detections(npz.layout.raw / "detections.npz", {"S1": actions, "S9": {"Walk": npz_views(seed=2)}})
     ((_, capture),) = ingested(npz)[0].items()
-    assert [(row.subject, row.action, row.start, row.length) for row in captures.recordings(capture)] == [
+    assert [(row.subject, row.action, row.start, row.length) for row in reading.recordings(capture)] == [
         ("S1", "Walk", 0, FRAMES),
         ("S1", "Sit", FRAMES, 5),
         ("S9", "Walk", FRAMES + 5, FRAMES),
@@ -143,7 +143,7 @@ def test_recordings_follow_each_other_in_the_capture_of_their_rig(npz):
 def test_recordings_without_a_reference_have_missing_reference_poses(npz):
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Run": npz_views(), "Walk": npz_views()}})
     ingested(npz)
-    with captures.read(npz.layout.references, "references") as references:
+    with reading.read(npz.layout.references, "references") as references:
         poses = references["tiny"]["keypoints_3d"].values
     assert np.isnan(poses[:FRAMES]).all()
     np.testing.assert_array_equal(poses[FRAMES:], npz_poses())
@@ -210,7 +210,7 @@ def test_a_recording_begins_at_the_first_frame_of_its_files(openpose):
         number = int(path.stem.rpartition(".")[2]) + 370
         path.rename(path.with_name(f"clip_{number:012d}_keypoints.json"))
     (capture,) = ingested(openpose)[0].values()
-    (recording,) = captures.recordings(capture)
+    (recording,) = reading.recordings(capture)
     assert (recording.start, recording.length, recording.first_frame) == (0, FRAMES, 370)
 
 
@@ -377,7 +377,7 @@ def test_a_longer_reference_is_cut_with_a_notice(npz):
     write_reference(npz.layout.raw / "reference.npz", {"S1": {"Walk": npz_poses(FRAMES + 2)}})
     _, printed = ingested(npz)
     assert "cut to the shortest, most in 'S1 Walk' (by 2 frames)" in printed
-    with captures.read(npz.layout.references, "references") as references:
+    with reading.read(npz.layout.references, "references") as references:
         np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses(FRAMES + 2)[:FRAMES])
 
 

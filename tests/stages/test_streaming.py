@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from synthetic import as_tensors, make_project, project_with_opencv, ring_of_cameras, waving_person
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import reading, writing
+from trilift.captures.schema import Recording
 from trilift.skeletons import BODY25B
 
 VIEWS = 3
@@ -18,12 +18,12 @@ VIEWS = 3
 def write_captures(layout, frames):
     """Write the same block of detections again and again."""
     cameras = ring_of_cameras(VIEWS)
-    points = waving_person(captures.FRAMES_PER_BLOCK)
+    points = waving_person(reading.FRAMES_PER_BLOCK)
     rng = np.random.default_rng(0)
     pixels = np.stack([project_with_opencv(camera, points) for camera in cameras], 1)
     pixels += rng.normal(0, 3, pixels.shape)
     layout.captures.parent.mkdir(parents=True, exist_ok=True)
-    with captures.create(layout.captures, "captures") as file:
+    with writing.create(layout.captures, "captures") as file:
         written = file.add_capture(
             "tiny",
             recordings=[Recording("long", "1", "waving", 30.0, 0, frames)],
@@ -34,7 +34,7 @@ def write_captures(layout, frames):
         for name in ("K", "distortion", "R", "t"):
             written.write(name, getattr(tensors, name).numpy())
         written.write("image_size", np.stack([camera.image_size for camera in cameras]))
-        for block in captures.blocks(frames):
+        for block in reading.blocks(frames):
             length = block.stop - block.start
             written.write_block(
                 block, keypoints_2d=pixels[:length], confidence=np.full((length, VIEWS, len(BODY25B)), 0.8)
@@ -57,7 +57,7 @@ def test_memory_does_not_grow_with_the_length_of_a_recording(tmp_path):
     project = make_project(tmp_path, params="triangulate: {smoothing: null, diagnose: false}")
     peaks = []
     for blocks in (4, 12):
-        write_captures(project.layout, blocks * captures.FRAMES_PER_BLOCK)
+        write_captures(project.layout, blocks * reading.FRAMES_PER_BLOCK)
         peaks.append(peak_mib(project, tmp_path))
     # Kept in memory, the additional detections would take 56 MiB and the pseudo-labels more than twice that. What
     # the allocator keeps varies by some MiB.

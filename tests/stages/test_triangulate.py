@@ -12,8 +12,8 @@ from synthetic import (
     write_openpose,
     write_pose2sim,
 )
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import reading, schema, writing
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.geometry import body
 from trilift.project.layout import Layout
@@ -77,19 +77,19 @@ def triangulated(project, params=SINGLE_FRAMES):
     project.layout.params.write_text(params)
     code, printed = project.run("triangulate", "--device", "cpu")
     assert code == 0, printed
-    with captures.read(project.layout.pseudo_labels, "pseudo_labels") as opened:
+    with reading.read(project.layout.pseudo_labels, "pseudo_labels") as opened:
         return next(iter(opened.values())).load(), printed
 
 
 def change_detections(project, change):
     """Write the captures again with detections that `change` got at."""
-    with captures.read(project.layout.captures, "captures") as opened:
+    with reading.read(project.layout.captures, "captures") as opened:
         capture = opened["tiny"].load()
-    with captures.create(project.layout.captures, "captures") as file:
+    with writing.create(project.layout.captures, "captures") as file:
         written = file.add_capture(
-            "tiny", recordings=captures.recordings(capture), skeleton=BODY25B, views=capture["view"].values.tolist()
+            "tiny", recordings=reading.recordings(capture), skeleton=BODY25B, views=capture["view"].values.tolist()
         )
-        arrays = {name: capture[name].values for name in captures.SCHEMAS["captures"]}
+        arrays = {name: capture[name].values for name in schema.SCHEMAS["captures"]}
         change(arrays["keypoints_2d"], arrays["confidence"])
         for name, array in arrays.items():
             written.write(name, array)
@@ -132,7 +132,7 @@ def test_recordings_and_names_are_handed_on(exact):
     labels, _ = triangulated(exact)
     assert labels["view"].values.tolist() == ["cam1", "cam2", "cam3", "cam4"]
     assert labels["joint"].values.tolist() == list(H36M17.keypoints)
-    (recording,) = captures.recordings(labels)
+    (recording,) = reading.recordings(labels)
     assert recording.length == FRAMES
 
 
@@ -144,7 +144,7 @@ def test_noise_on_the_images_shows_in_the_reprojection_error(noisy):
 
 def test_the_error_is_that_of_opencvs_projections(noisy):
     labels, _ = triangulated(noisy, SMOOTHED)
-    with captures.read(noisy.layout.captures, "captures") as opened:
+    with reading.read(noisy.layout.captures, "captures") as opened:
         detections = opened["tiny"]["keypoints_2d"].values
     points = labels["keypoints_3d"].values.astype(float)
     expected = np.stack([project_with_opencv(camera, points) for camera in ring_of_cameras(4)], 1) - detections
@@ -154,7 +154,7 @@ def test_the_error_is_that_of_opencvs_projections(noisy):
 @pytest.mark.parametrize("size", [1, 13])
 def test_the_result_does_not_depend_on_the_size_of_blocks(noisy, monkeypatch, size):
     whole, _ = triangulated(noisy)
-    monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", size)
+    monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", size)
     parts, _ = triangulated(noisy)
     for name in ("keypoints_3d", "joints_3d", "covariance", "reprojection_error", "views_used", "inlier"):
         np.testing.assert_allclose(
@@ -243,7 +243,7 @@ def write_capture(
 ):
     """Write a capture of recordings, given as (name, subject, points (frame, 17, 3)), to an open file or its own."""
     if file is None:
-        with captures.create(project.layout.captures, "captures", dataset="tiny") as file:
+        with writing.create(project.layout.captures, "captures", dataset="tiny") as file:
             return write_capture(project, people, noise_px, change, cameras, name, file)
     cameras = cameras or ring_of_cameras(4)
     rng = np.random.default_rng(0)
@@ -289,7 +289,7 @@ def test_smoothed_points_do_not_depend_on_the_size_of_blocks_and_windows(project
     write_capture(project, [("walk", "anna", person(frames=150)), ("sit", "anna", person("sitting", 20, 1))])
     whole, _ = triangulated(project, SMOOTHED)
     for block, window in ((80, 256), (8192, 60)):
-        monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", block)
+        monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", block)
         monkeypatch.setattr(body, "FRAMES_OF_WINDOW", window)
         parts, _ = triangulated(project, SMOOTHED)
         np.testing.assert_allclose(parts["keypoints_3d"], whole["keypoints_3d"], rtol=0, atol=1e-4)
@@ -374,7 +374,7 @@ def test_gaps_are_filled_alike_in_blocks_of_any_size(project, monkeypatch, size)
     params = "triangulate: {smoothing: {max_gap_s: 0.26}, diagnose: false}"
     whole, _ = triangulated(project, params)
     assert whole["filled"].sum() == 16
-    monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", size)
+    monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", size)
     parts, _ = triangulated(project, params)
     np.testing.assert_array_equal(parts["filled"], whole["filled"])
     np.testing.assert_allclose(parts["keypoints_3d"], whole["keypoints_3d"], rtol=0, atol=1e-4)
@@ -502,7 +502,7 @@ def test_the_recap_lists_the_worst_view_and_keypoint_first(noisy):
 
 
 def test_the_worst_view_of_all_captures_is_shown_first(project):
-    with captures.create(project.layout.captures, "captures", dataset="tiny") as file:
+    with writing.create(project.layout.captures, "captures", dataset="tiny") as file:
         for day in range(5):
             noise_px = 30.0 if day == 4 else 2.0
             write_capture(project, [("walk", "anna", person(frames=20))], noise_px, name=f"day{day}", file=file)
@@ -597,10 +597,10 @@ def stopped(project, params):
 
 def test_cameras_in_another_order_stop_the_stage(project):
     write_capture(project, [("walk", "anna", person())])
-    with captures.read(project.layout.captures, "captures") as opened:
-        right = {name: opened["tiny"][name].values for name in captures.SCHEMAS["captures"]}
-        recordings = captures.recordings(opened["tiny"])
-    with captures.create(project.layout.captures, "captures", dataset="tiny") as file:
+    with reading.read(project.layout.captures, "captures") as opened:
+        right = {name: opened["tiny"][name].values for name in schema.SCHEMAS["captures"]}
+        recordings = reading.recordings(opened["tiny"])
+    with writing.create(project.layout.captures, "captures", dataset="tiny") as file:
         written = file.add_capture(
             "tiny", recordings=recordings, skeleton=H36M17, views=["cam1", "cam2", "cam3", "cam4"]
         )

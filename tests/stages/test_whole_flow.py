@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 import trilift
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
-from trilift import captures
+from trilift.captures import reading, writing
 from trilift.cli import main
 from trilift.geometry import triangulation
 from trilift.lifting.lifter import Lifter
@@ -97,7 +97,7 @@ def test_the_demo_is_measured_against_its_reference_and_called_simulated(finishe
 
 
 def test_only_the_test_people_are_predicted(finished: Path) -> None:
-    with captures.read(finished / "results/demo/main/predictions.nc", "predictions") as predictions:
+    with reading.read(finished / "results/demo/main/predictions.nc", "predictions") as predictions:
         assert {name: capture.sizes["frame"] for name, capture in predictions.items()} == {"S9": 150, "S11": 150}
         for capture in predictions.values():
             assert capture["frame_of_capture"].values.tolist() == list(range(150))
@@ -108,9 +108,9 @@ def test_only_the_test_people_are_predicted(finished: Path) -> None:
 def poses_of(project: Path) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Predictions and references of the demo, per capture, both (frame, view, joint, 3) with the root at 0."""
     with (
-        captures.read(project / "data/captures/demo.nc", "captures") as cameras,
-        captures.read(project / "data/references/demo.nc", "references") as references,
-        captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions,
+        reading.read(project / "data/captures/demo.nc", "captures") as cameras,
+        reading.read(project / "data/references/demo.nc", "references") as references,
+        reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions,
     ):
         for name, capture in predictions.items():
             world = references[name]["keypoints_3d"].values[capture["frame_of_capture"].values].astype(float)
@@ -194,10 +194,10 @@ def test_a_temporal_lifter_sees_beyond_the_blocks_that_it_is_evaluated_in(
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"train": train}))
     assert run(project, "train", "demo") == 0
     found = []
-    for size in (captures.FRAMES_PER_BLOCK, 7):
-        monkeypatch.setattr(captures, "FRAMES_PER_BLOCK", size)
+    for size in (reading.FRAMES_PER_BLOCK, 7):
+        monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", size)
         assert run(project, "evaluate", "demo") == 0
-        with captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
+        with reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
             found.append(np.concatenate([one["joints_3d"].values for one in predictions.values()]))
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
     assert np.isfinite(found[0]).any()
@@ -257,7 +257,7 @@ def test_a_capture_without_a_reference_is_left_out_with_a_notice(
     pd.testing.assert_frame_equal(of_one, of_both[of_both["capture"] == "S9"].reset_index(drop=True))
     expected = np.average(of_one["mpjpe_mm"], weights=of_one["poses"])
     assert found["mpjpe_mm"] == pytest.approx(expected, abs=1e-3) != both["mpjpe_mm"]
-    with captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
+    with reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
         assert list(predictions) == ["S9"]
         assert predictions["S9"]["pose_error"].attrs["units"] == "mm"
     assert run(project, "plot", "demo") == 0
@@ -351,7 +351,7 @@ def test_tables_name_their_units(finished: Path, without_reference: Path) -> Non
         distribution = pd.read_csv(folder / "distribution.csv").drop(columns=f"threshold_{unit}")
         assert (distribution.diff().dropna() >= 0).all(axis=None)
         assert 1 < distribution.max().max() <= 100
-        with captures.read(folder / "predictions.nc", "predictions") as predictions:
+        with reading.read(folder / "predictions.nc", "predictions") as predictions:
             assert {capture["pose_error"].attrs["units"] for capture in predictions.values()} == {unit}
 
 
@@ -392,11 +392,11 @@ def test_a_reference_of_another_skeleton_is_refused(project: Path, capsys: pytes
 
 def test_a_reference_of_another_length_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = project / "data/references/demo.nc"
-    with captures.read(path, "references") as references:
+    with reading.read(path, "references") as references:
         content = {name: capture.load() for name, capture in references.items()}
-    with captures.create(path, "references", dataset="demo") as file:
+    with writing.create(path, "references", dataset="demo") as file:
         for name, capture in content.items():
-            recordings = captures.recordings(capture)
+            recordings = reading.recordings(capture)
             if name == "S9":
                 recordings[-1] = replace(recordings[-1], length=recordings[-1].length - 3)
             written = file.add_capture(name, recordings=recordings, skeleton=H36M17)
@@ -409,16 +409,16 @@ def test_a_reference_of_another_length_is_refused(project: Path, capsys: pytest.
 
 
 def predicted_poses(project: Path) -> NDArray[np.float32]:
-    with captures.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
+    with reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
         return predictions["S9"]["joints_3d"].values
 
 
 def used_poses(project: Path, **options: bool) -> NDArray[np.float32]:
     """What a user gets of the same detections, view by view."""
     predictor = trilift.load(project / "results/demo/main", **options)
-    with captures.read(project / "data/captures/demo.nc", "captures") as opened:
+    with reading.read(project / "data/captures/demo.nc", "captures") as opened:
         capture = opened["S9"].load()
-        recordings = captures.recordings(capture)
+        recordings = reading.recordings(capture)
     cameras = [
         trilift.Camera(name, *(capture[part].values[view] for part in ("K", "distortion", "R", "t", "image_size")))
         for view, name in enumerate(capture["view"].values.tolist())
@@ -601,7 +601,7 @@ def test_without_a_reference_the_agreement_with_the_other_views_is_measured(with
 
 
 def test_without_a_reference_the_end_of_the_recording_is_predicted(without_reference: Path) -> None:
-    with captures.read(without_reference / "results/mine/main/predictions.nc", "predictions") as predictions:
+    with reading.read(without_reference / "results/mine/main/predictions.nc", "predictions") as predictions:
         (capture,) = predictions.values()
         assert capture["frame_of_capture"].values.tolist() == list(range(17, 24))
         assert np.isfinite(capture["joints_3d"].values).all()

@@ -136,11 +136,11 @@ def check_settings(jobs):
 
 def check_split(layout, known):
     """Refuse a wrong split, of unknown names too where it is known whom a data set shows."""
-    from trilift import captures, splits  # takes a second, and every job reads these rules
+    from trilift.captures import reading, splits  # takes a second, and every job reads these rules
 
     split = params.load_dataset(layout.dataset_file, "split", splits.Split)
     if known:
-        with captures.read(layout.captures, "captures") as detections:
+        with reading.read(layout.captures, "captures") as detections:
             splits.check_names(detections, split, str(layout.dataset_file))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from trilift.captures import Recording
+from trilift.captures.schema import Recording
 from trilift.skeletons import Skeleton
 
 _BADNESS = {

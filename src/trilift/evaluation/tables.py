@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from trilift.captures import Recording
+from trilift.captures.schema import Recording
 from trilift.evaluation.protocols import Protocol
 
 OF_POSE = "(pose)"

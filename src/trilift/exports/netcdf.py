@@ -1,12 +1,12 @@
-"""netCDF in the project's own layout: the kind ``poses`` of `trilift.captures`."""
+"""netCDF in the project's own layout: the kind ``poses`` of `trilift.captures.schema`."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import writing
+from trilift.captures.schema import Recording
 from trilift.exports.motion import Motion
 from trilift.formats.names import name_for_files
 from trilift.skeletons import SKELETONS, Skeleton
@@ -16,7 +16,7 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
     """Write a motion as one capture with one recording, block by block."""
     known = [skeleton.name for skeleton in SKELETONS.values() if skeleton.keypoints == motion.keypoints]
     skeleton = Skeleton(known[0] if known else "custom", motion.keypoints, motion.bones)
-    with captures.create(path, "poses") as file:
+    with writing.create(path, "poses") as file:
         capture = file.add_capture(
             name_for_files(motion.name, str(path)),
             recordings=[Recording(motion.name, "", "", motion.fps, 0, motion.length, motion.first_frame)],

@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from trilift import captures
-from trilift.captures import Recording, blocks, load_frames
+from trilift.captures import reading
+from trilift.captures.reading import blocks, load_frames
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.exports.motion import Motion
 from trilift.project.layout import Layout
@@ -62,13 +63,13 @@ def open_clips(path: Path) -> Iterator[list[Clip]]:
             f"{path}: holds {kind}, expected a file with {', '.join(_SOURCES.values())}, such as "
             "data/pseudo_labels/demo.nc"
         )
-    with captures.read(path, kind) as opened:
+    with reading.read(path, kind) as opened:
         clips: list[Clip] = []
         dataset = next((capture.attrs.get("dataset") for capture in opened.values()), None)
         elsewhere = _simulated_in_captures(path, dataset)
         for name, capture in opened.items():
             simulated = {"yes": True, "no": False}.get(str(capture.attrs.get("simulated", elsewhere)))
-            for recording in captures.recordings(capture):
+            for recording in reading.recordings(capture):
                 if kind == "predictions":
                     clips += _predicted(path, name, capture, recording, simulated)
                 else:
@@ -168,6 +169,6 @@ def _simulated_in_captures(path: Path, dataset: str | None) -> str | None:
     files = [Layout(dataset, folder).captures for folder in path.absolute().parents] if dataset else []
     for file in files:
         if file.exists():
-            with captures.read(file, "captures") as opened:
+            with reading.read(file, "captures") as opened:
                 return next(iter(opened.values())).attrs.get("simulated")
     return None

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from trilift.captures.hdf5 import holds
 from trilift.errors import InputError
 from trilift.formats import MOST_PEOPLE, DetectedView, layouts, view_of_people
 from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
 from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
-from trilift.hdf5 import holds
 from trilift.skeletons import Skeleton
 
 BYTES_PER_BLOCK = 64 << 20

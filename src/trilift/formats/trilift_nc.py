@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from trilift import captures, skeletons
-from trilift.captures import Recording
+from trilift import skeletons
+from trilift.captures import reading
+from trilift.captures.hdf5 import holds
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView, Stated
 from trilift.formats.camera_fields import camera_name, check_camera
 from trilift.formats.checks import MOST_EXPANSION, check_frames, check_not_infinite
 from trilift.formats.names import name_for_files
-from trilift.hdf5 import holds
 
 
 def recognises(path: Path) -> bool:
@@ -27,7 +28,7 @@ def recognises(path: Path) -> bool:
 def frame_rate(path: Path) -> float | None:
     """Give the frames per second, if all recordings have the same."""
     with _opened(path) as opened:
-        rates = {recording.fps for capture in opened.values() for recording in captures.recordings(capture)}
+        rates = {recording.fps for capture in opened.values() for recording in reading.recordings(capture)}
     return rates.pop() if len(rates) == 1 else None
 
 
@@ -46,7 +47,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                 raise InputError(
                     f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
                 )
-            for recording in captures.recordings(capture):
+            for recording in reading.recordings(capture):
                 keypoints, confidence = _load(path, capture, recording)
                 yield DetectedRecording(
                     capture=name_for_files(group, str(path)),
@@ -102,7 +103,7 @@ def _camera(where: str, camera: Camera, stated: Stated) -> Camera:
 @contextmanager
 def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
     try:
-        with captures.read(path, "captures") as opened:
+        with reading.read(path, "captures") as opened:
             for group, capture in opened.items():
                 if capture.nbytes > MOST_EXPANSION * path.stat().st_size:
                     raise InputError(
@@ -119,7 +120,7 @@ def _load(path: Path, capture: xr.Dataset, recording: Recording) -> tuple[np.nda
     if not 0 <= recording.start <= recording.start + recording.length <= capture.sizes["frame"]:
         raise InputError(f"{path}, recording {recording.name}: damaged, lies outside its capture; make it again")
     check_frames(recording.first_frame, recording.length, recording.length, f"{path}, recording {recording.name}")
-    loaded = captures.load_frames(capture, recording.frames, "keypoints_2d", "confidence")
+    loaded = reading.load_frames(capture, recording.frames, "keypoints_2d", "confidence")
     for array in loaded:
         check_not_infinite(array, f"{path}, recording {recording.name}")
     return loaded

@@ -15,8 +15,10 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, skeletons, splits
-from trilift.captures import Recording
+from trilift import skeletons
+from trilift.captures import reading, splits, writing
+from trilift.captures.schema import Recording
+from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
 from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
 from trilift.evaluation.paper import main_table, to_latex, to_markdown
@@ -41,7 +43,6 @@ from trilift.project.layout import Layout
 from trilift.project.params import load, load_dataset
 from trilift.settings.evaluate import Settings
 from trilift.skeletons import TRAINING_SKELETON
-from trilift.splits import Split
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +66,14 @@ def run(layout: Layout, device: torch.device) -> None:
         log.warning("the training had no label of %s: all means are over the other joints", listed(lifter.unlearnt))
     evaluations = []
     with (
-        captures.read(layout.captures, "captures") as detections,
-        captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
-        captures.read(layout.references, "references") as references,
-        captures.create(layout.results / "predictions.nc", "predictions", dataset=layout.dataset) as file,
+        reading.read(layout.captures, "captures") as detections,
+        reading.read(layout.pseudo_labels, "pseudo_labels") as labels,
+        reading.read(layout.references, "references") as references,
+        writing.create(layout.results / "predictions.nc", "predictions", dataset=layout.dataset) as file,
     ):
         splits.check_names(detections, split, str(layout.dataset_file))
-        captures.check_same_recordings(layout.pseudo_labels, detections, labels)
-        captures.check_same_recordings(layout.references, references, detections)
+        reading.check_same_recordings(layout.pseudo_labels, detections, labels)
+        reading.check_same_recordings(layout.references, references, detections)
         _check_joints(references, PROTOCOLS[settings.protocol], layout)
         chosen, compared = splits.frames_to_test(detections, split, references)
         total = sum(int(frames.sum()) for frames in chosen.values())
@@ -93,7 +94,7 @@ def run(layout: Layout, device: torch.device) -> None:
                     )
                     written = file.add_capture(
                         name,
-                        recordings=captures.recordings(capture),
+                        recordings=reading.recordings(capture),
                         skeleton=TRAINING_SKELETON,
                         views=evaluation.views,
                         frames=int(chosen[name].sum()),
@@ -213,25 +214,25 @@ class _CaptureEvaluation:
         self.poses = len(self.views) * int(chosen.sum())
         self._tested = {  # frames that follow each other
             recording: slice(recording.start + int(own[0]), recording.start + int(own[-1]) + 1)
-            for recording in captures.recordings(capture)
+            for recording in reading.recordings(capture)
             if len(own := np.flatnonzero(chosen[recording.frames]))
         }
         self.errors = self._no_errors(list(self._tested))
 
     def run(
-        self, written: captures.CaptureWriter, conditions: Conditions, pool: ThreadPoolExecutor, progress: tqdm
+        self, written: writing.CaptureWriter, conditions: Conditions, pool: ThreadPoolExecutor, progress: tqdm
     ) -> None:
         """Write the predictions, and collect their errors in `errors` and `conditions`."""
         done = 0
         for number, (recording, tested) in enumerate(self._tested.items()):
-            for block in captures.blocks(tested.stop - tested.start):
+            for block in reading.blocks(tested.stop - tested.start):
                 frames = slice(tested.start + block.start, tested.start + block.stop)
                 loaded = self._load(self._around_of(frames, tested))
                 evaluate = partial(self._evaluate, loaded, tested, recording, conditions.unit)
                 # Parts that stay in the processor's cache; a temporal lifter sees many frames around each.
                 parts = [
                     slice(frames.start + part.start, frames.start + part.stop)
-                    for part in captures.blocks(block.stop - block.start, max(_FRAMES_PER_PART, 8 * self._around))
+                    for part in reading.blocks(block.stop - block.start, max(_FRAMES_PER_PART, 8 * self._around))
                 ]
                 for part, result in zip(parts, pool.map(evaluate, parts), strict=True):
                     length = part.stop - part.start
@@ -256,11 +257,11 @@ class _CaptureEvaluation:
         return slice(max(tested.start, first), min(tested.stop, frames.stop + self._around))
 
     def _load(self, frames: slice) -> _Loaded:
-        pixels, confidence = captures.load_frames(self._capture, frames, "keypoints_2d", "confidence")
-        (labels,) = captures.load_frames(self._labels, frames, "joints_3d")
+        pixels, confidence = reading.load_frames(self._capture, frames, "keypoints_2d", "confidence")
+        (labels,) = reading.load_frames(self._labels, frames, "joints_3d")
         reference = None
         if self._reference is not None:
-            (reference,) = captures.load_frames(self._reference, frames, "keypoints_3d")
+            (reference,) = reading.load_frames(self._reference, frames, "keypoints_3d")
             skeleton = skeletons.get(self._reference.attrs["skeleton"])
             reference = skeletons.mapping(skeleton, self._lifter.skeleton).apply(reference)
         return _Loaded(frames.start, pixels, confidence, labels, reference)

@@ -5,9 +5,11 @@ from itertools import accumulate
 
 import numpy as np
 
-from trilift import captures, checking
+from trilift import checking
 from trilift.assembling import AssembledCapture, assemble
-from trilift.captures import Recording, Writer
+from trilift.captures import writing
+from trilift.captures.schema import Recording
+from trilift.captures.writing import Writer
 from trilift.errors import InputError, listed
 from trilift.formats import registry
 from trilift.project import provenance, threads
@@ -31,8 +33,8 @@ def run(layout: Layout) -> None:
         "simulated": "yes" if source.simulated else "no",
     }
     with (
-        captures.create(layout.captures, "captures", **facts) as captures_file,
-        captures.create(layout.references, "references", **facts) as references_file,
+        writing.create(layout.captures, "captures", **facts) as captures_file,
+        writing.create(layout.references, "references", **facts) as references_file,
     ):
         for capture in assemble(layout, source):
             _describe(capture)

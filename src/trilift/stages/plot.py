@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from trilift import captures, skeletons
+from trilift import skeletons
+from trilift.captures import reading
 from trilift.errors import InputError
 from trilift.figures import style
 from trilift.figures.animation import animate
@@ -70,14 +71,14 @@ def run(layout: Layout) -> None:
     _save(layout, "error_distribution", error_distribution(tables["distribution"], note, unit))
     _save(layout, "error_by_condition", error_by_condition(tables["by_confidence"], tables["by_angle"], note, unit))
     with (
-        captures.read(layout.captures, "captures") as detections,
-        captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
-        captures.read(layout.references, "references") as references,
-        captures.read(layout.results / "predictions.nc", "predictions") as predictions,
+        reading.read(layout.captures, "captures") as detections,
+        reading.read(layout.pseudo_labels, "pseudo_labels") as labels,
+        reading.read(layout.references, "references") as references,
+        reading.read(layout.results / "predictions.nc", "predictions") as predictions,
     ):
         compared_with, compared = ("reference", references) if unit == "mm" else ("pseudo-label", labels)
         for present in (detections, compared):
-            captures.check_same_recordings(layout.results / "predictions.nc", predictions, present)
+            reading.check_same_recordings(layout.results / "predictions.nc", predictions, present)
         shown = [_Shown(detections[name], compared[name], capture) for name, capture in predictions.items()]
         _save(layout, "poses", predicted_poses(list(_examples(shown, settings.examples, unit)), compared_with, note))
         clips = list(_clips(shown, settings))
@@ -163,7 +164,7 @@ def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
         in_capture = int(one.frame_of_capture[frame])
         recording = next(
             recording
-            for recording in captures.recordings(one.detections)
+            for recording in reading.recordings(one.detections)
             if recording.start <= in_capture < recording.frames.stop
         )
         yield Example(
@@ -181,7 +182,7 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
     """Take the beginnings of test recordings at even distances."""
     places = []
     for one in shown:
-        for recording in captures.recordings(one.detections):
+        for recording in reading.recordings(one.detections):
             own = (one.frame_of_capture >= recording.start) & (one.frame_of_capture < recording.frames.stop)
             if own.any():
                 places.append((one, recording, np.flatnonzero(own)))

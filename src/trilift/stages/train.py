@@ -12,7 +12,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from trilift import captures, skeletons, splits
+from trilift import skeletons
+from trilift.captures import reading, splits
+from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
 from trilift.lifting.inputs import insert_root
@@ -26,7 +28,6 @@ from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
 from trilift.settings.train import Settings
 from trilift.skeletons import TRAINING_SKELETON, Mapping
-from trilift.splits import Split
 from trilift.sweep import of_run
 
 log = logging.getLogger(__name__)
@@ -38,11 +39,11 @@ def run(layout: Layout, device: torch.device) -> None:
     split = load_dataset(layout.dataset_file, "split", Split)
     torch.set_num_threads(settings.threads)
     with (
-        captures.read(layout.captures, "captures") as detections,
-        captures.read(layout.pseudo_labels, "pseudo_labels") as labels,
+        reading.read(layout.captures, "captures") as detections,
+        reading.read(layout.pseudo_labels, "pseudo_labels") as labels,
     ):
         splits.check_names(detections, split, str(layout.dataset_file))
-        captures.check_same_recordings(layout.pseudo_labels, detections, labels)
+        reading.check_same_recordings(layout.pseudo_labels, detections, labels)
         layouts = sorted({capture.attrs["skeleton"] for capture in detections.values()})
         samples, is_validation = _join(
             [_load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections]
@@ -151,10 +152,10 @@ def _load_frames(
     chosen = splits.frames_of(capture, split, "train")
     held_out = _ends_of_recordings(capture, chosen, validation_share)
     points, confidence, joints, weights = [], [], [], []
-    for frames in captures.blocks(capture.sizes["frame"]):
+    for frames in reading.blocks(capture.sizes["frame"]):
         picked = chosen[frames]
-        pixels, scores = captures.load_frames(capture, frames, "keypoints_2d", "confidence")
-        joints_3d, covariance = captures.load_frames(pseudo_labels, frames, "joints_3d", "covariance")
+        pixels, scores = reading.load_frames(capture, frames, "keypoints_2d", "confidence")
+        joints_3d, covariance = reading.load_frames(pseudo_labels, frames, "joints_3d", "covariance")
         seen, sure = normalised_joints(
             torch.as_tensor(pixels[picked]).double(), torch.as_tensor(scores[picked]), cameras, mapping
         )
@@ -162,10 +163,10 @@ def _load_frames(
         confidence.append(sure)
         joints.append(torch.as_tensor(joints_3d[picked]))
         weights.append(trust(_variance(covariance[picked], mapping)))
-    names = list(dict.fromkeys(recording.subject for recording in captures.recordings(capture)))
+    names = list(dict.fromkeys(recording.subject for recording in reading.recordings(capture)))
     person = np.zeros(len(chosen), np.int64)
     run = np.zeros(len(chosen), np.int64)
-    for number, recording in enumerate(captures.recordings(capture)):
+    for number, recording in enumerate(reading.recordings(capture)):
         person[recording.frames] = names.index(recording.subject)
         run[recording.frames] = number
     # Frames that follow each other in one recording and are all for training, or all for validation.
@@ -214,7 +215,7 @@ def _variance(covariance: np.ndarray, mapping: Mapping) -> Tensor:
 def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -> np.ndarray:
     """Mark the last `share` of each recording's chosen frames."""
     marked = np.zeros_like(chosen)
-    for recording in captures.recordings(capture):
+    for recording in reading.recordings(capture):
         frames = recording.start + np.flatnonzero(chosen[recording.frames])
         marked[frames[len(frames) - round(share * len(frames)) :]] = True
     return marked
@@ -262,7 +263,7 @@ def _mean_pose(samples: Samples) -> Tensor:
     """Average the pseudo-labels as all visible views see them: (joint, 3); NaN where there are none."""
     total = torch.zeros(len(TRAINING_SKELETON) - 1, 3)
     number = torch.zeros_like(total)
-    for which in torch.arange(len(samples)).split(captures.FRAMES_PER_BLOCK):
+    for which in torch.arange(len(samples)).split(reading.FRAMES_PER_BLOCK):
         batch = samples.batch(which, window=1)
         seen = (batch.labels.unsqueeze(1) @ batch.rotations.mT)[batch.visible]
         total += seen.nan_to_num().sum(0)

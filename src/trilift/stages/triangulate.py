@@ -12,8 +12,10 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from trilift import captures, skeletons
-from trilift.captures import CaptureWriter, Recording
+from trilift import skeletons
+from trilift.captures import reading, schema, writing
+from trilift.captures.schema import Recording
+from trilift.captures.writing import CaptureWriter
 from trilift.errors import InputError, listed
 from trilift.evaluation.recap import Block, Recap, worst_first
 from trilift.geometry import labels, noise
@@ -41,8 +43,8 @@ def run(layout: Layout, device: torch.device) -> None:
     settings = load(layout.params, "triangulate", Settings)
     of_captures = []
     with (
-        captures.read(layout.captures, "captures") as opened,
-        captures.create(layout.pseudo_labels, "pseudo_labels", dataset=layout.dataset) as file,
+        reading.read(layout.captures, "captures") as opened,
+        writing.create(layout.pseudo_labels, "pseudo_labels", dataset=layout.dataset) as file,
     ):
         total = sum(capture.sizes["frame"] for capture in opened.values())
         with tqdm(total=total, unit="frame", unit_scale=True, desc="triangulate", disable=None) as progress:
@@ -50,7 +52,7 @@ def run(layout: Layout, device: torch.device) -> None:
                 skeleton = skeletons.get(capture.attrs["skeleton"])
                 written = file.add_capture(
                     name,
-                    recordings=captures.recordings(capture),
+                    recordings=reading.recordings(capture),
                     skeleton=skeleton,
                     views=capture["view"].values.tolist(),
                     attributes=_origin_of_joints(name, skeleton),
@@ -107,7 +109,7 @@ def _triangulate_capture(
     cameras = Cameras.from_arrays(capture).to(device)
     skeleton = skeletons.get(capture.attrs["skeleton"])
     mapping = skeletons.mapping(skeleton, skeletons.TRAINING_SKELETON)
-    recordings = captures.recordings(capture)
+    recordings = reading.recordings(capture)
     people = list(dict.fromkeys(recording.subject for recording in recordings))
     recap = Recap(name, capture["view"].values.tolist(), skeleton, recordings)
 
@@ -127,7 +129,7 @@ def _triangulate_capture(
     lengths = []
     for recording in recordings:
         of_blocks, frames = [], []
-        for core in captures.blocks(recording.length):
+        for core in reading.blocks(recording.length):
             first, last = max(0, core.start - margin), min(recording.length, core.stop + margin)
             pixels, confidence = _load(capture, recording.part(first, last), settings, device)
             if labeller:
@@ -204,7 +206,7 @@ def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.
     """Load detections; the confidence of those that do not count is 0."""
     pixels, confidence = (
         torch.as_tensor(array, device=device)
-        for array in captures.load_frames(capture, frames, "keypoints_2d", "confidence")
+        for array in reading.load_frames(capture, frames, "keypoints_2d", "confidence")
     )
     smallest = float(np.float32(settings.min_confidence))  # confidence is stored as float32
     return pixels, torch.where((confidence >= smallest) & pixels.isfinite().all(-1), confidence, 0.0)
@@ -220,7 +222,7 @@ def _runs(recordings: list[Recording], people: list[str]) -> Iterator[tuple[Reco
         own = [recording for recording in recordings if recording.subject == subject]
         lengths = [recording.length for recording in own]
         most = max(1, round(_RUNS * sum(lengths) / total))
-        for index, first, last in captures.spread_runs(lengths, most, _FRAMES_PER_RUN):
+        for index, first, last in schema.spread_runs(lengths, most, _FRAMES_PER_RUN):
             yield own[index], own[index].part(first, last)
 
 
@@ -315,9 +317,9 @@ def _check_limits(views: pd.DataFrame, limits: Limits, layout: Layout) -> None:
                 )
                 break
     problems = [
-        f"{layout.captures}, {listed(captures)}; {getattr(limits, column):g} is allowed (triangulate.limits in "
+        f"{layout.captures}, {listed(schema)}; {getattr(limits, column):g} is allowed (triangulate.limits in "
         f"params.yaml). {_CAUSES[column]}; the tables above and in the log show where"
-        for column, captures in beyond.items()
+        for column, schema in beyond.items()
     ]
     if problems:
         raise InputError("\n".join(problems))

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from trilift import captures
-from trilift.captures import Recording
+from trilift.captures import reading, writing
+from trilift.captures.schema import Recording
+from trilift.captures.splits import Split, check_names, frames_of, seen_in_training
 from trilift.errors import InputError
 from trilift.skeletons import H36M17
-from trilift.splits import Split, check_names, frames_of, seen_in_training
 
 LENGTHS = {"S1": [("Walk", 40), ("Sit", 13)], "S9": [("Walk", 21)]}
 
@@ -16,14 +16,14 @@ LENGTHS = {"S1": [("Walk", 40), ("Sit", 13)], "S9": [("Walk", 21)]}
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     path = tmp_path_factory.mktemp("splits") / "tiny.nc"
-    with captures.create(path, "references") as file:
+    with writing.create(path, "references") as file:
         for subject, actions in LENGTHS.items():
             first, table = 0, []
             for action, length in actions:
                 table.append(Recording(f"{subject} {action}", subject, action, 50.0, first, length))
                 first += length
             file.add_capture(subject, recordings=table, skeleton=H36M17)
-    with captures.read(path, "references") as content:
+    with reading.read(path, "references") as content:
         yield content
 
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trilift import captures
-from trilift.captures import SCHEMAS, Recording, blocks, create, load_frames, read, spread_runs
+from trilift.captures import reading
+from trilift.captures.reading import blocks, load_frames, read
+from trilift.captures.schema import SCHEMAS, Recording, spread_runs
+from trilift.captures.writing import create
 from trilift.errors import InputError
 from trilift.skeletons import COCO17, H36M17
 
@@ -81,7 +83,7 @@ def test_facts_names_and_recordings_are_read(path, kind):
         capture = opened["S1"]
         facts = {"kind": kind, "dataset": "tiny", "skeleton": "coco17", "confidence_source": "detector"}
         assert {name: capture.attrs[name] for name in facts} == facts
-        assert captures.recordings(capture) == RECORDINGS
+        assert reading.recordings(capture) == RECORDINGS
         for axis, names in (("keypoint", COCO17.keypoints), ("joint", H36M17.keypoints), ("view", VIEWS)):
             if axis in capture.dims:
                 assert capture[axis].values.tolist() == list(names)
@@ -150,7 +152,7 @@ def test_a_failed_write_keeps_the_file_of_before(path):
 
 def test_a_killed_write_leaves_no_file_of_that_name_and_does_not_hinder_the_next(path):
     script = (
-        "import sys, time; from pathlib import Path; from trilift.captures import create\n"
+        "import sys, time; from pathlib import Path; from trilift.captures.schema import create\n"
         f"with create(Path({str(path)!r}), 'references'): print('writing', flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -8,7 +8,8 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from trilift import skeletons
-from trilift.captures import Recording, blocks, load_frames, recordings
+from trilift.captures.reading import blocks, load_frames, recordings
+from trilift.captures.schema import Recording
 from trilift.errors import InputError, listed
 from trilift.project.params import StrictModel, refuse
 from trilift.project.yaml_text import Name
