@@ -30,7 +30,7 @@ from trilift import cli
 from trilift.captures import reading
 from trilift.formats import registry
 from trilift.formats.names import plain
-from trilift.formats.recognition import look_at
+from trilift.formats.recognise import look_at
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.project.params import load_dataset, read_yaml

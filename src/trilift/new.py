@@ -13,8 +13,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.formats import recognition
-from trilift.formats.recognition import Found, Place
+from trilift.formats import recognise
+from trilift.formats.recognise import Found, Place
 from trilift.formats.registry import Source
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
@@ -95,7 +95,7 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     raw = layout.raw
     if (raw.exists() or raw.is_symlink()) and raw.resolve() != folder.resolve():
         raise InputError(f"{raw}: there already, and not this folder; remove it, or take another name (--name)")
-    found = recognition.look_at(folder, skeleton and skeletons.get(skeleton).name)
+    found = recognise.look_at(folder, skeleton and skeletons.get(skeleton).name)
     for line in found.described:
         log.info("%s", line)
     text = _text(found, folder)

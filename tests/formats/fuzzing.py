@@ -43,7 +43,7 @@ from trilift.formats import (
     DetectedView,
     ReferenceRecording,
     mpi_inf_3dhp,
-    recognition,
+    recognise,
     registry,
     trilift_nc,
     videopose3d,
@@ -138,7 +138,7 @@ def _write_all(folder: Path) -> None:
 def _recognise(folder: Path) -> list[object]:
     for name in READERS:
         of_views = isinstance(registry.DETECTIONS.get(name), registry.ViewFormat)
-        recognition.look_at(folder / name, COCO17.name if of_views else None)
+        recognise.look_at(folder / name, COCO17.name if of_views else None)
     return []
 
 

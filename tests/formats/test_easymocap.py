@@ -7,7 +7,7 @@ from formats.camera_writers import write_easymocap
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.errors import InputError
 from trilift.formats.easymocap import read_view
-from trilift.formats.recognition import look_at
+from trilift.formats.recognise import look_at
 from trilift.skeletons import BODY25B, OPENPOSE25, mapping
 
 

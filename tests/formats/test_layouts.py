@@ -13,7 +13,7 @@ from synthetic import project_with_opencv, ring_of_cameras, write_pose2sim
 from trilift import new
 from trilift.errors import InputError
 from trilift.formats import layouts
-from trilift.formats.recognition import look_at
+from trilift.formats.recognise import look_at
 from trilift.formats.registry import DETECTIONS
 from trilift.skeletons import (
     BODY25B,

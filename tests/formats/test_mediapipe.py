@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trilift.errors import InputError
 from trilift.formats.mediapipe import read_detections
-from trilift.formats.recognition import look_at
+from trilift.formats.recognise import look_at
 from trilift.skeletons import COCO17, COCO133, HALPE26, MEDIAPIPE33
 
 N = len(MEDIAPIPE33)

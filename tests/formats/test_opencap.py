@@ -7,7 +7,7 @@ from formats.camera_writers import read_all, write_opencap
 from synthetic import ring_of_cameras
 from trilift.errors import InputError
 from trilift.formats.opencap import FILE, list_cameras
-from trilift.formats.recognition import look_at, look_at_calibration
+from trilift.formats.recognise import look_at, look_at_calibration
 from trilift.formats.registry import CAMERAS
 
 

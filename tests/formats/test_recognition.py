@@ -12,7 +12,7 @@ from formats import camera_writers, test_damage, test_deeplabcut
 from synthetic import ring_of_cameras, waving_person, write_openpose, write_pose2sim
 from trilift.errors import InputError
 from trilift.formats import registry
-from trilift.formats.recognition import look_at, look_at_calibration, look_at_view
+from trilift.formats.recognise import look_at, look_at_calibration, look_at_view
 from trilift.skeletons import COCO17
 
 VIEW_FILES = ("mmpose", "coco", "deeplabcut", "sleap")

@@ -8,7 +8,7 @@ from synthetic import ring_of_cameras
 from trilift.captures import writing
 from trilift.captures.schema import SCHEMAS, Recording
 from trilift.errors import InputError
-from trilift.formats.recognition import look_at
+from trilift.formats.recognise import look_at
 from trilift.formats.trilift_nc import list_cameras, read_detections
 from trilift.skeletons import COCO17, H36M17
 

@@ -1,6 +1,7 @@
 """Outside file formats: one module each, which turns files into the classes below and knows nothing else.
 
-To add one, write a module with a reader and enter it in `trilift.formats.registry`.
+To add one, write a module with a reader and enter it in `trilift.formats.registry`. Imports `captures`, `project` and
+skeletons.
 """
 
 from collections.abc import Callable, Mapping

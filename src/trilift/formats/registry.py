@@ -31,10 +31,10 @@ from trilift.formats import (
     Stated,
 )
 from trilift.formats.folders import ends_with, files_in, folders_in, has_files
+from trilift.formats.images import ImageChange
 from trilift.formats.layouts import Told
 from trilift.formats.names import before_processing, name_of_view, plain
 from trilift.formats.paths import VIEW, find, has_stars, matches, without_stars
-from trilift.geometry.images import ImageChange
 from trilift.project.params import StrictModel, refuse
 from trilift.project.yaml_text import Name, in_yaml
 from trilift.skeletons import Skeleton

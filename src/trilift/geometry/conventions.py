@@ -18,8 +18,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from trilift.formats.images import Calibrated, ImageChange, mirror
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.images import Calibrated, ImageChange, mirror
 from trilift.geometry.people import box_sides, choose_subject
 from trilift.geometry.readings import Reading, epipolar_cost, mixed
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_without

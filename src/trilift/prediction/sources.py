@@ -11,7 +11,7 @@ import numpy as np
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, recognition, registry
+from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, recognise, registry
 from trilift.formats.names import plain
 from trilift.geometry.people import choose_prominent, prominence
 from trilift.prediction.predictor import pinhole
@@ -59,7 +59,7 @@ def read_view(options: argparse.Namespace) -> View:
         If they cannot be read, or it is not clear which of several are meant.
     """
     path = Path(options.detections)
-    name = options.format or recognition.look_at_view(path)
+    name = options.format or recognise.look_at_view(path)
     if name not in registry.DETECTIONS:
         raise InputError(f"--format {name}: unknown; known are {', '.join(registry.DETECTIONS)}")
     kind = registry.DETECTIONS[name]
@@ -137,7 +137,7 @@ def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
         if size is None or not 0 < focal < 1e6:
             raise InputError(f"--camera {options.camera}: a focal length in pixels needs --image-size, as 1920x1080")
         return pinhole(focal, size)
-    folder, calibration = recognition.look_at_calibration(Path(options.camera))
+    folder, calibration = recognise.look_at_calibration(Path(options.camera))
     changes = {"image_size": None if size is None else list(size), "unit": options.unit}
     if options.unit and calibration.format not in registry.CAMERAS:
         raise InputError(f"--unit {options.unit}: {options.camera} is in metres; leave it out")

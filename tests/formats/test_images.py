@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats import Camera
-from trilift.geometry.images import Calibrated, ImageChange, mirror
+from trilift.formats.images import Calibrated, ImageChange, mirror
 from trilift.skeletons import BODY25B
 
 CAMERA = ring_of_cameras(3)[1]
