@@ -196,7 +196,7 @@ def test_the_example_of_a_loss_is_one(examples):
 
 
 def test_the_example_of_a_network_is_one(examples):
-    settings = importlib.import_module("trilift.settings.network").NetworkSettings(width=8)
+    settings = importlib.import_module("trilift.lifter.settings").NetworkSettings(width=8)
     assert examples.Gated(51, 48, settings)(torch.zeros(5, 51)).shape == (5, 48)
 
 

@@ -32,10 +32,11 @@ from trilift.assembling import AssembledCapture, assemble
 from trilift.errors import InputError
 from trilift.formats import videopose3d
 from trilift.formats.registry import METRES, Source
+from trilift.lifter import settings as network
 from trilift.prediction import command, sources
 from trilift.project.layout import within_project
 from trilift.project.params import parse, read_yaml
-from trilift.settings import network, train, triangulate
+from trilift.settings import train, triangulate
 from trilift.skeletons import BODY25B, COCO17
 
 ROOT = Path(__file__).parents[1]

@@ -29,10 +29,10 @@ def write_project(project: Path, frames: int) -> None:
 
     from trilift.captures import writing
     from trilift.captures.schema import Recording
-    from trilift.lifting.lifter import Lifter
-    from trilift.lifting.networks import build
+    from trilift.lifter.lifter import Lifter
+    from trilift.lifter.networks import build
+    from trilift.lifter.settings import NetworkSettings
     from trilift.project.layout import Layout
-    from trilift.settings.network import NetworkSettings
     from trilift.skeletons import H36M17
     from trilift.studio.body import sample_body
     from trilift.studio.detector import LEVELS

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from trilift.formats import Camera
-from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import build
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.networks import build
+from trilift.lifter.settings import NetworkSettings
 from trilift.prediction.predictor import Predictor
-from trilift.settings.network import NetworkSettings
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body
 from trilift.studio.detector import LEVELS

@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import torch
 
-from trilift.lifting.networks import build
+from trilift.lifter.networks import build
+from trilift.lifter.settings import NetworkSettings
 from trilift.lifting.samples import Rigs, Samples
 from trilift.lifting.training import Scaling, training_step
-from trilift.settings.network import NetworkSettings
 from trilift.settings.train import GEOMETRIC, AugmentationSettings, LossSettings, TrainingSettings
 from trilift.skeletons import H36M17
 

@@ -32,11 +32,11 @@ from trilift.geometry.cameras import Cameras, to_normalised
 from trilift.geometry.labels import Sample, learn
 from trilift.geometry.noise import learn as learn_noise
 from trilift.geometry.triangulation import triangulate, triangulate_robust
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.settings import NetworkSettings
 from trilift.lifting import training
-from trilift.lifting.lifter import Lifter
 from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Scaling, fit
-from trilift.settings.network import NetworkSettings
 from trilift.settings.train import AugmentationSettings, TrainingSettings
 from trilift.settings.triangulate import Smoothing
 from trilift.skeletons import H36M17

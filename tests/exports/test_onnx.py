@@ -17,10 +17,10 @@ from trilift import __version__
 from trilift.errors import InputError
 from trilift.exports import command
 from trilift.exports.onnx import export_onnx
-from trilift.lifting.inputs import feature_scaling, features
-from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import build
-from trilift.settings.network import NetworkSettings
+from trilift.lifter.inputs import feature_scaling, features
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.networks import build
+from trilift.lifter.settings import NetworkSettings
 from trilift.skeletons import H36M17
 
 JOINTS = len(H36M17)

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from lifting.batches import JOINTS, make_samples
 from trilift.errors import InputError
+from trilift.lifter.networks import build
+from trilift.lifter.settings import NetworkSettings
 from trilift.lifting import training as module
-from trilift.lifting.networks import build
 from trilift.lifting.samples import Samples
 from trilift.lifting.training import (
     Checkpoint,
@@ -29,7 +30,6 @@ from trilift.lifting.training import (
     predict_visible,
     training_step,
 )
-from trilift.settings.network import NetworkSettings
 from trilift.settings.train import AugmentationSettings, LossSettings, TrainingSettings
 
 CPU = torch.device("cpu")

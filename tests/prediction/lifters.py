@@ -5,10 +5,10 @@ import torch
 
 from synthetic import waving_person
 from trilift.formats import Camera
-from trilift.lifting.inputs import feature_scaling, features
-from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import build
-from trilift.settings.network import NetworkSettings
+from trilift.lifter.inputs import feature_scaling, features
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.networks import build
+from trilift.lifter.settings import NetworkSettings
 from trilift.skeletons import BODY25B, H36M17, Skeleton, mapping
 
 JOINTS = len(H36M17)

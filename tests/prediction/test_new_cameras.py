@@ -11,11 +11,11 @@ from scipy.spatial.transform import Rotation
 from synthetic import as_tensors
 from trilift.formats import Camera, human36m
 from trilift.geometry.cameras import distort, project, to_normalised
-from trilift.lifting.lifter import Lifter
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.settings import NetworkSettings
 from trilift.lifting.samples import Rigs, Samples
 from trilift.lifting.training import Scaling, fit
 from trilift.prediction.predictor import Predictor, pinhole
-from trilift.settings.network import NetworkSettings
 from trilift.settings.train import TrainingSettings
 from trilift.skeletons import H36M17
 from trilift.studio.body import sample_body

@@ -14,7 +14,7 @@ import trilift
 from prediction.lifters import JOINTS, KINDS, make_lifter, seen
 from synthetic import project_with_opencv, ring_of_cameras
 from trilift.errors import InputError
-from trilift.lifting.placement import place
+from trilift.lifter.placement import place
 from trilift.prediction import predictor as module
 from trilift.prediction.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, COCO17, H36M17, Skeleton

@@ -25,7 +25,7 @@ from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift.captures import reading, writing
 from trilift.cli import main
 from trilift.geometry import triangulation
-from trilift.lifting.lifter import Lifter
+from trilift.lifter.lifter import Lifter
 from trilift.lifting.training import Checkpoint
 from trilift.skeletons import H36M17
 from trilift.stages import evaluate as stages_evaluate

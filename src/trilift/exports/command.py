@@ -105,7 +105,7 @@ def _export_lifter(options: argparse.Namespace) -> None:
     if not (options.source / "lifter.json").is_file():
         raise InputError(f"{options.source}: holds no lifter.json; expected a lifter's folder: results/<name>/main")
     from trilift.exports.onnx import export_onnx
-    from trilift.lifting.lifter import Lifter
+    from trilift.lifter.lifter import Lifter
 
     path = (options.output or options.source / "export") / "lifter.onnx"
     export_onnx(Lifter.load(options.source), path)

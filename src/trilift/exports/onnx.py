@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from trilift import __version__
 from trilift.errors import InputError
-from trilift.lifting.inputs import features, insert_root, scale
-from trilift.lifting.lifter import Lifter
+from trilift.lifter.inputs import features, insert_root, scale
+from trilift.lifter.lifter import Lifter
 from trilift.project.files import replacing
 
 

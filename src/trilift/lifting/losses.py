@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import distort
-from trilift.lifting.inputs import insert_root
+from trilift.lifter.inputs import insert_root
 from trilift.lifting.samples import Batch
 from trilift.settings.train import GEOMETRIC, OF_THE_BODY, LossSettings
 from trilift.skeletons import Skeleton

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from trilift.lifting.inputs import features, root_relative, scale
+from trilift.lifter.inputs import features, root_relative, scale
 from trilift.skeletons import Skeleton
 
 

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from trilift.errors import InputError
+from trilift.lifter.inputs import feature_scaling, features, root_relative
+from trilift.lifter.networks import build
 from trilift.lifting.augmentation import augment
-from trilift.lifting.inputs import feature_scaling, features, root_relative
 from trilift.lifting.losses import losses, weighted_sum
-from trilift.lifting.networks import build
 from trilift.lifting.samples import Batch, Samples
 from trilift.project.files import replacing
 from trilift.settings.train import TrainingSettings

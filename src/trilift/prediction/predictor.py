@@ -14,9 +14,9 @@ from trilift import skeletons
 from trilift.errors import InputError, listed
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
-from trilift.lifting.lifter import Lifter
-from trilift.lifting.placement import place
-from trilift.lifting.views import normalised_joints
+from trilift.lifter.inputs import normalised_joints
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.placement import place
 from trilift.settings.evaluate import Settings
 from trilift.skeletons import Mapping, Skeleton
 

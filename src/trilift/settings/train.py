@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from trilift.lifter.settings import NetworkSettings
 from trilift.project.params import StrictModel
-from trilift.settings.network import NetworkSettings
 
 GEOMETRIC = ("input_triangulation", "multi_view_consistency", "reprojection", "output_triangulation")
 OF_THE_BODY = ("bone_symmetry", "bone_constancy")

@@ -34,9 +34,9 @@ from trilift.evaluation.tables import (
 )
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras
-from trilift.lifting.lifter import Lifter
-from trilift.lifting.placement import place
-from trilift.lifting.views import normalised_joints
+from trilift.lifter.inputs import normalised_joints
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.placement import place
 from trilift.project import provenance, threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout

@@ -17,11 +17,10 @@ from trilift.captures import reading, splits
 from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
-from trilift.lifting.inputs import insert_root
-from trilift.lifting.lifter import Lifter
+from trilift.lifter.inputs import insert_root, normalised_joints
+from trilift.lifter.lifter import Lifter
 from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Checkpoint, Scaling, fit
-from trilift.lifting.views import normalised_joints
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, project
-from trilift.lifting.inputs import feature_scaling, features, insert_root, root_relative, scale
-from trilift.lifting.views import normalised_joints
+from trilift.lifter.inputs import feature_scaling, features, insert_root, normalised_joints, root_relative, scale
 from trilift.skeletons import COCO17, H36M17, Skeleton, mapping
 
 MIDDLE_ROOT = Skeleton("three", ("a", "b", "c"), (("b", "a"), ("b", "c")), root="b")

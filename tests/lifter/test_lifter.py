@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trilift.errors import InputError
-from trilift.lifting.inputs import feature_scaling, features, insert_root
-from trilift.lifting.lifter import Lifter
-from trilift.lifting.networks import build
-from trilift.settings.network import NetworkSettings
+from trilift.lifter.inputs import feature_scaling, features, insert_root
+from trilift.lifter.lifter import Lifter
+from trilift.lifter.networks import build
+from trilift.lifter.settings import NetworkSettings
 from trilift.skeletons import H36M17
 
 JOINTS = len(H36M17)

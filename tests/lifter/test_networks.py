@@ -3,8 +3,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from trilift.lifting.networks import EncoderDecoder, Residual, Temporal, build
-from trilift.settings.network import NetworkSettings
+from trilift.lifter.networks import EncoderDecoder, Residual, Temporal, build
+from trilift.lifter.settings import NetworkSettings
 
 PUBLISHED = NetworkSettings(kind="encoder_decoder", width=1024, blocks=2, dropout=0.5)
 SMALL = NetworkSettings(kind="residual", width=8, blocks=2)

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from trilift.settings.network import NetworkSettings
+from trilift.lifter.settings import NetworkSettings
 
 
 def build(inputs: int, outputs: int, settings: NetworkSettings) -> nn.Module:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
-from trilift.lifting.placement import _least_squares, place
+from trilift.lifter.placement import _least_squares, place
 
 
 def seen(seed: int, noise: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.lifting.inputs import features, insert_root, scale
-from trilift.lifting.networks import Temporal, build
+from trilift.lifter.inputs import features, insert_root, scale
+from trilift.lifter.networks import Temporal, build
+from trilift.lifter.settings import NetworkSettings
 from trilift.project.files import replacing
 from trilift.project.params import parse
-from trilift.settings.network import NetworkSettings
 from trilift.skeletons import Mapping, Skeleton
 
 
