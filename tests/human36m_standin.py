@@ -14,10 +14,10 @@ import torch
 
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras, project
+from trilift.simulate.body import sample_body
+from trilift.simulate.detector import DetectorModel, detect
+from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import H36M17
-from trilift.studio.body import sample_body
-from trilift.studio.detector import DetectorModel, detect
-from trilift.studio.motions import simulate_motion
 
 FPS = 50
 TRAIN = ("S1", "S5", "S6", "S7", "S8")

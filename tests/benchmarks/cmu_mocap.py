@@ -13,10 +13,10 @@ import torch
 
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras, project
+from trilift.simulate.body import sample_body
+from trilift.simulate.detector import DetectorModel, detect, error_scale
+from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import H36M17
-from trilift.studio.body import sample_body
-from trilift.studio.detector import DetectorModel, detect, error_scale
-from trilift.studio.motions import MOTIONS, simulate_motion
 
 SUBJECT = "S1"
 """The subject of Human3.6M whose camera poses are used."""

@@ -33,10 +33,10 @@ def write_project(project: Path, frames: int) -> None:
     from trilift.lifter.networks import build
     from trilift.lifter.settings import NetworkSettings
     from trilift.project.layout import Layout
+    from trilift.simulate.body import sample_body
+    from trilift.simulate.detector import LEVELS
+    from trilift.simulate.motions import simulate_motion
     from trilift.skeletons import H36M17
-    from trilift.studio.body import sample_body
-    from trilift.studio.detector import LEVELS
-    from trilift.studio.motions import simulate_motion
 
     layout = Layout(DATASET, project)
     layout.params.write_text("evaluate: {flip: false}\n")

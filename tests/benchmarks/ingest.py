@@ -45,8 +45,8 @@ def write_project(project: Path, frames: int, published: bool) -> None:
     from trilift.formats import human36m, videopose3d
     from trilift.geometry.cameras import project as see
     from trilift.project.layout import Layout
-    from trilift.studio.body import sample_body
-    from trilift.studio.motions import simulate_motion
+    from trilift.simulate.body import sample_body
+    from trilift.simulate.motions import simulate_motion
 
     layout = Layout(DATASET, project)
     layout.params.write_text("ingest: {}\n")

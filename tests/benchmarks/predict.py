@@ -19,10 +19,10 @@ from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
 from trilift.prediction.predictor import Predictor
+from trilift.simulate.body import sample_body
+from trilift.simulate.detector import LEVELS
+from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import H36M17
-from trilift.studio.body import sample_body
-from trilift.studio.detector import LEVELS
-from trilift.studio.motions import simulate_motion
 
 MOST_MS, FEWEST_FRAMES_PER_S = 2.0, 20_000
 NETWORKS = {

@@ -65,10 +65,10 @@ def write_project(project: Path, captures: int, frames: int) -> None:
     from trilift.geometry.cameras import Cameras
     from trilift.geometry.cameras import project as see
     from trilift.project.layout import Layout
+    from trilift.simulate.body import sample_body
+    from trilift.simulate.detector import LEVELS, detect
+    from trilift.simulate.motions import simulate_motion
     from trilift.skeletons import H36M17
-    from trilift.studio.body import sample_body
-    from trilift.studio.detector import LEVELS, detect
-    from trilift.studio.motions import simulate_motion
 
     layout = Layout(DATASET, project)
     rng, rig = np.random.default_rng(0), human36m.read_cameras()["S1"]

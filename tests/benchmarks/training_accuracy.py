@@ -39,8 +39,8 @@ from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Scaling, fit
 from trilift.settings.train import AugmentationSettings, TrainingSettings
 from trilift.settings.triangulate import Smoothing
+from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
-from trilift.studio.detector import LEVELS
 
 TESTED_ON = "02"
 STEPS, BATCH_FRAMES = 1000, 128

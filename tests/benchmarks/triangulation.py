@@ -36,7 +36,7 @@ from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.noise import learn
 from trilift.geometry.triangulation import triangulate, triangulate_robust
-from trilift.studio.detector import LEVELS
+from trilift.simulate.detector import LEVELS
 
 SVD_POINTS, RANSAC_POINTS = 20_000, 200
 

@@ -36,8 +36,8 @@ from trilift.geometry.body import bone_lengths, exchange, find_swaps, smooth
 from trilift.geometry.noise import inflation, learn
 from trilift.geometry.triangulation import Solution, triangulate, triangulate_robust
 from trilift.settings.triangulate import Smoothing
+from trilift.simulate.detector import LEVELS, DetectorModel
 from trilift.skeletons import H36M17
-from trilift.studio.detector import LEVELS, DetectorModel
 
 DETECTORS: dict[str, DetectorModel] = LEVELS | {
     f"{name}, uncorrelated": replace(level, correlation_time_s=1e-6) for name, level in LEVELS.items()

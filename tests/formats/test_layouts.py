@@ -15,6 +15,8 @@ from trilift.errors import InputError
 from trilift.formats import layouts
 from trilift.formats.recognise import look_at
 from trilift.formats.registry import DETECTIONS
+from trilift.simulate.body import sample_body
+from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import (
     BODY25B,
     BODY135,
@@ -29,8 +31,6 @@ from trilift.skeletons import (
     SKELETONS,
     mapping,
 )  # fmt: skip
-from trilift.studio.body import sample_body
-from trilift.studio.motions import MOTIONS, simulate_motion
 
 FROM_THE_FRONT = [
     (500, 100), (507, 92), (493, 92), (517, 97), (483, 97), (540, 190), (460, 190), (555, 300), (445, 300),

@@ -12,9 +12,9 @@ from synthetic import as_tensors, project_with_opencv, ring_of_cameras
 from trilift.geometry import body
 from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, sizes, smooth
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, linearise, triangulate_robust
+from trilift.simulate.body import sample_body
+from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import H36M17
-from trilift.studio.body import sample_body
-from trilift.studio.motions import simulate_motion
 
 FPS = 50
 BONES = H36M17.bone_indices

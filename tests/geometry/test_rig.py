@@ -11,8 +11,8 @@ from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_p
 from trilift.formats import human36m
 from trilift.geometry import noise, rig
 from trilift.geometry.cameras import project
+from trilift.simulate import detector
 from trilift.skeletons import BODY25B, H36M17
-from trilift.studio import detector
 
 FPS = 30
 

@@ -17,10 +17,10 @@ from trilift.lifting.samples import Rigs, Samples
 from trilift.lifting.training import Scaling, fit
 from trilift.prediction.predictor import Predictor, pinhole
 from trilift.settings.train import TrainingSettings
+from trilift.simulate.body import sample_body
+from trilift.simulate.detector import LEVELS, detect
+from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import H36M17
-from trilift.studio.body import sample_body
-from trilift.studio.detector import LEVELS, detect
-from trilift.studio.motions import MOTIONS, simulate_motion
 
 FPS, ROOT, DETECTOR = 50.0, H36M17.root_index, LEVELS["fine-tuned"]
 SETTINGS = TrainingSettings(

@@ -18,10 +18,10 @@ from trilift.errors import InputError
 from trilift.geometry import body
 from trilift.project.layout import Layout
 from trilift.settings.triangulate import Limits
+from trilift.simulate.body import sample_body
+from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import BODY25B, H36M17
 from trilift.stages.triangulate import _check_limits
-from trilift.studio.body import sample_body
-from trilift.studio.motions import simulate_motion
 
 FRAMES = 30
 TRUTH = waving_person(FRAMES)

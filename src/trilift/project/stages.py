@@ -42,8 +42,8 @@ class Stage(NamedTuple):
 STAGES = {
     "simulate": Stage(
         "make the raw files of a simulated data set",
-        "trilift.stages.simulate",
-        "trilift.settings.simulate",
+        "trilift.simulate.stage",
+        "trilift.simulate.settings",
         of_dataset=True,
     ),
     "ingest": Stage(

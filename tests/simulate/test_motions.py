@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from trilift.simulate.body import Body, sample_body
+from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import H36M17
-from trilift.studio.body import Body, sample_body
-from trilift.studio.motions import MOTIONS, simulate_motion
 
 FPS = 50
 FRAMES = 500

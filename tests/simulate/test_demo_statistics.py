@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import triangulate
+from trilift.simulate.body import sample_body
+from trilift.simulate.detector import LEVELS, detect
+from trilift.simulate.motions import MOTIONS, simulate_motion
+from trilift.simulate.stage import FPS
 from trilift.skeletons import H36M17
-from trilift.stages.simulate import FPS
-from trilift.studio.body import sample_body
-from trilift.studio.detector import LEVELS, detect
-from trilift.studio.motions import MOTIONS, simulate_motion
 
 PEOPLE = ("S1", "S6", "S9", "S11")
 SECONDS = 8

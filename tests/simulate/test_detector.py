@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from trilift.simulate.detector import LEVELS, MEAN_MISSED_RUN, Detections, DetectorModel, detect
 from trilift.skeletons import BODY25B, H36M17
-from trilift.studio.detector import LEVELS, MEAN_MISSED_RUN, Detections, DetectorModel, detect
 
 FPS = 50.0
 SIZE = np.array([[1000, 800], [640, 480]])

@@ -13,11 +13,11 @@ from trilift.geometry.cameras import Cameras, project
 from trilift.project import provenance
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_seed
-from trilift.settings.simulate import Settings
+from trilift.simulate.body import sample_body
+from trilift.simulate.detector import LEVELS, detect
+from trilift.simulate.motions import MOTIONS, simulate_motion
+from trilift.simulate.settings import Settings
 from trilift.skeletons import H36M17
-from trilift.studio.body import sample_body
-from trilift.studio.detector import LEVELS, detect
-from trilift.studio.motions import MOTIONS, simulate_motion
 
 log = logging.getLogger(__name__)
 

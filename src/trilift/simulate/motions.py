@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from trilift.studio.body import Body, pose, stand_on
+from trilift.simulate.body import Body, pose, stand_on
 
 _ARM = ("shoulder_flexion", "shoulder_abduction", "shoulder_rotation", "elbow_flexion")
 
@@ -83,7 +83,7 @@ def simulate_motion(name: str, body: Body, frames: int, fps: float, rng: np.rand
 
     Examples
     --------
-    >>> from trilift.studio.body import sample_body
+    >>> from trilift.simulate.body import sample_body
     >>> rng = np.random.default_rng(0)
     >>> simulate_motion("walking", sample_body(rng), frames=100, fps=50, rng=rng).shape
     (100, 17, 3)

@@ -1,1 +1,0 @@
-"""The simulated studio: people, their motions and the 2D detector that watches them."""
