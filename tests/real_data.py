@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from synthetic import make_project
-from trilift.assembling import AssembledCapture, assemble
 from trilift.formats.registry import Source
+from trilift.ingest.assemble import AssembledCapture, assemble
 from trilift.project.params import parse
 
 ROOT = Path(__file__).parents[1]

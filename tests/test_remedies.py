@@ -28,10 +28,10 @@ from synthetic import (
     write_openpose_data_set,
     write_pose2sim,
 )
-from trilift.assembling import AssembledCapture, assemble
 from trilift.errors import InputError
 from trilift.formats import videopose3d
 from trilift.formats.registry import METRES, Source
+from trilift.ingest.assemble import AssembledCapture, assemble
 from trilift.lifter import settings as network
 from trilift.prediction import command, sources
 from trilift.project.layout import within_project
@@ -400,7 +400,7 @@ def test_what_a_message_says_to_set_is_taken(name):
 
 
 def problems(capture: AssembledCapture) -> list[str]:
-    from trilift.checking import examine
+    from trilift.ingest.examine import examine
 
     return [problem.text for problem in examine(capture).problems]
 

@@ -18,7 +18,7 @@ from trilift.project.stages import STAGES
 log = logging.getLogger(__name__)
 
 _OTHERS = {
-    "new": ("trilift.new", "start a data set from a folder of recordings"),
+    "new": ("trilift.ingest.new", "start a data set from a folder of recordings"),
     "predict": (
         "trilift.prediction.command",
         "turn the detections of one camera into 3D poses, with a trained lifter",

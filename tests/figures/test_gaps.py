@@ -15,7 +15,6 @@ from synthetic import OPENPOSE_DATA_SET, make_project, write_openpose_data_set
 from trilift.captures.schema import Recording
 from trilift.evaluation.recap import Block, Recap
 from trilift.figures import style
-from trilift.figures.check import camera_agreement
 from trilift.figures.conditions import error_by_condition
 from trilift.figures.distribution import error_distribution
 from trilift.figures.per_action import error_per_action
@@ -23,6 +22,7 @@ from trilift.figures.per_joint import error_per_joint
 from trilift.figures.per_view import error_per_view
 from trilift.figures.pseudo_labels import pseudo_label_quality
 from trilift.figures.training import training_curve
+from trilift.ingest.check_figure import camera_agreement
 from trilift.skeletons import BODY25B, H36M17
 
 NEVER_DETECTED, HARDLY_DETECTED = "left_wrist", "head_top"

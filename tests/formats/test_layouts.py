@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthetic import project_with_opencv, ring_of_cameras, write_pose2sim
-from trilift import new
 from trilift.errors import InputError
 from trilift.formats import layouts
 from trilift.formats.recognise import look_at
 from trilift.formats.registry import DETECTIONS
+from trilift.ingest import new
 from trilift.simulate.body import sample_body
 from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import (

@@ -13,7 +13,7 @@ from trilift import skeletons
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, recognise, registry
 from trilift.formats.names import plain
-from trilift.geometry.people import choose_prominent, prominence
+from trilift.ingest.people import choose_prominent, prominence
 from trilift.prediction.predictor import pinhole
 from trilift.skeletons import Skeleton
 

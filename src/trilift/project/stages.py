@@ -48,8 +48,8 @@ STAGES = {
     ),
     "ingest": Stage(
         "read raw detections and cameras, check them, write captures",
-        "trilift.stages.ingest",
-        "trilift.settings.ingest",
+        "trilift.ingest.stage",
+        "trilift.ingest.settings",
         of_dataset=True,
     ),
     "triangulate": Stage(
@@ -76,7 +76,7 @@ STAGES = {
     "plot": Stage("draw the figures", "trilift.stages.plot", "trilift.settings.plot"),
     "sweep": Stage("put the runs of a sweep side by side", "trilift.stages.sweep"),
     "check": Stage(
-        "compare the views of a data set with each other, and say what looks wrong", "trilift.stages.check"
+        "compare the views of a data set with each other, and say what looks wrong", "trilift.ingest.check"
     ),
 }
 

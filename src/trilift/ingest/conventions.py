@@ -20,9 +20,9 @@ from torch import Tensor
 
 from trilift.formats.images import Calibrated, ImageChange, mirror
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.people import box_sides, choose_subject
-from trilift.geometry.readings import Reading, epipolar_cost, mixed
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_without
+from trilift.ingest.people import box_sides, choose_subject
+from trilift.ingest.readings import Reading, epipolar_cost, mixed
 from trilift.project.yaml_text import in_yaml
 
 _WORST_SHARE = 0.2  # of the focal length: larger errors count as this, and so does a point behind a camera

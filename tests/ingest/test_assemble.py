@@ -20,11 +20,11 @@ from synthetic import (
     write_openpose_data_set,
     write_pose2sim,
 )
-from trilift.assembling import assemble
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
-from trilift.geometry.people import Choice
+from trilift.ingest.assemble import assemble
+from trilift.ingest.people import Choice
 from trilift.project.params import parse, read_yaml
 from trilift.skeletons import BODY25B
 
@@ -350,7 +350,7 @@ def test_a_track_that_passes_to_somebody_else_is_named_by_view_and_frame(openpos
         file.write_text(json.dumps(content | {"people": 2 * content["people"]}))
     person = np.zeros((FRAMES, 3), int)
     person[12:20, 1] = -1
-    monkeypatch.setattr("trilift.assembling.choose_subject", lambda *_: Choice(person, [], [(1, 12), (1, 20)]))
+    monkeypatch.setattr("trilift.ingest.assemble.choose_subject", lambda *_: Choice(person, [], [(1, 12), (1, 20)]))
     ((recording,),) = (capture.recordings for capture in assembled(openpose))
     assert np.isnan(recording.keypoints[12:20, 1]).all()
     assert np.isfinite(recording.keypoints[20:, 1]).any()

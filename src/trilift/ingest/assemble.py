@@ -8,14 +8,14 @@ from itertools import groupby
 
 import numpy as np
 
-from trilift.clock import set_clock
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, DetectedRecording, DetectedView, LeftOut, ReferenceRecording, registry
 from trilift.formats.images import Calibrated, ImageChange, mirror
 from trilift.formats.names import plain
 from trilift.formats.registry import Source
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.people import choose_subject, prominence
+from trilift.ingest.clock import set_clock
+from trilift.ingest.people import choose_subject, prominence
 from trilift.project.layout import Layout
 from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import Skeleton

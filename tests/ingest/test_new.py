@@ -33,9 +33,9 @@ from trilift.formats.names import plain
 from trilift.formats.recognise import look_at
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_detections
+from trilift.ingest import check
 from trilift.project.params import load_dataset, read_yaml
 from trilift.skeletons import BODY25B, COCO17, OPENPOSE25, mapping
-from trilift.stages import check
 
 
 def run(*arguments):

@@ -10,10 +10,10 @@ import yaml
 from real_data import capture_of, needs
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats.images import ImageChange
-from trilift.geometry import conventions
 from trilift.geometry.cameras import to_normalised
-from trilift.geometry.conventions import wrong_unit
-from trilift.geometry.readings import Reading
+from trilift.ingest import conventions
+from trilift.ingest.conventions import wrong_unit
+from trilift.ingest.readings import Reading
 from trilift.skeletons import BODY25B, MEDIAPIPE33
 
 POSES = {

@@ -5,17 +5,17 @@ from itertools import accumulate
 
 import numpy as np
 
-from trilift import checking
-from trilift.assembling import AssembledCapture, assemble
 from trilift.captures import writing
 from trilift.captures.schema import Recording
 from trilift.captures.writing import Writer
 from trilift.errors import InputError, listed
 from trilift.formats import registry
+from trilift.ingest import examine
+from trilift.ingest.assemble import AssembledCapture, assemble
+from trilift.ingest.settings import Settings
 from trilift.project import provenance, threads
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_dataset
-from trilift.settings.ingest import Settings
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def _describe(capture: AssembledCapture) -> None:
 
 
 def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> None:
-    findings = checking.examine(capture)
+    findings = examine.examine(capture)
     if findings.verdict.sound:
         log.info("%s: views agree within %.1f px (median)", capture.name, findings.verdict.error_px)
     where = f"{layout.raw}, capture {capture.name}"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trilift.clock import set_clock
 from trilift.errors import InputError
 from trilift.formats import DetectedView, ReferenceRecording
 from trilift.formats.registry import Source
+from trilift.ingest.clock import set_clock
 from trilift.project.params import parse
 from trilift.skeletons import H36M17
 

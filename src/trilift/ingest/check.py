@@ -10,19 +10,20 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trilift import checking, skeletons
-from trilift.assembling import AssembledCapture, assemble
-from trilift.checking import Findings, Run
+from trilift import skeletons
 from trilift.errors import listed
 from trilift.figures import style
-from trilift.figures.check import camera_agreement, offsets_over_time
 from trilift.formats.registry import Source
+from trilift.ingest import examine
+from trilift.ingest.assemble import AssembledCapture, assemble
+from trilift.ingest.check_figure import camera_agreement, offsets_over_time
+from trilift.ingest.examine import Findings, Run
+from trilift.ingest.stage import facts_of
 from trilift.project import threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
 from trilift.skeletons import TRAINING_SKELETON
-from trilift.stages.ingest import facts_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def run(layout: Layout) -> int:
         for capture in assemble(layout, source):
             steps += 1 + len(capture.cameras)
             progress.total = steps  # how many captures follow is not known
-            findings = checking.examine(capture, over_time=True)
+            findings = examine.examine(capture, over_time=True)
             _print(capture, findings)
             problems += len(findings.problems)
             blind = _without_root(capture, findings)

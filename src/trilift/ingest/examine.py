@@ -9,16 +9,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from trilift.assembling import AssembledCapture
 from trilift.captures import schema
 from trilift.formats import layouts
 from trilift.formats.registry import Source, metres_of
-from trilift.geometry import conventions, rig
+from trilift.geometry import rig
 from trilift.geometry.cameras import Cameras, project
-from trilift.geometry.conventions import Verdict
-from trilift.geometry.readings import Reading
 from trilift.geometry.rig import TimeOffset
 from trilift.geometry.triangulation import triangulate_robust, triangulate_without
+from trilift.ingest import conventions
+from trilift.ingest.assemble import AssembledCapture
+from trilift.ingest.conventions import Verdict
+from trilift.ingest.readings import Reading
 from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
 

@@ -4,7 +4,7 @@ import torch
 
 from synthetic import as_tensors, ring_of_cameras, waving_person
 from trilift.geometry.cameras import project
-from trilift.geometry.people import choose_subject
+from trilift.ingest.people import choose_subject
 
 FRAMES = 60
 CAMERAS = as_tensors(ring_of_cameras(4))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person, write_pose2sim
-from trilift.assembling import assemble
 from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.formats.videopose3d import write_reference
+from trilift.ingest.assemble import assemble
 from trilift.project.params import parse
 from trilift.skeletons import BODY25B
 
