@@ -29,8 +29,6 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, to_normalised
-from trilift.geometry.labels import Sample, learn
-from trilift.geometry.noise import learn as learn_noise
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
@@ -38,9 +36,11 @@ from trilift.lifting import training
 from trilift.lifting.samples import Rigs, Samples, trust
 from trilift.lifting.training import Scaling, fit
 from trilift.settings.train import AugmentationSettings, TrainingSettings
-from trilift.settings.triangulate import Smoothing
 from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
+from trilift.triangulate.labels import Sample, learn
+from trilift.triangulate.noise import learn as learn_noise
+from trilift.triangulate.settings import Smoothing
 
 TESTED_ON = "02"
 STEPS, BATCH_FRAMES = 1000, 128

@@ -32,12 +32,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from trilift.geometry.body import bone_lengths, exchange, find_swaps, smooth
-from trilift.geometry.noise import inflation, learn
 from trilift.geometry.triangulation import Solution, triangulate, triangulate_robust
-from trilift.settings.triangulate import Smoothing
 from trilift.simulate.detector import LEVELS, DetectorModel
 from trilift.skeletons import H36M17
+from trilift.triangulate.noise import inflation, learn
+from trilift.triangulate.settings import Smoothing
+from trilift.triangulate.smoothing import bone_lengths, exchange, find_swaps, smooth
 
 DETECTORS: dict[str, DetectorModel] = LEVELS | {
     f"{name}, uncorrelated": replace(level, correlation_time_s=1e-6) for name, level in LEVELS.items()

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from synthetic import OPENPOSE_DATA_SET, make_project, write_openpose_data_set
 from trilift.captures.schema import Recording
-from trilift.evaluation.recap import Block, Recap
 from trilift.figures import style
 from trilift.figures.conditions import error_by_condition
 from trilift.figures.distribution import error_distribution
@@ -24,6 +23,7 @@ from trilift.figures.pseudo_labels import pseudo_label_quality
 from trilift.figures.training import training_curve
 from trilift.ingest.check_figure import camera_agreement
 from trilift.skeletons import BODY25B, H36M17
+from trilift.triangulate.recap import Block, Recap
 
 NEVER_DETECTED, HARDLY_DETECTED = "left_wrist", "head_top"
 BLIND, OTHERS = "cam4", ["cam1", "cam2", "cam3"]

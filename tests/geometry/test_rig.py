@@ -9,10 +9,11 @@ import torch
 from real_data import DATA, capture_of, needs
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats import human36m
-from trilift.geometry import noise, rig
+from trilift.geometry import rig
 from trilift.geometry.cameras import project
 from trilift.simulate import detector
 from trilift.skeletons import BODY25B, H36M17
+from trilift.triangulate import noise
 
 FPS = 30
 

@@ -15,7 +15,8 @@ from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.project.params import StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
 from trilift.project.stages import SECTIONS, STAGES
-from trilift.settings import train, triangulate
+from trilift.settings import train
+from trilift.triangulate import settings as triangulate
 
 ROOT = Path(__file__).parents[2]
 DATA_SETS = [file.relative_to(ROOT).as_posix() for file in (ROOT / "workflow/datasets").glob("*.yaml")]

@@ -125,7 +125,7 @@ def test_touching_files_reruns_nothing(project):
     ("file", "first", "changed"),
     [
         ("src/trilift/stages/plot.py", "plot", {"plot"}),
-        ("src/trilift/geometry/labels.py", "triangulate", {"triangulate"}),
+        ("src/trilift/triangulate/labels.py", "triangulate", {"triangulate"}),
         ("src/trilift/lifting/losses.py", "train", {"train"}),
         ("src/trilift/skeletons.py", "simulate", ALL),
     ],

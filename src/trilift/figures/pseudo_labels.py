@@ -12,7 +12,7 @@ def pseudo_label_quality(views: pd.DataFrame, keypoints: pd.DataFrame, bones: pd
     Parameters
     ----------
     views, keypoints, bones
-        The tables of `trilift.evaluation.recap`. Where there are several captures, bars are their medians; views are
+        The tables of `trilift.triangulate.recap`. Where there are several captures, bars are their medians; views are
         shown capture by capture, unless there are more than twelve.
     note
         Where the data come from.

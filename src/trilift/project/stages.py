@@ -54,8 +54,8 @@ STAGES = {
     ),
     "triangulate": Stage(
         "triangulate the detections of several views into 3D pseudo-labels",
-        "trilift.stages.triangulate",
-        "trilift.settings.triangulate",
+        "trilift.triangulate.stage",
+        "trilift.triangulate.settings",
         of_dataset=True,
         on_device=True,
     ),

@@ -17,7 +17,8 @@ class Smoothing(StrictModel):
     bone_spread_mm
         How much the length of a bone varies from frame to frame.
     max_gap_s
-        Gaps up to so many seconds (and `trilift.geometry.body.MARGIN` frames) are filled, and marked ``filled``.
+        Gaps up to so many seconds (and `trilift.triangulate.smoothing.MARGIN` frames) are filled, and marked
+        ``filled``.
     """
 
     acceleration: float = Field(10.0, gt=0)

@@ -15,13 +15,13 @@ from synthetic import (
 from trilift.captures import reading, schema, writing
 from trilift.captures.schema import Recording
 from trilift.errors import InputError
-from trilift.geometry import body
 from trilift.project.layout import Layout
-from trilift.settings.triangulate import Limits
 from trilift.simulate.body import sample_body
 from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import BODY25B, H36M17
-from trilift.stages.triangulate import _check_limits
+from trilift.triangulate import smoothing
+from trilift.triangulate.settings import Limits
+from trilift.triangulate.stage import _check_limits
 
 FRAMES = 30
 TRUTH = waving_person(FRAMES)
@@ -290,7 +290,7 @@ def test_smoothed_points_do_not_depend_on_the_size_of_blocks_and_windows(project
     whole, _ = triangulated(project, SMOOTHED)
     for block, window in ((80, 256), (8192, 60)):
         monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", block)
-        monkeypatch.setattr(body, "FRAMES_OF_WINDOW", window)
+        monkeypatch.setattr(smoothing, "FRAMES_OF_WINDOW", window)
         parts, _ = triangulated(project, SMOOTHED)
         np.testing.assert_allclose(parts["keypoints_3d"], whole["keypoints_3d"], rtol=0, atol=1e-4)
         np.testing.assert_array_equal(parts["views_used"], whole["views_used"])

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trilift.geometry import noise
-from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, smooth
 from trilift.geometry.cameras import Cameras, world_to_camera
-from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.triangulation import REJECTED_FROM, reprojection_error, triangulate, triangulate_robust
-from trilift.settings.triangulate import Smoothing
 from trilift.skeletons import Skeleton
+from trilift.triangulate import noise
+from trilift.triangulate.noise import DetectorNoise
+from trilift.triangulate.settings import Smoothing
+from trilift.triangulate.smoothing import MARGIN, bone_lengths, exchange, find_swaps, smooth
 
 _CONTRADICTED_FROM = 64.0
 """Squared error over squared scale from which a detection contradicts a point that follows from several frames: 8
@@ -89,7 +89,7 @@ class Labeller:
     noise
         Error of the detector.
     inflation
-        See `trilift.geometry.noise.inflation`.
+        See `trilift.triangulate.noise.inflation`.
     bone_lengths
         (person, bone), metres; NaN does not count.
     smoothing

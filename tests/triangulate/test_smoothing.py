@@ -9,12 +9,12 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
-from trilift.geometry import body
-from trilift.geometry.body import MARGIN, bone_lengths, exchange, find_swaps, sizes, smooth
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, linearise, triangulate_robust
 from trilift.simulate.body import sample_body
 from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import H36M17
+from trilift.triangulate import smoothing
+from trilift.triangulate.smoothing import MARGIN, bone_lengths, exchange, find_swaps, sizes, smooth
 
 FPS = 50
 BONES = H36M17.bone_indices
@@ -178,8 +178,8 @@ def test_one_step_is_that_of_the_dense_normal_equations(frames, seed, penalty):
         "bone_spread": 0.1,
         "penalty": penalty,
     }
-    expected = dense_step(**problem, hold=body._HOLD)
-    found = body._solve_window(**{name: np.copy(value) for name, value in problem.items()})
+    expected = dense_step(**problem, hold=smoothing._HOLD)
+    found = smoothing._solve_window(**{name: np.copy(value) for name, value in problem.items()})
     size = np.abs(expected - points).max()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * size)
 
@@ -298,7 +298,7 @@ def test_the_setting_means_the_same_at_every_frame_rate():
 
 @pytest.mark.parametrize("size", [16, 100, 299])
 def test_the_result_does_not_depend_on_the_size_of_windows(walk, smoothed, monkeypatch, size):
-    monkeypatch.setattr(body, "FRAMES_OF_WINDOW", size)
+    monkeypatch.setattr(smoothing, "FRAMES_OF_WINDOW", size)
     assert (walk.smooth() - smoothed).norm(dim=-1).max() < 1e-4
 
 
@@ -419,9 +419,9 @@ def test_of_a_bone_that_is_too_long_the_end_is_to_blame_whose_other_bones_are_to
     points[2, 3] += [5, 0, 0]  # its only one
     points[3, [0, 3]] += [-1, 2, 0]  # two at once
     lengths = np.array([1.0, 1.0, 1.0, 1.0])
-    found = body._departed(points, bones, lengths, 0.01)
+    found = smoothing._departed(points, bones, lengths, 0.01)
     assert [np.flatnonzero(row).tolist() for row in found] == [[], [2], [3], [0, 3]]
-    assert not body._departed(points, bones, np.full(4, np.nan), 0.01).any()
+    assert not smoothing._departed(points, bones, np.full(4, np.nan), 0.01).any()
 
 
 # Whose bones they are.

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilift.captures.schema import Recording
-from trilift.evaluation.recap import Block, Histogram, Recap, worst_first
 from trilift.skeletons import COCO17
+from trilift.triangulate.recap import Block, Histogram, Recap, worst_first
 
 VIEWS = ["left", "middle", "right"]
 RECORDINGS = [

@@ -17,20 +17,20 @@ from trilift.captures import reading, schema, writing
 from trilift.captures.schema import Recording
 from trilift.captures.writing import CaptureWriter
 from trilift.errors import InputError, listed
-from trilift.evaluation.recap import Block, Recap, worst_first
-from trilift.geometry import labels, noise
-from trilift.geometry.body import bone_lengths, sizes
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.labels import Sample
-from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.rig import CameraFinding, diagnose
 from trilift.project import provenance, threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load
 from trilift.project.yaml_text import in_yaml
-from trilift.settings.triangulate import Limits, Settings
 from trilift.skeletons import Skeleton
+from trilift.triangulate import labels, noise
+from trilift.triangulate.labels import Sample
+from trilift.triangulate.noise import DetectorNoise
+from trilift.triangulate.recap import Block, Recap, worst_first
+from trilift.triangulate.settings import Limits, Settings
+from trilift.triangulate.smoothing import bone_lengths, sizes
 
 log = logging.getLogger(__name__)
 

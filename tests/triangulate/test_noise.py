@@ -8,11 +8,11 @@ import torch
 from scipy.signal import lfilter
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
-from trilift.geometry import noise
 from trilift.geometry.cameras import project
 from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, triangulate_robust
 from trilift.simulate.detector import DetectorModel, detect, error_scale
 from trilift.skeletons import H36M17
+from trilift.triangulate import noise
 
 FRAMES, KEYPOINTS = 400, 17
 

@@ -121,7 +121,7 @@ def smooth(
         are not fixed to the bones.
     inflation
         How many times the errors of detections weigh less than if each frame's were new (see
-        `trilift.geometry.noise.inflation`).
+        `trilift.triangulate.noise.inflation`).
     frames
         What is wanted; up to `MARGIN` frames on either side of it take part.
 
