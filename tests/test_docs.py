@@ -20,7 +20,7 @@ from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.project import params
 from trilift.project.stages import SECTIONS, STAGES
-from trilift.sweep import Sweep
+from trilift.train.runs import Sweep
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
@@ -182,9 +182,9 @@ def test_the_example_of_a_skeleton_gives_all_joints(examples):
 
 
 def test_the_example_of_a_loss_is_one(examples):
-    from lifting.batches import complete, make_batch, truth
-    from trilift.lifting import losses
-    from trilift.settings.train import LossSettings
+    from train.batches import complete, make_batch, truth
+    from trilift.train import losses
+    from trilift.train.settings import LossSettings
 
     batch = complete(make_batch())
     exact = truth(batch)

@@ -13,9 +13,9 @@ import yaml
 from trilift.captures import reading, writing
 from trilift.captures.schema import Recording
 from trilift.cli import main
-from trilift.lifting.training import Checkpoint
 from trilift.project.files import replacing
 from trilift.skeletons import COCO17
+from trilift.train.training import Checkpoint
 
 SIZE = 400_000
 

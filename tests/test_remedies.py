@@ -36,8 +36,8 @@ from trilift.lifter import settings as network
 from trilift.prediction import command, sources
 from trilift.project.layout import within_project
 from trilift.project.params import parse, read_yaml
-from trilift.settings import train
 from trilift.skeletons import BODY25B, COCO17
+from trilift.train import settings as train
 from trilift.triangulate import settings as triangulate
 
 ROOT = Path(__file__).parents[1]

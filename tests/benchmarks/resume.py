@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 from lifting import test_training as tests
-from lifting.batches import make_samples
-from trilift.settings.train import GEOMETRIC, LossSettings
-from trilift.lifting.training import Checkpoint, Scaling, fit
+from train.batches import make_samples
+from trilift.train.settings import GEOMETRIC, LossSettings
+from trilift.train.training import Checkpoint, Scaling, fit
 torch.set_num_threads(1)
 samples, validation = tests.parts(make_samples(3300), 3000)
 losses = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))

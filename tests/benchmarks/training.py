@@ -16,10 +16,10 @@ import torch
 
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
-from trilift.lifting.samples import Rigs, Samples
-from trilift.lifting.training import Scaling, training_step
-from trilift.settings.train import GEOMETRIC, AugmentationSettings, LossSettings, TrainingSettings
 from trilift.skeletons import H36M17
+from trilift.train.samples import Rigs, Samples
+from trilift.train.settings import GEOMETRIC, AugmentationSettings, LossSettings, TrainingSettings
+from trilift.train.training import Scaling, training_step
 
 FRAMES, VIEWS, JOINTS = 2048, 4, len(H36M17)
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)

@@ -32,12 +32,12 @@ from trilift.geometry.cameras import Cameras, to_normalised
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
-from trilift.lifting import training
-from trilift.lifting.samples import Rigs, Samples, trust
-from trilift.lifting.training import Scaling, fit
-from trilift.settings.train import AugmentationSettings, TrainingSettings
 from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
+from trilift.train import training
+from trilift.train.samples import Rigs, Samples, trust
+from trilift.train.settings import AugmentationSettings, TrainingSettings
+from trilift.train.training import Scaling, fit
 from trilift.triangulate.labels import Sample, learn
 from trilift.triangulate.noise import learn as learn_noise
 from trilift.triangulate.settings import Smoothing

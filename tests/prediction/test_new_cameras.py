@@ -13,14 +13,14 @@ from trilift.formats import Camera, human36m
 from trilift.geometry.cameras import distort, project, to_normalised
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
-from trilift.lifting.samples import Rigs, Samples
-from trilift.lifting.training import Scaling, fit
 from trilift.prediction.predictor import Predictor, pinhole
-from trilift.settings.train import TrainingSettings
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS, detect
 from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import H36M17
+from trilift.train.samples import Rigs, Samples
+from trilift.train.settings import TrainingSettings
+from trilift.train.training import Scaling, fit
 
 FPS, ROOT, DETECTOR = 50.0, H36M17.root_index, LEVELS["fine-tuned"]
 SETTINGS = TrainingSettings(

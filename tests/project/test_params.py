@@ -15,7 +15,7 @@ from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.project.params import StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
 from trilift.project.stages import SECTIONS, STAGES
-from trilift.settings import train
+from trilift.train import settings as train
 from trilift.triangulate import settings as triangulate
 
 ROOT = Path(__file__).parents[2]

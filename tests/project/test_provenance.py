@@ -173,7 +173,7 @@ def test_a_comment_in_a_module_that_is_imported_changes_the_code_alone(
     source = tmp_path / "src"
     shutil.copytree(ROOT / "src/trilift", source / "trilift", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "SOURCE", source)
-    for module, changed in (("lifting/losses.py", set()), ("figures/style.py", {"code"})):
+    for module, changed in (("train/losses.py", set()), ("figures/style.py", {"code"})):
         with (source / "trilift" / module).open("a") as file:
             file.write("# a comment\n")
         run(project, "sweep")

@@ -26,9 +26,9 @@ from trilift.captures import reading, writing
 from trilift.cli import main
 from trilift.geometry import triangulation
 from trilift.lifter.lifter import Lifter
-from trilift.lifting.training import Checkpoint
 from trilift.skeletons import H36M17
 from trilift.stages import evaluate as stages_evaluate
+from trilift.train.training import Checkpoint
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 WITH_DEVICE = {"triangulate", "train", "evaluate"}

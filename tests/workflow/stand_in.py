@@ -10,7 +10,7 @@ import json
 import yaml
 
 from trilift.errors import InputError
-from trilift.sweep import of_run
+from trilift.train.runs import of_run
 
 STAGE = __name__.rpartition(".")[2]
 OF_SWEEP = ("table.csv", "mpjpe.png", "training.png", "provenance/sweep.json")

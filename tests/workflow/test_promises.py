@@ -126,7 +126,7 @@ def test_touching_files_reruns_nothing(project):
     [
         ("src/trilift/stages/plot.py", "plot", {"plot"}),
         ("src/trilift/triangulate/labels.py", "triangulate", {"triangulate"}),
-        ("src/trilift/lifting/losses.py", "train", {"train"}),
+        ("src/trilift/train/losses.py", "train", {"train"}),
         ("src/trilift/skeletons.py", "simulate", ALL),
     ],
 )

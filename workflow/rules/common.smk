@@ -13,8 +13,8 @@ from trilift.errors import InputError
 from trilift.formats.registry import Source
 from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
-from trilift.settings.train import TrainingSettings
-from trilift.sweep import Sweep, of_run
+from trilift.train.settings import TrainingSettings
+from trilift.train.runs import Sweep, of_run
 
 
 @contextmanager

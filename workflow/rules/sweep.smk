@@ -7,7 +7,7 @@ rule sweep:
             "src/trilift/stages/sweep.py",
             "src/trilift/figures/sweep.py",
             "src/trilift/figures/training.py",
-            "src/trilift/sweep.py",
+            "src/trilift/train/runs.py",
         ],
     output:
         table="results/{dataset}/sweep/table.csv",

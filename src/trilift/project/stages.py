@@ -61,8 +61,8 @@ STAGES = {
     ),
     "train": Stage(
         "train a lifter on pseudo-labels and multi-view geometry",
-        "trilift.stages.train",
-        "trilift.settings.train",
+        "trilift.train.stage",
+        "trilift.train.settings",
         of_run=True,
         on_device=True,
     ),

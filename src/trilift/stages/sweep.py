@@ -13,7 +13,7 @@ from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load
-from trilift.sweep import Sweep
+from trilift.train.runs import Sweep
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from lifting.batches import complete, make_batch, truth
+from train.batches import complete, make_batch, truth
 from trilift.errors import InputError
 from trilift.geometry.cameras import distort
-from trilift.lifting.losses import into_all_views, losses, weighted_sum
-from trilift.lifting.samples import Batch
 from trilift.project.params import parse
-from trilift.settings.train import GEOMETRIC, OF_THE_BODY, LossSettings
+from trilift.train.losses import into_all_views, losses, weighted_sum
+from trilift.train.samples import Batch
+from trilift.train.settings import GEOMETRIC, OF_THE_BODY, LossSettings
 
 NORMS = ("l1", "mpjpe", "huber")
 ALL = dict.fromkeys((*GEOMETRIC, *OF_THE_BODY), 1.0)

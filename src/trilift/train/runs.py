@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from trilift.errors import InputError, listed
 from trilift.project.params import StrictModel, load, load_seed, parse
-from trilift.settings.train import LossSettings, TrainingSettings
+from trilift.train.settings import LossSettings, TrainingSettings
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trilift.lifting.samples import Batch
-from trilift.settings.train import AugmentationSettings
+from trilift.train.samples import Batch
+from trilift.train.settings import AugmentationSettings
 
 
 def augment(batch: Batch, settings: AugmentationSettings) -> Batch:

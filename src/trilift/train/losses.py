@@ -9,9 +9,9 @@ from torch import Tensor
 
 from trilift.geometry.cameras import distort
 from trilift.lifter.inputs import insert_root
-from trilift.lifting.samples import Batch
-from trilift.settings.train import GEOMETRIC, OF_THE_BODY, LossSettings
 from trilift.skeletons import Skeleton
+from trilift.train.samples import Batch
+from trilift.train.settings import GEOMETRIC, OF_THE_BODY, LossSettings
 
 _SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
 

@@ -15,22 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lifting.batches import JOINTS, make_samples
+from train.batches import JOINTS, make_samples
 from trilift.errors import InputError
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
-from trilift.lifting import training as module
-from trilift.lifting.samples import Samples
-from trilift.lifting.training import (
-    Checkpoint,
-    Scaling,
-    _Batches,
-    _Run,
-    fit,
-    predict_visible,
-    training_step,
-)
-from trilift.settings.train import AugmentationSettings, LossSettings, TrainingSettings
+from trilift.train import training as module
+from trilift.train.samples import Samples
+from trilift.train.settings import AugmentationSettings, LossSettings, TrainingSettings
+from trilift.train.training import Checkpoint, Scaling, _Batches, _Run, fit, predict_visible, training_step
 
 CPU = torch.device("cpu")
 TINY = TrainingSettings(
@@ -426,7 +418,7 @@ import torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from lifting import test_training as tests
-from lifting.batches import make_samples
+from train.batches import make_samples
 from trilift.lifting import training as module
 torch.set_num_threads(1)
 samples = make_samples(200)

@@ -19,15 +19,15 @@ from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
 from trilift.lifter.inputs import insert_root, normalised_joints
 from trilift.lifter.lifter import Lifter
-from trilift.lifting.samples import Rigs, Samples, trust
-from trilift.lifting.training import Checkpoint, Scaling, fit
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
-from trilift.settings.train import Settings
 from trilift.skeletons import TRAINING_SKELETON, Mapping
-from trilift.sweep import of_run
+from trilift.train.runs import of_run
+from trilift.train.samples import Rigs, Samples, trust
+from trilift.train.settings import Settings
+from trilift.train.training import Checkpoint, Scaling, fit
 
 log = logging.getLogger(__name__)
 

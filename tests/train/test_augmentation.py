@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lifting.batches import complete, make_batch, project, truth
-from trilift.lifting.augmentation import augment
-from trilift.lifting.losses import losses
-from trilift.lifting.samples import Batch
-from trilift.settings.train import GEOMETRIC, AugmentationSettings, LossSettings
+from train.batches import complete, make_batch, project, truth
+from trilift.train.augmentation import augment
+from trilift.train.losses import losses
+from trilift.train.samples import Batch
+from trilift.train.settings import GEOMETRIC, AugmentationSettings, LossSettings
 
 ALL_LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0) | {"reprojection_unit": "pixels"})
 FLIPS = AugmentationSettings(flips=1.0, virtual_cameras=0.0, aim_deg=0.0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trilift.lifting.samples import TRUSTED_BELOW, trust
 from trilift.skeletons import COCO17, H36M17, mapping
-from trilift.stages.train import _variance
+from trilift.train.samples import TRUSTED_BELOW, trust
+from trilift.train.stage import _variance
 
 
 def of_joints(skeleton, deviation):

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from trilift.errors import InputError
 from trilift.lifter.inputs import feature_scaling, features, root_relative
 from trilift.lifter.networks import build
-from trilift.lifting.augmentation import augment
-from trilift.lifting.losses import losses, weighted_sum
-from trilift.lifting.samples import Batch, Samples
 from trilift.project.files import replacing
-from trilift.settings.train import TrainingSettings
+from trilift.train.augmentation import augment
+from trilift.train.losses import losses, weighted_sum
+from trilift.train.samples import Batch, Samples
+from trilift.train.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from trilift.errors import InputError
-from trilift.sweep import Sweep, of_run
+from trilift.train.runs import Sweep, of_run
 
 TEXT = """
 seed: 7

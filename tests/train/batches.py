@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from trilift.lifting.samples import Batch, Rigs, Samples
 from trilift.skeletons import Skeleton
+from trilift.train.samples import Batch, Rigs, Samples
 
 STICK = Skeleton(
     "stick",

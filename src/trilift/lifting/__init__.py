@@ -1,1 +1,0 @@
-"""Lifters: networks, losses, the training loop and inference."""
