@@ -21,7 +21,7 @@ from human36m_standin import ACTIONS, ONLY_2D, TAKES, TEST, TRAIN, StandIn
 from synthetic import Project
 from trilift.captures import reading
 from trilift.captures.splits import Split, check_names, frames_of, frames_to_test
-from trilift.evaluation.tables import action_of_take
+from trilift.evaluate.tables import action_of_take
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
 

@@ -24,10 +24,10 @@ import trilift
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift.captures import reading, writing
 from trilift.cli import main
+from trilift.evaluate import stage as stages_evaluate
 from trilift.geometry import triangulation
 from trilift.lifter.lifter import Lifter
 from trilift.skeletons import H36M17
-from trilift.stages import evaluate as stages_evaluate
 from trilift.train.training import Checkpoint
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
+from trilift.evaluate.settings import Settings
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
 from trilift.lifter.inputs import normalised_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.placement import place
-from trilift.settings.evaluate import Settings
 from trilift.skeletons import Mapping, Skeleton
 
 log = logging.getLogger(__name__)

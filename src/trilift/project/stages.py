@@ -68,8 +68,8 @@ STAGES = {
     ),
     "evaluate": Stage(
         "predict the test frames and compute metrics",
-        "trilift.stages.evaluate",
-        "trilift.settings.evaluate",
+        "trilift.evaluate.stage",
+        "trilift.evaluate.settings",
         of_run=True,
         on_device=True,
     ),

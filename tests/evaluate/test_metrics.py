@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from synthetic import project_with_opencv, ring_of_cameras
-from trilift.evaluation.metrics import (
+from trilift.evaluate.metrics import (
     acceleration_error,
     aligned_joint_error,
     angle_seen_from,

@@ -11,7 +11,7 @@ class Settings(StrictModel):
     Attributes
     ----------
     protocol
-        Which joints count: a key of `trilift.evaluation.protocols.PROTOCOLS`.
+        Which joints count: a key of `trilift.evaluate.protocols.PROTOCOLS`.
     flip
         Predict the mirrored detections too, and take the mean of both poses. Its default is that of
         ``trilift predict`` and `trilift.load` too, so that what is measured is what is used.

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from trilift.evaluation.paper import main_table, to_latex, to_markdown
-from trilift.evaluation.published import HUMAN36M
+from trilift.evaluate.paper import HUMAN36M, main_table, to_latex, to_markdown
 
 METRICS = {
     "mpjpe_mm": 61.24,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
-from trilift.geometry.alignment import align
+from trilift.evaluate.metrics import align
 
 seeds = st.integers(0, 10**6)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trilift.evaluation.metrics import (
+from trilift.evaluate.metrics import (
     acceleration_error,
     aligned_joint_error,
     angle_seen_from,
@@ -19,7 +19,7 @@ from trilift.evaluation.metrics import (
     scaled_joint_error,
     velocity_error,
 )
-from trilift.evaluation.tables import Bins, Distribution, Errors
+from trilift.evaluate.tables import Bins, Distribution, Errors
 from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.skeletons import Skeleton
 

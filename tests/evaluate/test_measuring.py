@@ -5,8 +5,8 @@ import torch
 
 from synthetic import as_tensors, ring_of_cameras
 from trilift.captures.schema import Recording
-from trilift.evaluation.measuring import POSES, Conditions, Frames, Measuring
-from trilift.evaluation.tables import Errors
+from trilift.evaluate.measuring import POSES, Conditions, Frames, Measuring
+from trilift.evaluate.tables import Errors
 from trilift.geometry.cameras import project, world_to_camera
 from trilift.skeletons import H36M17
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trilift.captures.schema import Recording
-from trilift.evaluation.protocols import PROTOCOLS
-from trilift.evaluation.tables import (
+from trilift.evaluate.protocols import PROTOCOLS
+from trilift.evaluate.tables import (
     OF_POSE,
     Bins,
     Distribution,

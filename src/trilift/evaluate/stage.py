@@ -20,18 +20,11 @@ from trilift.captures import reading, splits, writing
 from trilift.captures.schema import Recording
 from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
-from trilift.evaluation.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
-from trilift.evaluation.paper import main_table, to_latex, to_markdown
-from trilift.evaluation.protocols import PROTOCOLS, Protocol
-from trilift.evaluation.tables import (
-    OF_POSE,
-    Errors,
-    confidence_interval,
-    means,
-    of_protocol,
-    overall,
-    per_action,
-)
+from trilift.evaluate.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
+from trilift.evaluate.paper import main_table, to_latex, to_markdown
+from trilift.evaluate.protocols import PROTOCOLS, Protocol
+from trilift.evaluate.settings import Settings
+from trilift.evaluate.tables import OF_POSE, Errors, confidence_interval, means, of_protocol, overall, per_action
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras
 from trilift.lifter.inputs import normalised_joints
@@ -41,7 +34,6 @@ from trilift.project import provenance, threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_dataset
-from trilift.settings.evaluate import Settings
 from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from trilift.captures.schema import Recording
-from trilift.evaluation.protocols import Protocol
+from trilift.evaluate.protocols import Protocol
 
 OF_POSE = "(pose)"
 """Stands for a joint where a measure is of whole poses."""

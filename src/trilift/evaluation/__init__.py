@@ -1,1 +1,0 @@
-"""Metrics on poses and the tables made of them."""
