@@ -14,7 +14,7 @@ def said(tmp_path, monkeypatch, capsys):
     """Gives a function that runs a stage of a command in place of `plot`: what is on the screen, and in its log."""
 
     def run(stage) -> list[str]:
-        monkeypatch.setattr("trilift.stages.plot.run", stage)
+        monkeypatch.setattr("trilift.plot.stage.run", stage)
         cli.main(["plot", "demo", "--project", str(tmp_path), "--log", str(tmp_path / "plot.log")])
         screen = capsys.readouterr().err
         assert (tmp_path / "plot.log").read_text("utf-8") == screen

@@ -173,7 +173,7 @@ def test_a_comment_in_a_module_that_is_imported_changes_the_code_alone(
     source = tmp_path / "src"
     shutil.copytree(ROOT / "src/trilift", source / "trilift", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "SOURCE", source)
-    for module, changed in (("train/losses.py", set()), ("figures/style.py", {"code"})):
+    for module, changed in (("train/losses.py", set()), ("plot/style.py", {"code"})):
         with (source / "trilift" / module).open("a") as file:
             file.write("# a comment\n")
         run(project, "sweep")
@@ -190,11 +190,11 @@ def test_a_changed_input_changes_the_inputs(finished: Path, project: Path) -> No
 def test_a_data_file_of_the_code_counts_as_code(tmp_path: Path) -> None:
     source = tmp_path / "src"
     shutil.copytree(ROOT / "src/trilift", source / "trilift", ignore=shutil.ignore_patterns("__pycache__"))
-    files = provenance.code_of(["trilift.stages.plot"], source).files
+    files = provenance.code_of(["trilift.plot.stage"], source).files
     before = provenance.hash_of(files, source)
-    with (source / "trilift/figures/viewer.html").open("a") as page:
+    with (source / "trilift/plot/viewer.html").open("a") as page:
         page.write("<!-- changed -->")
-    assert provenance.code_of(["trilift.stages.plot"], source).files == files
+    assert provenance.code_of(["trilift.plot.stage"], source).files == files
     assert provenance.hash_of(files, source) != before
 
 

@@ -15,7 +15,7 @@ DATA_OF_THE_CODE = {
     "simulate": {"src/trilift/formats/human36m_cameras.json"},
     "ingest": {"src/trilift/formats/human36m_cameras.json"},
     "evaluate": {"src/trilift/formats/human36m_cameras.json"},
-    "plot": {"src/trilift/figures/viewer.html"},
+    "plot": {"src/trilift/plot/viewer.html"},
 }
 
 

@@ -124,7 +124,7 @@ def test_touching_files_reruns_nothing(project):
 @pytest.mark.parametrize(
     ("file", "first", "changed"),
     [
-        ("src/trilift/stages/plot.py", "plot", {"plot"}),
+        ("src/trilift/plot/stage.py", "plot", {"plot"}),
         ("src/trilift/triangulate/labels.py", "triangulate", {"triangulate"}),
         ("src/trilift/train/losses.py", "train", {"train"}),
         ("src/trilift/skeletons.py", "simulate", ALL),

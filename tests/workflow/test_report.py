@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from figures.browser import errors_logged, needs_browser, open_browser
+from plot.browser import errors_logged, needs_browser, open_browser
 
 pytestmark = pytest.mark.engines
 

@@ -6,7 +6,7 @@ rule sweep:
         code=[
             "src/trilift/stages/sweep.py",
             "src/trilift/figures/sweep.py",
-            "src/trilift/figures/training.py",
+            "src/trilift/plot/training.py",
             "src/trilift/train/runs.py",
         ],
     output:

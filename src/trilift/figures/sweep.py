@@ -1,8 +1,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.figures.style import LINES, new_figure
-from trilift.figures.training import label_logarithms
+from trilift.plot.style import LINES, new_figure
+from trilift.plot.training import label_logarithms
 
 _LABELS = {
     "mpjpe_mm": "MPJPE (mm)",

@@ -12,13 +12,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trilift import skeletons
 from trilift.errors import listed
-from trilift.figures import style
 from trilift.formats.registry import Source
 from trilift.ingest import examine
 from trilift.ingest.assemble import AssembledCapture, assemble
 from trilift.ingest.check_figure import camera_agreement, offsets_over_time
 from trilift.ingest.examine import Findings, Run
 from trilift.ingest.stage import facts_of
+from trilift.plot import style
 from trilift.project import threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.figures.style import LINES, MIDDLE, new_figure, side_colour
+from trilift.plot.style import LINES, MIDDLE, new_figure, side_colour
 from trilift.skeletons import Skeleton
 
 _MOST_ARROWS = 1500

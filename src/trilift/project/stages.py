@@ -73,7 +73,7 @@ STAGES = {
         of_run=True,
         on_device=True,
     ),
-    "plot": Stage("draw the figures", "trilift.stages.plot", "trilift.settings.plot"),
+    "plot": Stage("draw the figures", "trilift.plot.stage", "trilift.plot.settings"),
     "sweep": Stage("put the runs of a sweep side by side", "trilift.stages.sweep"),
     "check": Stage(
         "compare the views of a data set with each other, and say what looks wrong", "trilift.ingest.check"

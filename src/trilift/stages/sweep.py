@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trilift.errors import InputError
-from trilift.figures import style
 from trilift.figures.sweep import sweep_comparison, sweep_training
+from trilift.plot import style
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout

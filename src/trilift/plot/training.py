@@ -3,7 +3,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from trilift.figures.style import REFERENCE, new_figure
+from trilift.plot.style import REFERENCE, new_figure
 
 
 def training_curve(history: pd.DataFrame, note: str) -> Figure:

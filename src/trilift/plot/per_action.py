@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.figures.series import LIFTER, draw_rows, measure_of, new_figure_of_rows, title_of
+from trilift.plot.series import LIFTER, draw_rows, measure_of, new_figure_of_rows, title_of
 
 
 def error_per_action(table: pd.DataFrame, note: str) -> Figure:

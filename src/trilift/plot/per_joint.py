@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.figures.series import ALL_SERIES, label_of, measure_of, title_of
-from trilift.figures.style import new_figure
+from trilift.plot.series import ALL_SERIES, label_of, measure_of, title_of
+from trilift.plot.style import new_figure
 from trilift.skeletons import TRAINING_SKELETON
 
 _WIDTH = 0.27

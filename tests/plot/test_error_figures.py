@@ -9,10 +9,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trilift.figures.conditions import error_by_condition
-from trilift.figures.distribution import error_distribution
-from trilift.figures.per_action import error_per_action
-from trilift.figures.per_view import error_per_view
+from trilift.plot.conditions import error_by_condition
+from trilift.plot.distribution import error_distribution
+from trilift.plot.per_action import error_per_action
+from trilift.plot.per_view import error_per_view
 
 NOTE = "data set demo (SIMULATED)"
 MM, PX = "mpjpe_mm", "other_views_reprojection_px"

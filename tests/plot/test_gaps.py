@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 
 from synthetic import OPENPOSE_DATA_SET, make_project, write_openpose_data_set
 from trilift.captures.schema import Recording
-from trilift.figures import style
-from trilift.figures.conditions import error_by_condition
-from trilift.figures.distribution import error_distribution
-from trilift.figures.per_action import error_per_action
-from trilift.figures.per_joint import error_per_joint
-from trilift.figures.per_view import error_per_view
-from trilift.figures.pseudo_labels import pseudo_label_quality
-from trilift.figures.training import training_curve
 from trilift.ingest.check_figure import camera_agreement
+from trilift.plot import style
+from trilift.plot.conditions import error_by_condition
+from trilift.plot.distribution import error_distribution
+from trilift.plot.per_action import error_per_action
+from trilift.plot.per_joint import error_per_joint
+from trilift.plot.per_view import error_per_view
+from trilift.plot.pseudo_labels import pseudo_label_quality
+from trilift.plot.training import training_curve
 from trilift.skeletons import BODY25B, H36M17
 from trilift.triangulate.recap import Block, Recap
 

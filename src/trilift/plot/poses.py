@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from trilift.figures.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
+from trilift.plot.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
 from trilift.skeletons import Skeleton
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from trilift.figures import animation, style
-from trilift.figures.animation import animate
+from trilift.plot import animation, style
+from trilift.plot.animation import animate
 from trilift.skeletons import COCO17, H36M17
 
 IMAGE_SIZE = np.array([1000, 800])

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from trilift.figures.style import LINES, new_figure
+from trilift.plot.style import LINES, new_figure
 
 _BARS, _COUNTS = "#DDDDDD", "#666666"
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import matplotlib.pyplot as plt
 import pytest
 
-from trilift.figures import style
+from trilift.plot import style
 
 
 @pytest.fixture(autouse=True)

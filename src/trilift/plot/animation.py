@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from trilift.figures.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
+from trilift.plot.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
 from trilift.skeletons import Skeleton
 
 _FPS, _SECONDS = 12.5, 10  # a GIF counts in hundredths of a second: 12.5 fps are 8 of them

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trilift.figures.style import LEFT, MIDDLE, REFERENCE, RIGHT, side_colour
+from trilift.plot.style import LEFT, MIDDLE, REFERENCE, RIGHT, side_colour
 from trilift.skeletons import Skeleton
 
 # Numbers travel as 16-bit integers of these units. Images too large for quarter pixels get a coarser unit.
@@ -113,7 +113,7 @@ def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: boo
         "REFERENCE": REFERENCE,
         "DATA": _script_safe_json(content),
     }
-    template = resources.files("trilift.figures").joinpath("viewer.html").read_text("utf-8")
+    template = resources.files("trilift.plot").joinpath("viewer.html").read_text("utf-8")
     # All at once, so that a placeholder in a name stays what it is.
     return re.sub(r"@@([A-Z]+)@@", lambda found: values[found[1]], template)
 

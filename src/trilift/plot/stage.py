@@ -14,23 +14,23 @@ from matplotlib.figure import Figure
 from trilift import skeletons
 from trilift.captures import reading
 from trilift.errors import InputError
-from trilift.figures import style
-from trilift.figures.animation import animate
-from trilift.figures.conditions import error_by_condition
-from trilift.figures.distribution import error_distribution
-from trilift.figures.per_action import error_per_action
-from trilift.figures.per_joint import error_per_joint
-from trilift.figures.per_view import error_per_view
-from trilift.figures.poses import Example, predicted_poses
-from trilift.figures.pseudo_labels import pseudo_label_quality
-from trilift.figures.training import training_curve
-from trilift.figures.viewer import Clip, viewer_page
 from trilift.geometry.upright import upright
+from trilift.plot import style
+from trilift.plot.animation import animate
+from trilift.plot.conditions import error_by_condition
+from trilift.plot.distribution import error_distribution
+from trilift.plot.per_action import error_per_action
+from trilift.plot.per_joint import error_per_joint
+from trilift.plot.per_view import error_per_view
+from trilift.plot.poses import Example, predicted_poses
+from trilift.plot.pseudo_labels import pseudo_label_quality
+from trilift.plot.settings import Settings
+from trilift.plot.training import training_curve
+from trilift.plot.viewer import Clip, viewer_page
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load
-from trilift.settings.plot import Settings
 from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
