@@ -11,7 +11,7 @@ import torch
 # Several threads wait for each other on a busy machine, and networks as small as those of the tests gain nothing.
 torch.set_num_threads(1)
 
-_LONG = ("workflow", "stages")
+_LONG = ("workflow", "test_whole_flow.py", "ingest/test_conventions.py", "train/test_training.py")
 
 
 class _Torch:

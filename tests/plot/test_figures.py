@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.plot import stage as plot
 from trilift.plot import style, viewer
 from trilift.plot.per_joint import error_per_joint
@@ -18,6 +17,7 @@ from trilift.plot.poses import Example, predicted_poses
 from trilift.plot.training import training_curve
 from trilift.project.layout import Layout
 from trilift.skeletons import COCO17, H36M17
+from trilift.sweep.figure import sweep_comparison, sweep_training
 
 NOTE = "data set demo (SIMULATED)"
 SERIES = ("", "mean_pose_", "pseudo_label_")

@@ -4,8 +4,8 @@ rule sweep:
         metrics=lambda wildcards: expand(rules.evaluate.output.metrics, run=SWEEP.runs, allow_missing=True),
         histories=lambda wildcards: expand(rules.train.output.history, run=SWEEP.runs, allow_missing=True),
         code=[
-            "src/trilift/stages/sweep.py",
-            "src/trilift/figures/sweep.py",
+            "src/trilift/sweep/stage.py",
+            "src/trilift/sweep/figure.py",
             "src/trilift/plot/training.py",
             "src/trilift/train/runs.py",
         ],

@@ -74,7 +74,7 @@ STAGES = {
         on_device=True,
     ),
     "plot": Stage("draw the figures", "trilift.plot.stage", "trilift.plot.settings"),
-    "sweep": Stage("put the runs of a sweep side by side", "trilift.stages.sweep"),
+    "sweep": Stage("put the runs of a sweep side by side", "trilift.sweep.stage"),
     "check": Stage(
         "compare the views of a data set with each other, and say what looks wrong", "trilift.ingest.check"
     ),

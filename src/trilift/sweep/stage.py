@@ -7,12 +7,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trilift.errors import InputError
-from trilift.figures.sweep import sweep_comparison, sweep_training
 from trilift.plot import style
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load
+from trilift.sweep.figure import sweep_comparison, sweep_training
 from trilift.train.runs import Sweep
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ from trilift.train.training import Checkpoint
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 WITH_DEVICE = {"triangulate", "train", "evaluate"}
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = {
     "seed": 0,
     "simulate": {"seconds": 0.6},

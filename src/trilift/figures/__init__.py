@@ -1,1 +1,0 @@
-"""One function per figure; each returns a matplotlib figure. Nothing here reads or writes files."""

@@ -1,0 +1,1 @@
+"""The stage sweep: the runs of a sweep side by side."""
