@@ -24,7 +24,7 @@ _OTHERS = {
         "turn the detections of one camera into 3D poses, with a trained lifter",
     ),
     "export": (
-        "trilift.exports.command",
+        "trilift.export.command",
         "write poses or a lifter for other programs: TRC, C3D, CSV, NPZ, netCDF, ONNX",
     ),
     "info": ("trilift.project.info", "show what made a file: stage, settings, inputs, code, libraries"),

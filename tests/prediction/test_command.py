@@ -13,7 +13,7 @@ from prediction.lifters import make_lifter
 from synthetic import project_with_opencv, ring_of_cameras, waving_person, write_openpose, write_pose2sim
 from trilift import cli
 from trilift.captures import reading
-from trilift.exports import FORMATS
+from trilift.export import FORMATS
 from trilift.prediction.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, H36M17
 

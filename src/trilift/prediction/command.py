@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.exports import FORMATS
-from trilift.exports.motion import UP_AXES
+from trilift.export import FORMATS
+from trilift.export.motion import UP_AXES
 
 if TYPE_CHECKING:
     from trilift.formats import Camera
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         return
     from tqdm import tqdm
 
-    from trilift.exports import Motion, write
+    from trilift.export import Motion, write
     from trilift.geometry.upright import upright
     from trilift.prediction.sources import open_camera, read_view
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.exports.motion import Motion, gather
+from trilift.export.motion import Motion, gather
 from trilift.project.files import replacing
 
 _LAST_FRAME = 65535  # the header counts frames in 16 bits

@@ -90,7 +90,7 @@ def prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> tup
     Parameters
     ----------
     motion, blocks, up
-        As `trilift.exports.write` takes them.
+        As `trilift.export.write` takes them.
 
     Returns
     -------

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from trilift import __version__
 from trilift.errors import InputError
-from trilift.exports import command
-from trilift.exports.onnx import export_onnx
+from trilift.export import command
+from trilift.export.onnx import export_onnx
 from trilift.lifter.inputs import feature_scaling, features
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build

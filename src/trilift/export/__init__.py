@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trilift.errors import InputError
-from trilift.exports.motion import Motion, NoPoints, prepare
+from trilift.export.motion import Motion, NoPoints, prepare
 
 __all__ = ["FORMATS", "Motion", "NoPoints", "write"]
 
@@ -54,4 +54,4 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray], up: str | No
     if writer is None:
         raise InputError(f"{path}: unknown format '{path.suffix}'; known are {', '.join(_WRITERS)}")
     motion, blocks = prepare(motion, blocks, up)
-    importlib.import_module(f"trilift.exports.{writer}").write(path, motion, blocks)
+    importlib.import_module(f"trilift.export.{writer}").write(path, motion, blocks)

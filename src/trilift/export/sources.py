@@ -14,7 +14,7 @@ from trilift.captures import reading
 from trilift.captures.reading import blocks, load_frames
 from trilift.captures.schema import Recording
 from trilift.errors import InputError
-from trilift.exports.motion import Motion
+from trilift.export.motion import Motion
 from trilift.project.layout import Layout
 from trilift.skeletons import SKELETONS
 

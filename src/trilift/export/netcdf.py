@@ -7,7 +7,7 @@ import numpy as np
 
 from trilift.captures import writing
 from trilift.captures.schema import Recording
-from trilift.exports.motion import Motion
+from trilift.export.motion import Motion
 from trilift.formats.names import name_for_files
 from trilift.skeletons import SKELETONS, Skeleton
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trilift.exports.motion import Motion
+from trilift.export.motion import Motion
 from trilift.project.files import replacing
 
 

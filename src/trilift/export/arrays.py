@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trilift.exports.motion import Motion, gather
+from trilift.export.motion import Motion, gather
 from trilift.project.files import replacing
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trilift.errors import InputError, listed
-from trilift.exports import FORMATS, NoPoints, write
-from trilift.exports.motion import UP_AXES
+from trilift.export import FORMATS, NoPoints, write
+from trilift.export.motion import UP_AXES
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from trilift.exports.sources import Clip
+    from trilift.export.sources import Clip
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from trilift.exports.sources import open_clips
+    from trilift.export.sources import open_clips
 
     folder = options.output or source.parent / "export"
     with open_clips(source) as clips:
@@ -104,7 +104,7 @@ def _export_lifter(options: argparse.Namespace) -> None:
         raise InputError(f"{named}: for recordings, not for a lifter; leave out")
     if not (options.source / "lifter.json").is_file():
         raise InputError(f"{options.source}: holds no lifter.json; expected a lifter's folder: results/<name>/main")
-    from trilift.exports.onnx import export_onnx
+    from trilift.export.onnx import export_onnx
     from trilift.lifter.lifter import Lifter
 
     path = (options.output or options.source / "export") / "lifter.onnx"

@@ -23,8 +23,8 @@ from trc import TRCData
 
 from trilift.captures import reading
 from trilift.errors import InputError
-from trilift.exports import FORMATS, Motion, NoPoints, write
-from trilift.exports.motion import UP_AXES, turn_up
+from trilift.export import FORMATS, Motion, NoPoints, write
+from trilift.export.motion import UP_AXES, turn_up
 from trilift.skeletons import H36M17
 
 MOTION = Motion(

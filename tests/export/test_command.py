@@ -12,7 +12,7 @@ import pytest
 from trilift.captures import reading, writing
 from trilift.captures.schema import Recording
 from trilift.errors import InputError
-from trilift.exports import FORMATS, Motion, command, write
+from trilift.export import FORMATS, Motion, command, write
 from trilift.skeletons import COCO17, H36M17, Skeleton
 
 RECORDINGS = [Recording("S1 Walk", "S1", "Walk", 50.0, 0, 6), Recording("S1 Sit", "S1", "Sit", 25.0, 6, 4, 370)]
