@@ -33,7 +33,7 @@ from trilift.formats import videopose3d
 from trilift.formats.registry import METRES, Source
 from trilift.ingest.assemble import AssembledCapture, assemble
 from trilift.lifter import settings as network
-from trilift.prediction import command, sources
+from trilift.predict import command, sources
 from trilift.project.layout import within_project
 from trilift.project.params import parse, read_yaml
 from trilift.skeletons import BODY25B, COCO17

@@ -16,10 +16,10 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Camera": "trilift.formats",
-    "Prediction": "trilift.prediction.predictor",
-    "Predictor": "trilift.prediction.predictor",
-    "load": "trilift.prediction.predictor",
-    "pinhole": "trilift.prediction.predictor",
+    "Prediction": "trilift.predict.predictor",
+    "Predictor": "trilift.predict.predictor",
+    "load": "trilift.predict.predictor",
+    "pinhole": "trilift.predict.predictor",
 }
 __all__ = ["Camera", "Prediction", "Predictor", "__version__", "load", "pinhole"]
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _OTHERS = {
     "new": ("trilift.ingest.new", "start a data set from a folder of recordings"),
     "predict": (
-        "trilift.prediction.command",
+        "trilift.predict.command",
         "turn the detections of one camera into 3D poses, with a trained lifter",
     ),
     "export": (

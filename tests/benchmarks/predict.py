@@ -18,7 +18,7 @@ from trilift.formats import Camera
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
-from trilift.prediction.predictor import Predictor
+from trilift.predict.predictor import Predictor
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS
 from trilift.simulate.motions import simulate_motion

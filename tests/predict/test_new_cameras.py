@@ -13,7 +13,7 @@ from trilift.formats import Camera, human36m
 from trilift.geometry.cameras import distort, project, to_normalised
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
-from trilift.prediction.predictor import Predictor, pinhole
+from trilift.predict.predictor import Predictor, pinhole
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS, detect
 from trilift.simulate.motions import MOTIONS, simulate_motion

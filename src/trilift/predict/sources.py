@@ -14,7 +14,7 @@ from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, recognise, registry
 from trilift.formats.names import plain
 from trilift.ingest.people import choose_prominent, prominence
-from trilift.prediction.predictor import pinhole
+from trilift.predict.predictor import pinhole
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from trilift.export.motion import UP_AXES
 
 if TYPE_CHECKING:
     from trilift.formats import Camera
-    from trilift.prediction.predictor import Predictor
+    from trilift.predict.predictor import Predictor
     from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
     InputError
         If something cannot be read, or does not fit, or no frame has a pose.
     """
-    from trilift.prediction.predictor import load
+    from trilift.predict.predictor import load
     from trilift.project.devices import choose
 
     predictor = load(options.lifter, choose(options.device), not options.no_flip)
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
 
     from trilift.export import Motion, write
     from trilift.geometry.upright import upright
-    from trilift.prediction.sources import open_camera, read_view
+    from trilift.predict.sources import open_camera, read_view
 
     view = read_view(options)
     camera = open_camera(options, view.camera_name)
@@ -152,7 +152,7 @@ def _no_pose(detections: str, frames: int, skeleton: "Skeleton", predictor: "Pre
 
 
 def _in_world(options: argparse.Namespace) -> bool:
-    from trilift.prediction.sources import focal_length
+    from trilift.predict.sources import focal_length
 
     is_posed = focal_length(options.camera) is None
     if options.frame == "world" and not is_posed:
@@ -179,7 +179,7 @@ def _tell_of_points_outside(keypoints: np.ndarray, camera: "Camera", options: ar
 def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
     """Read a line for each frame, and write one as soon as it is predicted."""
     from trilift import skeletons
-    from trilift.prediction.sources import open_camera
+    from trilift.predict.sources import open_camera
 
     camera = open_camera(options, None)
     in_world = _in_world(options)

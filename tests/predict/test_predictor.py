@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trilift
-from prediction.lifters import JOINTS, KINDS, make_lifter, seen
+from predict.lifters import JOINTS, KINDS, make_lifter, seen
 from synthetic import project_with_opencv, ring_of_cameras
 from trilift.errors import InputError
 from trilift.lifter.placement import place
-from trilift.prediction import predictor as module
-from trilift.prediction.predictor import Predictor, pinhole
+from trilift.predict import predictor as module
+from trilift.predict.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, COCO17, H36M17, Skeleton
 
 CAMERA = ring_of_cameras(1)[0]

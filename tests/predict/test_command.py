@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prediction.lifters import make_lifter
+from predict.lifters import make_lifter
 from synthetic import project_with_opencv, ring_of_cameras, waving_person, write_openpose, write_pose2sim
 from trilift import cli
 from trilift.captures import reading
 from trilift.export import FORMATS
-from trilift.prediction.predictor import Predictor, pinhole
+from trilift.predict.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, H36M17
 
 CAMERAS = ring_of_cameras(2)

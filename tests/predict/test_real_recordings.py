@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from trc import TRCData
 
-from prediction.lifters import make_lifter
+from predict.lifters import make_lifter
 from real_data import DATA, needs
 from trilift.cli import main
 from trilift.skeletons import H36M17
