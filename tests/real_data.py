@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from synthetic import make_project
-from trilift.formats.registry import Source
-from trilift.ingest.assemble import AssembledCapture, assemble
+from trilift.formats.source import Source
+from trilift.ingest.assemble import assemble
+from trilift.ingest.assembled import AssembledCapture
 from trilift.project.params import parse
 
 ROOT = Path(__file__).parents[1]

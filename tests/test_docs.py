@@ -17,7 +17,7 @@ from formats.camera_writers import read_all
 from trilift import cli
 from trilift.captures.splits import Split
 from trilift.errors import InputError
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.project import params
 from trilift.project.stages import SECTIONS, STAGES
 from trilift.train.runs import Sweep

@@ -15,7 +15,7 @@ from trilift.captures.schema import Recording
 from trilift.cli import main
 from trilift.project.files import replacing
 from trilift.skeletons import COCO17
-from trilift.train.training import Checkpoint
+from trilift.train.checkpoint import Checkpoint
 
 SIZE = 400_000
 

@@ -30,8 +30,9 @@ from synthetic import (
 )
 from trilift.errors import InputError
 from trilift.formats import videopose3d
-from trilift.formats.registry import METRES, Source
-from trilift.ingest.assemble import AssembledCapture, assemble
+from trilift.formats.source import METRES, Source
+from trilift.ingest.assemble import assemble
+from trilift.ingest.assembled import AssembledCapture
 from trilift.lifter import settings as network
 from trilift.predict import command, sources
 from trilift.project.layout import within_project

@@ -24,11 +24,11 @@ import trilift
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift.captures import reading, writing
 from trilift.cli import main
-from trilift.evaluate import stage as stages_evaluate
-from trilift.geometry import triangulation
+from trilift.evaluate import capture
+from trilift.geometry import chunks
 from trilift.lifter.lifter import Lifter
 from trilift.skeletons import H36M17
-from trilift.train.training import Checkpoint
+from trilift.train.checkpoint import Checkpoint
 
 STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot")
 WITH_DEVICE = {"triangulate", "train", "evaluate"}
@@ -701,8 +701,8 @@ def test_no_result_depends_on_the_number_of_threads(
     finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Of those that Snakemake gives all cores. The finished project was made with one thread, in few parts."""
-    monkeypatch.setattr(triangulation, "_DETECTIONS_PER_CHUNK", 4 * 17 * 8)
-    monkeypatch.setattr(stages_evaluate, "_FRAMES_PER_PART", 8)
+    monkeypatch.setattr(chunks, "_DETECTIONS_PER_CHUNK", 4 * 17 * 8)
+    monkeypatch.setattr(capture, "_FRAMES_PER_PART", 8)
     before = torch.get_num_threads()
     try:
         for stage in ("ingest", "triangulate", "evaluate"):

@@ -35,9 +35,11 @@ from torch import Tensor
 from trilift.geometry.triangulation import Solution, triangulate, triangulate_robust
 from trilift.simulate.detector import LEVELS, DetectorModel
 from trilift.skeletons import H36M17
+from trilift.triangulate.bones import bone_lengths
 from trilift.triangulate.noise import inflation, learn
 from trilift.triangulate.settings import Smoothing
-from trilift.triangulate.smoothing import bone_lengths, exchange, find_swaps, smooth
+from trilift.triangulate.smoothing import smooth
+from trilift.triangulate.swaps import exchange, find_swaps
 
 DETECTORS: dict[str, DetectorModel] = LEVELS | {
     f"{name}, uncorrelated": replace(level, correlation_time_s=1e-6) for name, level in LEVELS.items()

@@ -11,7 +11,7 @@ import pytest
 from formats import camera_writers, test_damage, test_deeplabcut
 from synthetic import ring_of_cameras, waving_person, write_openpose, write_pose2sim
 from trilift.errors import InputError
-from trilift.formats import registry
+from trilift.formats import reading, registry, source
 from trilift.formats.recognise import look_at, look_at_calibration, look_at_view
 from trilift.skeletons import COCO17
 
@@ -40,8 +40,8 @@ def readable(folder, skeleton=None):
 
 
 def read_detections(detections, folder):
-    anything = registry.Calibration(format="human36m")
-    return registry.read_detections(registry.Source(detections=detections, cameras=anything, fps=30), folder, "data")
+    anything = source.Calibration(format="human36m")
+    return reading.read_detections(source.Source(detections=detections, cameras=anything, fps=30), folder, "data")
 
 
 # One piece of code for both
@@ -116,8 +116,8 @@ def test_endings_of_calibrations_may_be_in_capitals(name, tmp_path):
             file.rename(file.with_suffix(file.suffix.upper()))
     folder, calibration = look_at_calibration(tmp_path if path.is_file() or path.suffix else path)
     calibration = calibration.model_copy(update={"image_size": [1280, 720]})
-    entries = registry.list_cameras(calibration, folder)["*"]
-    assert [registry.read_camera(entry, calibration, undistorted=False).name for entry in entries] == ["cam1", "cam2"]
+    entries = reading.list_cameras(calibration, folder)["*"]
+    assert [reading.read_camera(entry, calibration, undistorted=False).name for entry in entries] == ["cam1", "cam2"]
 
 
 def test_sleaps_other_ending_is_read(tmp_path):
@@ -384,7 +384,7 @@ def test_signs_of_patterns_in_names_are_letters(name, tmp_path):
     found = look_at(tmp_path)
     read = {recording.name for recording in read_detections(found.detections, tmp_path)}
     assert read == {name, "aab", "x"}
-    assert [camera.name for camera in registry.list_cameras(found.cameras, tmp_path)["*"]] == ["cam1", "cam2"]
+    assert [camera.name for camera in reading.list_cameras(found.cameras, tmp_path)["*"]] == ["cam1", "cam2"]
     found = look_at(tmp_path / name)
     assert (found.detections.path, found.cameras.path) == ("pose", "Calib.toml")
 

@@ -9,8 +9,9 @@ import torch
 from real_data import DATA, capture_of, needs
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats import human36m
-from trilift.geometry import rig
 from trilift.geometry.cameras import project
+from trilift.geometry.rig import diagnose as whole_rig
+from trilift.geometry.rig import refit, settings, timing
 from trilift.simulate import detector
 from trilift.skeletons import BODY25B, H36M17
 from trilift.triangulate import noise
@@ -57,19 +58,19 @@ def late(recording, view, frames):
     return cameras, pixels, confidence, segments[index]
 
 
-FAST = rig.Settings(max_points=2000)
+FAST = settings.Settings(max_points=2000)
 
 
 def diagnose(recording, settings=FAST):
     cameras, pixels, confidence, segments = recording
     scale = noise.learn(cameras, pixels, confidence).scale(confidence)
-    return rig.diagnose(cameras, pixels, scale, segments, settings)
+    return whole_rig.diagnose(cameras, pixels, scale, segments, settings)
 
 
 def offsets(recording):
     cameras, pixels, confidence, segments = recording
     scale = noise.learn(cameras, pixels, confidence).scale(confidence).double()
-    return rig.time_offsets(cameras, pixels.double(), scale, segments, FAST)
+    return timing.time_offsets(cameras, pixels.double(), scale, segments, FAST)
 
 
 def at_fault(findings):
@@ -172,7 +173,7 @@ def test_a_moved_camera_is_named_and_its_way_measured(walk, view, by):
 
 def test_a_turned_camera_is_named_and_its_angle_measured(walk):
     cameras = walk[0]
-    turn = torch.linalg.matrix_exp(rig._cross(torch.tensor([0.0, 0.03, 0.0], dtype=torch.float64)))
+    turn = torch.linalg.matrix_exp(refit._cross(torch.tensor([0.0, 0.03, 0.0], dtype=torch.float64)))
     R, t = cameras.R.clone(), cameras.t.clone()
     R[1], t[1] = turn @ R[1], turn @ t[1]
     findings = diagnose(changed(walk, replace(cameras, R=R, t=t)))
@@ -229,7 +230,7 @@ def test_a_camera_that_sees_nothing_does_not_hide_the_fault_of_another(walk):
 
 def test_the_derivatives_are_those_of_finite_differences():
     cameras = as_tensors(ring_of_cameras(3))
-    camera = rig._Camera.of(cameras, 1)
+    camera = refit.Camera.of(cameras, 1)
     points = torch.tensor(np.random.default_rng(0).uniform(-1, 1, (6, 3)))
     projected, by_parameters, by_points = camera.linearise(points)
     torch.testing.assert_close(camera.project(points), projected)
@@ -263,7 +264,7 @@ def test_a_focal_length_wrong_by_5_percent_is_named_on_real_motion(view, factor)
         confidence.append(found.confidence)
         segments.append(np.full(len(joints), clip))
     recording = [torch.tensor(np.concatenate(arrays)) for arrays in (pixels, confidence, segments)]
-    findings = diagnose((with_focal_length(cameras, view, factor), *recording), rig.Settings())
+    findings = diagnose((with_focal_length(cameras, view, factor), *recording), settings.Settings())
     assert at_fault(findings) == {view}
     assert findings[view].geometry == "focal length"
     assert findings[view].focal_factor == pytest.approx(1 / factor, abs=0.01)

@@ -7,16 +7,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
-from trilift.geometry import triangulation
+from trilift.geometry import chunks
 from trilift.geometry.cameras import Cameras, distort_with_slopes, project
-from trilift.geometry.triangulation import (
-    DEGREES_OF_FREEDOM,
-    linearise,
-    refine,
-    reprojection_error,
-    triangulate,
-    triangulate_robust,
-)
+from trilift.geometry.chunks import DEGREES_OF_FREEDOM
+from trilift.geometry.triangulation import linearise, refine, reprojection_error, triangulate, triangulate_robust
 
 VIEWS = 4
 RING = as_tensors(ring_of_cameras(VIEWS))
@@ -226,14 +220,14 @@ def test_the_result_does_not_depend_on_the_size_of_blocks(method, precision, mon
         parts = [solve(method, RING, p, s)[0] for p, s in zip(pixels.split(size), scale.split(size), strict=True)]
         torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
     for size in (1, 35, 64, 1000):
-        monkeypatch.setattr(triangulation, "_DETECTIONS_PER_CHUNK", size)
+        monkeypatch.setattr(chunks, "_DETECTIONS_PER_CHUNK", size)
         torch.testing.assert_close(solve(method, RING, pixels, scale)[0], whole, rtol=0, atol=0)
 
 
 def test_nothing_depends_on_the_size_of_chunks(monkeypatch):
     _, points, pixels, scale = noisy(frames=30)
     whole, expanded = triangulate_robust(RING, pixels, scale), linearise(RING, pixels, scale, points)
-    monkeypatch.setattr(triangulation, "_DETECTIONS_PER_CHUNK", 7)
+    monkeypatch.setattr(chunks, "_DETECTIONS_PER_CHUNK", 7)
     for values, expected in zip(triangulate_robust(RING, pixels, scale), whole, strict=True):
         torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
     for values, expected in zip(linearise(RING, pixels, scale, points), expanded, strict=True):

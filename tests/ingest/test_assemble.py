@@ -21,7 +21,7 @@ from synthetic import (
     write_pose2sim,
 )
 from trilift.errors import InputError
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.ingest.assemble import assemble
 from trilift.ingest.people import Choice

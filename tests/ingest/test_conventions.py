@@ -12,8 +12,8 @@ from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_p
 from trilift.formats.images import ImageChange
 from trilift.geometry.cameras import to_normalised
 from trilift.ingest import conventions
-from trilift.ingest.conventions import wrong_unit
 from trilift.ingest.readings import Reading
+from trilift.ingest.unit import wrong_unit
 from trilift.skeletons import BODY25B, MEDIAPIPE33
 
 POSES = {

@@ -7,8 +7,8 @@ import pytest
 
 from real_data import SOURCES, capture_of, needs
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
-from trilift.formats.registry import Source
-from trilift.ingest.assemble import AssembledCapture, AssembledRecording, Crowd
+from trilift.formats.source import Source
+from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd
 from trilift.ingest.check_figure import offsets_over_time
 from trilift.ingest.examine import examine
 from trilift.skeletons import BODY25B

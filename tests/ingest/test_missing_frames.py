@@ -9,7 +9,7 @@ import pytest
 
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person, write_pose2sim
 from trilift.errors import InputError
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.formats.videopose3d import write_reference
 from trilift.ingest.assemble import assemble
 from trilift.project.params import parse

@@ -27,11 +27,11 @@ from synthetic import (
     write_pose2sim,
 )
 from trilift import cli
-from trilift.captures import reading
-from trilift.formats import registry
+from trilift.captures.reading import read, recordings
+from trilift.formats import reading
 from trilift.formats.names import plain
 from trilift.formats.recognise import look_at
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.ingest import check
 from trilift.project.params import load_dataset, read_yaml
@@ -69,7 +69,7 @@ def test_a_folder_of_openpose_becomes_a_data_set_that_ingest_reads(project, tmp_
     assert layout.raw.resolve() == folder.resolve()
     code, printed = run("ingest", layout.dataset, "--project", layout.project)
     assert code == 0, printed
-    with reading.read(layout.captures, "captures") as opened:
+    with read(layout.captures, "captures") as opened:
         assert opened["My_gait_2nd"]["keypoints_2d"].shape == (40, 3, 25, 2)
 
 
@@ -290,7 +290,7 @@ def test_the_real_recordings_are_recognised_and_nothing_looks_wrong(project, rec
     code, printed = run("ingest", recording, "--project", layout.project)
     assert code == 0, printed
     assert "mistake" not in printed
-    with reading.read(layout.captures, "captures") as opened:
+    with read(layout.captures, "captures") as opened:
         assert opened[recording].sizes["view"] == views
 
 
@@ -326,9 +326,9 @@ def test_names_come_back_as_they_were(folder, recordings, cameras):
         assert code == 0, printed
         layout = project.layout.__class__("data", project.layout.project)
         source = load_dataset(layout.dataset_file, "ingest", Source)
-        read = list(registry.read_detections(source, layout.raw, "data"))
+        read = list(reading.read_detections(source, layout.raw, "data"))
         assert source.cameras.names == seen
-        (used,) = registry.read_cameras(source, layout.raw).values()
+        (used,) = reading.read_cameras(source, layout.raw).values()
     assert {recording.name for recording in read} == (recordings if len(recordings) > 1 else {"data"})
     assert [camera.name for camera in used] == seen
     assert sorted(view.name for view in read[0].views) == seen
@@ -380,8 +380,8 @@ def test_several_recordings_are_ingested_as_they_were_found(project, tmp_path):
     assert code == 0, printed
     code, printed = run("ingest", "gait", "--project", project.layout.project)
     assert code == 0, printed
-    with reading.read(project.layout.__class__("gait", project.layout.project).captures, "captures") as opened:
-        assert [recording.name for recording in reading.recordings(opened["gait"])] == ["T1", "T2"]
+    with read(project.layout.__class__("gait", project.layout.project).captures, "captures") as opened:
+        assert [recording.name for recording in recordings(opened["gait"])] == ["T1", "T2"]
 
 
 def test_truth_in_a_folder_is_written_as_such(project, tmp_path):

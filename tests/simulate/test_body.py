@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trilift.simulate.body import JOINT_LIMITS, LIMIT_MARGIN, Body, clamp, pose, sample_body, stand_on
+from trilift.simulate.body import JOINT_LIMITS, Body, sample_body
+from trilift.simulate.posing import LIMIT_MARGIN, clamp, pose, stand_on
 from trilift.skeletons import H36M17
 
 SEEDS = st.integers(0, 2**32 - 1)

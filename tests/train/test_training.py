@@ -20,9 +20,10 @@ from trilift.errors import InputError
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
 from trilift.train import training as module
+from trilift.train.checkpoint import Checkpoint
 from trilift.train.samples import Samples
 from trilift.train.settings import AugmentationSettings, LossSettings, TrainingSettings
-from trilift.train.training import Checkpoint, Scaling, _Batches, _Run, fit, predict_visible, training_step
+from trilift.train.training import Scaling, _Batches, _Run, fit, predict_visible, training_step
 
 CPU = torch.device("cpu")
 TINY = TrainingSettings(

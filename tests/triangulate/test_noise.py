@@ -9,7 +9,8 @@ from scipy.signal import lfilter
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
 from trilift.geometry.cameras import project
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, triangulate_robust
+from trilift.geometry.chunks import DEGREES_OF_FREEDOM
+from trilift.geometry.triangulation import triangulate_robust
 from trilift.simulate.detector import DetectorModel, detect, error_scale
 from trilift.skeletons import H36M17
 from trilift.triangulate import noise

@@ -9,12 +9,15 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, linearise, triangulate_robust
+from trilift.geometry.chunks import DEGREES_OF_FREEDOM
+from trilift.geometry.triangulation import linearise, triangulate_robust
 from trilift.simulate.body import sample_body
 from trilift.simulate.motions import simulate_motion
 from trilift.skeletons import H36M17
 from trilift.triangulate import smoothing
-from trilift.triangulate.smoothing import MARGIN, bone_lengths, exchange, find_swaps, sizes, smooth
+from trilift.triangulate.bones import bone_lengths, sizes
+from trilift.triangulate.smoothing import MARGIN, smooth
+from trilift.triangulate.swaps import exchange, find_swaps
 
 FPS = 50
 BONES = H36M17.bone_indices

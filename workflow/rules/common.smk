@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from trilift.project import params
 from trilift.errors import InputError
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
 from trilift.train.settings import TrainingSettings

@@ -1,44 +1,32 @@
 """evaluate: a lifter and the test frames -> predictions, metrics and tables."""
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from torch import Tensor
 from tqdm import tqdm
 
 from trilift import skeletons
 from trilift.captures import reading, splits, writing
-from trilift.captures.schema import Recording
 from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
-from trilift.evaluate.measuring import FRAMES_OF_MOVEMENT, POSES, Conditions, Frames, Measuring
-from trilift.evaluate.paper import main_table, to_latex, to_markdown
+from trilift.evaluate.capture import CaptureEvaluation
+from trilift.evaluate.measuring import POSES, Conditions
 from trilift.evaluate.protocols import PROTOCOLS, Protocol
+from trilift.evaluate.results import write_results
 from trilift.evaluate.settings import Settings
-from trilift.evaluate.tables import OF_POSE, Errors, confidence_interval, means, of_protocol, overall, per_action
-from trilift.formats import human36m
-from trilift.geometry.cameras import Cameras
-from trilift.lifter.inputs import normalised_joints
+from trilift.evaluate.tables import of_protocol
 from trilift.lifter.lifter import Lifter
-from trilift.lifter.placement import place
 from trilift.project import provenance, threads
-from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_dataset
 from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
 
-_FRAMES_PER_PART = 512  # from every view
 _TABLES = ("per_recording", "per_action", "per_joint", "per_view", "by_confidence", "by_angle", "distribution")
 _OUTPUTS = ["metrics.json", *(f"{name}.csv" for name in _TABLES), "table.md", "table.tex", "predictions.nc"]
 
@@ -81,7 +69,7 @@ def run(layout: Layout, device: torch.device) -> None:
             for name, capture in detections.items():
                 if chosen[name].any():
                     reference = references[name] if compared else None
-                    evaluation = _CaptureEvaluation(
+                    evaluation = CaptureEvaluation(
                         name, capture, labels[name], reference, chosen[name], lifter, device, settings.flip
                     )
                     written = file.add_capture(
@@ -107,7 +95,7 @@ def run(layout: Layout, device: torch.device) -> None:
         if lifter.unlearnt:
             facts["joints_never_predicted"] = ", ".join(lifter.unlearnt)
         _check_content(of_protocol(errors, PROTOCOLS[settings.protocol]), conditions.main, facts, layout)
-    _write_results(layout, errors, conditions, settings, facts)
+    write_results(layout, errors, conditions, settings, facts)
     lifter_files = [layout.results / name for name in ("lifter.safetensors", "lifter.json")]
     provenance.write(
         layout,
@@ -153,212 +141,3 @@ def _check_content(errors: pd.DataFrame, main: str, facts: dict[str, Any], layou
         f"{layout.captures}: none of the {poses} test poses can be measured: {reason}. Choose other frames for "
         f"testing ({layout.dataset_file}, section split)"
     )
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """Some frames of a recording as they are in the files; `first` is the first one's index in the capture."""
-
-    first: int
-    pixels: np.ndarray
-    confidence: np.ndarray
-    labels: np.ndarray
-    reference: np.ndarray | None
-
-    def at(self, frames: slice) -> "_Loaded":
-        rows = slice(frames.start - self.first, frames.stop - self.first)
-        reference = None if self.reference is None else self.reference[rows]
-        return _Loaded(frames.start, self.pixels[rows], self.confidence[rows], self.labels[rows], reference)
-
-
-class _Part(NamedTuple):
-    """What came of some frames: joints (frame, view, joint, 3), root (frame, view, 3), pose_error (frame, view)."""
-
-    joints: Tensor
-    root: Tensor
-    pose_error: Tensor
-    errors: Errors
-    conditions: Conditions
-
-
-class _CaptureEvaluation:
-    """The evaluation of one capture, block by block, the parts of a block side by side."""
-
-    def __init__(
-        self,
-        name: str,
-        capture: xr.Dataset,
-        labels: xr.Dataset,
-        reference: xr.Dataset | None,
-        chosen: np.ndarray,
-        lifter: Lifter,
-        device: torch.device,
-        flip: bool,
-    ):
-        self._name, self._capture, self._labels, self._reference = name, capture, labels, reference
-        self._lifter, self._device, self._flip = lifter, device, flip
-        self._cameras = Cameras.from_arrays(capture).to(device)
-        self._mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
-        self._measuring = Measuring(self._cameras, lifter.skeleton, lifter.mean_pose)
-        self._has_confidence = capture.attrs["confidence_source"] != "none"
-        self._around = lifter.network_settings.frames // 2
-        self.views = capture["view"].values.tolist()
-        self.poses = len(self.views) * int(chosen.sum())
-        self._tested = {  # frames that follow each other
-            recording: slice(recording.start + int(own[0]), recording.start + int(own[-1]) + 1)
-            for recording in reading.recordings(capture)
-            if len(own := np.flatnonzero(chosen[recording.frames]))
-        }
-        self.errors = self._no_errors(list(self._tested))
-
-    def run(
-        self, written: writing.CaptureWriter, conditions: Conditions, pool: ThreadPoolExecutor, progress: tqdm
-    ) -> None:
-        """Write the predictions, and collect their errors in `errors` and `conditions`."""
-        done = 0
-        for number, (recording, tested) in enumerate(self._tested.items()):
-            for block in reading.blocks(tested.stop - tested.start):
-                frames = slice(tested.start + block.start, tested.start + block.stop)
-                loaded = self._load(self._around_of(frames, tested))
-                evaluate = partial(self._evaluate, loaded, tested, recording, conditions.unit)
-                # Parts that stay in the processor's cache; a temporal lifter sees many frames around each.
-                parts = [
-                    slice(frames.start + part.start, frames.start + part.stop)
-                    for part in reading.blocks(block.stop - block.start, max(_FRAMES_PER_PART, 8 * self._around))
-                ]
-                for part, result in zip(parts, pool.map(evaluate, parts), strict=True):
-                    length = part.stop - part.start
-                    written.write_block(
-                        slice(done, done + length),
-                        joints_3d=result.joints.cpu().numpy(),
-                        root=result.root.cpu().numpy(),
-                        pose_error=result.pose_error.cpu().numpy(),
-                        frame_of_capture=np.arange(part.start, part.stop),
-                    )
-                    self.errors.merge(result.errors, number)
-                    conditions.merge(result.conditions)
-                    done += length
-                    progress.update(length)
-
-    def _no_errors(self, recordings: list[Recording]) -> Errors:
-        return Errors(self._name, recordings, self.views, self._lifter.skeleton.keypoints)
-
-    def _around_of(self, frames: slice, tested: slice) -> slice:
-        """Frames to which the movements into `frames` belong, and what a temporal lifter sees around these."""
-        first = frames.start - FRAMES_OF_MOVEMENT - self._around
-        return slice(max(tested.start, first), min(tested.stop, frames.stop + self._around))
-
-    def _load(self, frames: slice) -> _Loaded:
-        pixels, confidence = reading.load_frames(self._capture, frames, "keypoints_2d", "confidence")
-        (labels,) = reading.load_frames(self._labels, frames, "joints_3d")
-        reference = None
-        if self._reference is not None:
-            (reference,) = reading.load_frames(self._reference, frames, "keypoints_3d")
-            skeleton = skeletons.get(self._reference.attrs["skeleton"])
-            reference = skeletons.mapping(skeleton, self._lifter.skeleton).apply(reference)
-        return _Loaded(frames.start, pixels, confidence, labels, reference)
-
-    def _evaluate(self, loaded: _Loaded, tested: slice, recording: Recording, unit: str, frames: slice) -> _Part:
-        seen = self._around_of(frames, tested)
-        lead = min(FRAMES_OF_MOVEMENT, frames.start - tested.start)
-        core = slice(frames.start - lead - seen.start, frames.stop - seen.start)
-        own = loaded.at(seen)
-        points, scores = normalised_joints(
-            self._tensor(own.pixels).double(), self._tensor(own.confidence), self._cameras, self._mapping
-        )
-        predicted = self._lifter.predict(points, scores, self._flip)[core]
-        root = place(predicted, points[core], scores[core])
-        errors, conditions = self._no_errors([recording]), Conditions(unit)
-        measured = Frames(
-            predicted,
-            root,
-            scores[core] if self._has_confidence else None,
-            self._tensor(self._mapping.apply(own.pixels[core])),
-            self._tensor(own.labels[core]),
-            None if own.reference is None else self._tensor(own.reference[core]),
-            lead,
-            recording.fps,
-        )
-        pose_error = self._measuring.measure(measured, errors, conditions)
-        return _Part(predicted[lead:], root[lead:], pose_error, errors, conditions)
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, device=self._device)
-
-
-def _write_results(
-    layout: Layout, errors: pd.DataFrame, conditions: Conditions, settings: Settings, facts: dict[str, Any]
-) -> None:
-    protocol = PROTOCOLS[settings.protocol]
-    poses, errors = errors[errors["measure"] == POSES], errors[errors["measure"] != POSES]
-    counted = of_protocol(errors, protocol)
-    metrics = overall(counted)
-    main, compared = conditions.main, conditions.unit == "mm"
-    actions = per_action(counted)
-    if compared:
-        metrics["mpjpe_over_actions_mm"] = float(actions["mpjpe_mm"]["average"])
-        metrics["pa_mpjpe_over_actions_mm"] = float(actions["pa_mpjpe_mm"]["average"])
-    metrics[f"{main}_ci95_low"], metrics[f"{main}_ci95_high"] = confidence_interval(counted, main)
-    tables = {
-        "per_recording": means(counted, "capture", "recording"),
-        "per_action": actions,
-        "per_view": means(counted, "capture", "view"),
-        "per_joint": means(errors[errors["joint"] != OF_POSE], "joint"),
-    }
-    for name, by in (
-        ("per_recording", ["capture", "recording"]),
-        ("per_action", ["action"]),
-        ("per_view", ["capture", "view"]),
-    ):
-        tables[name]["poses"] = poses.groupby(by)["number"].sum()
-    tables["per_action"].loc["average", "poses"] = tables["per_action"]["poses"].sum()
-    tables["per_joint"]["joints"] = errors[errors["measure"] == main].groupby("joint", sort=False)["number"].sum()
-    for name, table in tables.items():
-        _write(layout.results / f"{name}.csv", table.to_csv(float_format="%.4f"))
-    for name, table in (
-        (
-            "by_confidence",
-            conditions.by_confidence.table("confidence_low", "confidence_high", f"error_{conditions.unit}", "joints"),
-        ),
-        (
-            "by_angle",
-            conditions.by_angle.table("angle_low_deg", "angle_high_deg", f"error_{conditions.unit}", "poses"),
-        ),
-        ("distribution", conditions.distribution.table(conditions.unit)),
-    ):
-        _write(layout.results / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-    # Its test people, cameras and references, and nothing simulated: the published numbers may stand beside ours.
-    is_human36m = (
-        compared
-        and not facts["simulated"]
-        and settings.protocol == "human36m"
-        and set(errors["capture"]) == {"S9", "S11"}
-        and set(errors["view"]) == {camera.name for camera in human36m.read_cameras()["S9"]}
-    )
-    _write_for_paper(layout, metrics, protocol, is_human36m, facts)
-    rounded = {name: round(value, 4) if np.isfinite(value) else None for name, value in metrics.items()}
-    facts = facts | {"protocol": settings.protocol, "flip": settings.flip}
-    _write(layout.results / "metrics.json", json.dumps(rounded | facts, indent=2) + "\n")
-    log.info("per action\n%s", actions.to_string(float_format="%.1f"))
-    log.info("overall\n%s", pd.Series(rounded | facts).to_string())
-
-
-def _write_for_paper(
-    layout: Layout, metrics: dict[str, float], protocol: Protocol, is_human36m: bool, facts: dict[str, Any]
-) -> None:
-    """Write the main table as Markdown and LaTeX, with what its numbers are means of."""
-    table = main_table(metrics, is_human36m)
-    note = f"Data set {layout.dataset}{' (SIMULATED)' if facts['simulated'] else ''}; detections: "
-    without = facts["test_poses_without_prediction"]
-    note += f"{facts['detections_from']}; {facts['test_poses'] - without} poses, each from one view"
-    note += f" ({without} more had too few detections)" if without else ""
-    note += f"; {protocol.about if 'mpjpe_mm' in metrics else 'mean over the joints without the root'}"
-    note += f"; never predicted: {facts['joints_never_predicted']}" if "joints_never_predicted" in facts else ""
-    note += "; the person was seen in training." if facts["seen_in_training"] else "."
-    _write(layout.results / "table.md", to_markdown(table, note))
-    _write(layout.results / "table.tex", to_latex(table, note))
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")

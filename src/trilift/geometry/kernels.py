@@ -12,140 +12,15 @@ A row of `lens` belongs to a view and holds, at the places named below, its intr
 coefficients of the fitted inverse of its radial distortion (`trilift.geometry.cameras.Lens`).
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-
-CX, CY, FX, FY, K1, K2, P1, P2, K3, LARGEST, FOLD, INVERSE = range(12)
-
-_NEAR = 0.05  # metres: nearer to a camera, and behind it, projections say nothing
-
-# Not `nnan` and `ninf`: missing is NaN here, and what does not count has an infinite scale.
-_LIBERTIES = {"reassoc", "contract", "arcp", "nsz", "afn"}
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    return njit(nogil=True, cache=True, error_model="numpy", fastmath=_LIBERTIES)(function)
-
-
-def _inlined(function: Callable[..., Any]) -> Any:
-    return njit(inline="always", error_model="numpy", fastmath=_LIBERTIES)(function)
-
+from trilift.geometry.kernels_of_views import CX, CY, FX, FY, NEAR, compiled, distort, distortion_of, pose_of, project
 
 # The numbers of a view are tuples, which stay in registers: of arrays the compiler cannot tell that what loops write
 # does not change them.
 
 
-@_inlined
-def _coefficients(lens, view):
-    return lens[view, K1], lens[view, K2], lens[view, P1], lens[view, P2], lens[view, K3]
-
-
-@_inlined
-def _pose(projection, view):
-    p = projection[view]
-    first, second = (p[0, 0], p[0, 1], p[0, 2], p[0, 3]), (p[1, 0], p[1, 1], p[1, 2], p[1, 3])
-    return first, second, (p[2, 0], p[2, 1], p[2, 2], p[2, 3])
-
-
-@_inlined
-def _distort(u, v, coefficients, one):
-    """Distort a point and give the slopes; what the caller does not use is not computed. `one` has the precision."""
-    k1, k2, p1, p2, k3 = coefficients
-    two, three = one + one, one + one + one
-    xx, xy, yy = u * u, u * v, v * v
-    r2 = xx + yy
-    radial = one + r2 * (k1 + r2 * (k2 + r2 * k3))
-    slope = two * (k1 + r2 * (two * k2 + three * k3 * r2))
-    x = u * radial + two * p1 * xy + p2 * (r2 + two * xx)
-    y = v * radial + p1 * (r2 + two * yy) + two * p2 * xy
-    dxdx = radial + slope * xx + two * (p1 * v + three * p2 * u)
-    dxdy = slope * xy + two * (p1 * u + p2 * v)
-    dydy = radial + slope * yy + two * (three * p1 * v + p2 * u)
-    return x, y, dxdx, dxdy, dydy
-
-
-@_inlined
-def _undistort_further(u, v, x, y, coefficients, one):
-    """Take a step of Newton's method from (u, v) towards the point that is distorted to (x, y)."""
-    at_x, at_y, dxdx, dxdy, dydy = _distort(u, v, coefficients, one)
-    per = one / (dxdx * dydy - dxdy * dxdy)
-    return (dydy * (x - at_x) - dxdy * (y - at_y)) * per, (dxdx * (y - at_y) - dxdy * (x - at_x)) * per
-
-
-@_inlined
-def _project(a, b, c, pose, one):
-    """Give the coordinates at depth 1, and the depth, of a point in a view."""
-    p, q, r = pose
-    depth = r[0] * a + r[1] * b + r[2] * c + r[3]
-    per = one / depth
-    return (p[0] * a + p[1] * b + p[2] * c + p[3]) * per, (q[0] * a + q[1] * b + q[2] * c + q[3]) * per, depth
-
-
-@_compiled
-def take_rays(pixels, weights, lens, x, y, px, py, information):
-    """Undistort detections (frame, view, keypoint, 2) with weights (frame, view, keypoint).
-
-    Fills x and y (undistorted, at depth 1), px and py (pixels) and information: the squared weight, or 0 where the
-    detection is missing, has no undistorted point or no finite weight above 0.
-    """
-    frames, views, keypoints, _ = pixels.shape
-    number = lens.dtype.type
-    zero, one = number(0), number(1)
-    two, three = number(2), number(3)
-    close_enough = number(1e-4) if lens.itemsize == 4 else number(1e-7)
-    for view in range(views):
-        cx, cy, per_fx, per_fy = lens[view, CX], lens[view, CY], one / lens[view, FX], one / lens[view, FY]
-        coefficients, per_largest, fold = _coefficients(lens, view), one / lens[view, LARGEST], lens[view, FOLD]
-        p1, p2 = coefficients[2], coefficients[3]
-        c1, c2, c3 = lens[view, INVERSE], lens[view, INVERSE + 1], lens[view, INVERSE + 2]
-        c4, c5, c6 = lens[view, INVERSE + 3], lens[view, INVERSE + 4], lens[view, INVERSE + 5]
-        c7, c8, c9 = lens[view, INVERSE + 6], lens[view, INVERSE + 7], lens[view, INVERSE + 8]
-        of_x, of_y, of_px, of_py, of_information = x[view], y[view], px[view], py[view], information[view]
-        i = 0
-        for frame in range(frames):
-            for keypoint in range(keypoints):
-                of_px[i], of_py[i] = pixels[frame, view, keypoint, 0], pixels[frame, view, keypoint, 1]
-                of_information[i] = weights[frame, view, keypoint]
-                i += 1
-        of_px[i:], of_py[i:], of_information[i:] = 0, 0, 0
-        for i in range(len(of_x)):
-            sx, sy = (of_px[i] - cx) * per_fx, (of_py[i] - cy) * per_fy
-            q = (sx * sx + sy * sy) * per_largest
-            q = q if q < one else one
-            g = one + q * (c1 + q * (c2 + q * (c3 + q * (c4 + q * (c5 + q * (c6 + q * (c7 + q * (c8 + q * c9))))))))
-            u, v = sx * g, sy * g
-            xx, xy, yy = u * u, two * u * v, v * v  # now without the tangential part
-            u, v = u - g * (p1 * xy + p2 * (three * xx + yy)), v - g * (p2 * xy + p1 * (three * yy + xx))
-            step_x, step_y = _undistort_further(u, v, sx, sy, coefficients, one)
-            u, v = u + step_x, v + step_y
-            close = abs(step_x) + abs(step_y) < close_enough
-            found = close & (u * u + v * v < fold)
-            weight = of_information[i]
-            counts = (weight > zero) & (weight < np.inf) & (sx == sx) & (sy == sy) & (found | (not close))
-            of_x[i], of_y[i] = u if counts else zero, v if counts else zero
-            squared = weight * weight if found else -weight * weight  # minus: one step was not enough
-            of_information[i] = squared if counts else zero
-        for i in range(len(of_x)):
-            if of_information[i] < zero:
-                sx, sy, u, v = (of_px[i] - cx) * per_fx, (of_py[i] - cy) * per_fy, of_x[i], of_y[i]
-                found = False
-                for _ in range(8):
-                    step_x, step_y = _undistort_further(u, v, sx, sy, coefficients, one)
-                    u, v = u + step_x, v + step_y
-                    if abs(step_x) + abs(step_y) < close_enough:
-                        found = u * u + v * v < fold
-                        break
-                of_x[i], of_y[i] = u if found else zero, v if found else zero
-                of_information[i] = -of_information[i] if found else zero
-
-
-@_compiled
+@compiled
 def solve_linear(x, y, squared_weights, forms, normal, points):
     """Solve the DLT. `forms` (view, 9, 4): its matrix is linear in w^2 (x^2 + y^2, x, y, 1). `normal` is scratch."""
     size = x.shape[1]
@@ -170,21 +45,21 @@ def solve_linear(x, y, squared_weights, forms, normal, points):
         points[2, i] = (cc * u + ce * v + cf * w) * per
 
 
-@_compiled
+@compiled
 def count_views(information, projection, points, views_used, behind):
     """Count the views of each point, and tell whether one of them has it behind the camera."""
     size, one = information.shape[1], np.float64(1)
     for i in range(size):
         views_used[i], behind[i] = 0, False
     for view in range(len(information)):
-        pose, of_information = _pose(projection, view), information[view]
+        pose, of_information = pose_of(projection, view), information[view]
         for i in range(size):
-            depth = _project(points[0, i], points[1, i], points[2, i], pose, one)[2]
+            depth = project(points[0, i], points[1, i], points[2, i], pose, one)[2]
             views_used[i] += of_information[i] > 0
             behind[i] |= (of_information[i] > 0) & (depth <= 0)
 
 
-@_compiled
+@compiled
 def reproject(x, y, information, lens, projection, degrees, points, standardised, weights, cost):
     """Reproject points as if lenses did not distort.
 
@@ -197,11 +72,11 @@ def reproject(x, y, information, lens, projection, degrees, points, standardised
     nu, one, two = number(degrees), number(1), number(2)
     cost[:size] = 0
     for view in range(len(x)):
-        pose, fx, fy = _pose(projection, view), lens[view, FX], lens[view, FY]
+        pose, fx, fy = pose_of(projection, view), lens[view, FX], lens[view, FY]
         of_x, of_y, of_information = x[view], y[view], information[view]
         of_weights, of_standardised = weights[view], standardised[view]
         for i in range(size):
-            u, v, depth = _project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
+            u, v, depth = project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
             error_x, error_y = (u - of_x[i]) * fx, (v - of_y[i]) * fy
             w = of_information[i]
             squared = (error_x * error_x + error_y * error_y) * w
@@ -211,7 +86,7 @@ def reproject(x, y, information, lens, projection, degrees, points, standardised
     _add_up(standardised, degrees, cost)
 
 
-@_compiled
+@compiled
 def reproject_distorted(px, py, information, lens, projection, degrees, points, squared, standardised, cost):
     """Give squared errors in pixels, and those of detections that count over squared scales; cost as `reproject`."""
     size = px.shape[1]
@@ -219,13 +94,13 @@ def reproject_distorted(px, py, information, lens, projection, degrees, points, 
     zero, one = number(0), number(1)
     cost[:size] = 0
     for view in range(len(px)):
-        pose, coefficients = _pose(projection, view), _coefficients(lens, view)
+        pose, coefficients = pose_of(projection, view), distortion_of(lens, view)
         cx, cy, fx, fy = lens[view, CX], lens[view, CY], lens[view, FX], lens[view, FY]
         of_px, of_py, of_information = px[view], py[view], information[view]
         of_squared, of_standardised = squared[view], standardised[view]
         for i in range(size):
-            u, v, depth = _project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
-            x, y, _, _, _ = _distort(u, v, coefficients, one)
+            u, v, depth = project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
+            x, y, _, _, _ = distort(u, v, coefficients, one)
             error_x, error_y = x * fx + cx - of_px[i], y * fy + cy - of_py[i]
             value = error_x * error_x + error_y * error_y
             w = of_information[i]
@@ -235,7 +110,7 @@ def reproject_distorted(px, py, information, lens, projection, degrees, points, 
     _add_up(standardised, degrees, cost)
 
 
-@_compiled
+@compiled
 def _add_up(standardised, degrees, cost):
     """Add the negative log-likelihood, but for a constant and a factor; eight factors at a time share a logarithm."""
     views, size = len(standardised), standardised.shape[1]
@@ -247,28 +122,28 @@ def _add_up(standardised, degrees, cost):
             cost[i] += np.log(product)
 
 
-@_compiled
+@compiled
 def linearise(px, py, information, lens, projection, degrees, points, normal, gradient):
     """Give J^T W J (6 rows: its upper triangle) and J^T W r (3 rows) of the reprojection errors with distortion."""
     size = px.shape[1]
     number = px.dtype.type
-    nu, zero, one, two, near = number(degrees), number(0), number(1), number(2), number(_NEAR)
+    nu, zero, one, two, near = number(degrees), number(0), number(1), number(2), number(NEAR)
     normal[:, :size] = 0
     gradient[:, :size] = 0
     n0, n1, n2, n3, n4, n5 = normal[0], normal[1], normal[2], normal[3], normal[4], normal[5]
     g0, g1, g2 = gradient[0], gradient[1], gradient[2]
     for view in range(len(px)):
-        pose, coefficients = _pose(projection, view), _coefficients(lens, view)
+        pose, coefficients = pose_of(projection, view), distortion_of(lens, view)
         cx, cy, fx, fy = lens[view, CX], lens[view, CY], lens[view, FX], lens[view, FY]
         p, q, r = pose
         of_px, of_py, of_information = px[view], py[view], information[view]
         for i in range(size):
-            u, v, depth = _project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
+            u, v, depth = project(number(points[0, i]), number(points[1, i]), number(points[2, i]), pose, one)
             # A point that a camera does not see, or that strayed behind it, may have any projection, even infinite.
             counts = of_information[i] > zero and depth > near
             u, v, depth = u if counts else zero, v if counts else zero, depth if counts else one
             w = of_information[i] if counts else zero
-            x, y, dxdx, dxdy, dydy = _distort(u, v, coefficients, one)
+            x, y, dxdx, dxdy, dydy = distort(u, v, coefficients, one)
             error_x, error_y = x * fx + cx - of_px[i], y * fy + cy - of_py[i]
             value = error_x * error_x + error_y * error_y
             value = value * w if w > zero else zero
@@ -293,7 +168,7 @@ def linearise(px, py, information, lens, projection, degrees, points, normal, gr
             g2[i] += t * (j2 * error_x + l2 * error_y)
 
 
-@_compiled
+@compiled
 def step(normal, gradient, damping, points, stepped, inverse):
     """Solve for a step of Levenberg-Marquardt; gives the inverse of the damped normal matrix (9 rows), too."""
     for i in range(points.shape[1]):
@@ -312,7 +187,7 @@ def step(normal, gradient, damping, points, stepped, inverse):
         inverse[6, i], inverse[7, i], inverse[8, i] = cc * per, ce * per, cf * per
 
 
-@_compiled
+@compiled
 def find_suspicious(information, standardised, limit, point, view):
     """List detections over the limit whose points have more than two views; returns how many there are."""
     views, size = information.shape
@@ -329,7 +204,7 @@ def find_suspicious(information, standardised, limit, point, view):
     return found
 
 
-@_compiled
+@compiled
 def gather(x, y, information, point, left_out, some_x, some_y, some_information, without):
     """Copy the listed points; `without` is their information without the view that each leaves out."""
     for v in range(len(x)):
@@ -341,7 +216,7 @@ def gather(x, y, information, point, left_out, some_x, some_y, some_information,
             rows[v, len(point) :] = 0
 
 
-@_compiled
+@compiled
 def take_better(point, candidates, candidate_cost, points, cost):
     for k in range(len(point)):
         i = point[k]
@@ -351,7 +226,7 @@ def take_better(point, candidates, candidate_cost, points, cost):
                 points[axis, i] = candidates[axis, k]
 
 
-@_compiled
+@compiled
 def look_up(table, values, found):
     """Take from table (view, keypoint, level) for values (frame, view, keypoint) from 0 to 1; the level above counts.
 
@@ -367,7 +242,7 @@ def look_up(table, values, found):
                 found[frame, view, keypoint] = table[view, keypoint, level]
 
 
-@_compiled
+@compiled
 def write(points, inverse, information, squared, standardised, cost, rejected_from, factor, solution):
     """Write what was found of points into the arrays (frame, ...) of a solution; those of infinite cost are lost."""
     of_points, covariance, error, inlier = solution

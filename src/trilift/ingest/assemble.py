@@ -1,121 +1,27 @@
 """From what the formats read to captures: views matched with cameras, brought into time, one person chosen."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 
 from trilift.errors import InputError, listed
-from trilift.formats import Camera, DetectedRecording, DetectedView, LeftOut, ReferenceRecording, registry
+from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, reading
 from trilift.formats.images import Calibrated, ImageChange, mirror
 from trilift.formats.names import plain
-from trilift.formats.registry import Source
-from trilift.geometry.cameras import Cameras
+from trilift.formats.source import Source
+from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd, as_cameras
 from trilift.ingest.clock import set_clock
+from trilift.ingest.match import Rig, match_views, names_unknown, refuse_names
 from trilift.ingest.people import choose_subject, prominence
 from trilift.project.layout import Layout
-from trilift.project.yaml_text import in_yaml
-from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
 
-Rig = list[Camera | LeftOut]
 
 _CROWDED_FRAMES = 128  # of which everybody is kept, to see who would be chosen by another calibration
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """Everybody who is seen in some consecutive frames of a recording.
-
-    Attributes
-    ----------
-    keypoints
-        (frame, view, person, keypoint, 2), pixels; NaN is missing.
-    score
-        (frame, view, person): how much speaks for a detection to be the subject's.
-    """
-
-    keypoints: np.ndarray
-    score: np.ndarray
-
-
-@dataclass(frozen=True)
-class AssembledRecording:
-    """One recording, its views of one length and with one person.
-
-    Attributes
-    ----------
-    keypoints
-        (frame, view, keypoint, 2), pixels; NaN is missing.
-    confidence
-        (frame, view, keypoint), 0 to 1; 0 where missing.
-    first_frame
-        Number of the first frame, as the cameras count that have no offset.
-    reference
-        (frame, joint, 3), or None.
-    cut
-        By how many frames the longest view was longer than the shortest.
-    crowded
-        (view,): share of frames in which several people are seen.
-    crowd
-        Of whom the person was chosen; None where nobody else is seen.
-    """
-
-    name: str
-    subject: str
-    action: str
-    first_frame: int
-    keypoints: np.ndarray
-    confidence: np.ndarray
-    reference: ReferenceRecording | None
-    cut: int
-    crowded: np.ndarray
-    crowd: Crowd | None = None
-
-
-@dataclass(frozen=True)
-class AssembledCapture:
-    """All recordings made with one rig.
-
-    Attributes
-    ----------
-    lenses
-        The cameras' distortion by the calibration; that of `cameras` is 0 where detections are undistorted.
-    source
-        What the data set's file says. Cameras and keypoints are of the images as it says that they were changed,
-        mirrored back.
-    has_confidence
-        Whether the detector gave a confidence in all views.
-    views
-        The name of every view, if it has one, and of its camera, in the order of the views, also of those left out.
-    """
-
-    name: str
-    cameras: list[Camera]
-    lenses: list[np.ndarray]
-    source: Source
-    skeleton: Skeleton
-    recordings: list[AssembledRecording]
-    has_confidence: bool
-    views: list[tuple[str | None, str]] = field(default_factory=list)
-
-    @property
-    def names_of_views(self) -> list[str]:
-        return [camera.name for camera in self.cameras]
-
-    def to_tensors(self) -> Cameras:
-        return as_cameras(self.cameras)
-
-
-def as_cameras(cameras: list[Camera]) -> Cameras:
-    """Stack cameras."""
-    return Cameras.from_arrays(
-        {name: np.stack([getattr(camera, name) for camera in cameras]) for name in ("K", "distortion", "R", "t")}
-    )
 
 
 def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
@@ -128,12 +34,12 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
     """
     if not layout.raw.exists():
         raise InputError(f"{layout.raw}: not there; put or link the raw files of the data set there")
-    rigs = registry.read_cameras(source, layout.raw)
+    rigs = reading.read_cameras(source, layout.raw)
     references = _References(
-        registry.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else iter(())
+        reading.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else iter(())
     )
-    detected = registry.read_detections(source, layout.raw, layout.dataset)
-    views = registry.names_of_views(source.detections, layout.raw)
+    detected = reading.read_detections(source, layout.raw, layout.dataset)
+    views = reading.names_of_views(source.detections, layout.raw)
     if views is not None:
         _check_names(source, rigs, views, layout)
     names: list[str] = []
@@ -148,10 +54,10 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
     if views is None:
         _check_names(source, rigs, seen, layout)
     first_frames = source.reference.first_frame if source.reference else {}
-    _refuse(
+    refuse_names(
         layout,
-        _unknown("subjects", source.subjects, "recordings", names),
-        _unknown("reference: first_frame", first_frames, "recordings", names),
+        names_unknown("subjects", source.subjects, "recordings", names),
+        names_unknown("reference: first_frame", first_frames, "recordings", names),
     )
     unused = references.names_of_rest()
     if unused:
@@ -163,24 +69,13 @@ def _check_names(source: Source, rigs: dict[str, Rig], views: set[str], layout: 
     cameras = {camera.name for rig in rigs.values() for camera in rig}
     known = set(map(plain, cameras | views))
     excluded = [name for name in source.exclude_cameras if plain(name) not in known]
-    _refuse(
+    refuse_names(
         layout,
-        _unknown("views", source.views, "views", views),
-        _unknown("offsets", source.offsets, "cameras", cameras),
-        _unknown("images", set(source.images) - {"*"}, "cameras", cameras),
-        _unknown("exclude_cameras", excluded, "cameras", cameras),
+        names_unknown("views", source.views, "views", views),
+        names_unknown("offsets", source.offsets, "cameras", cameras),
+        names_unknown("images", set(source.images) - {"*"}, "cameras", cameras),
+        names_unknown("exclude_cameras", excluded, "cameras", cameras),
     )
-
-
-def _unknown(setting: str, stated: Iterable[str], what: str, known: Iterable[str]) -> str:
-    """Say which names a setting has that are none; empty where there are no such."""
-    unknown = sorted(set(stated) - set(known))
-    return f"{setting} names {listed(unknown)}, but the {what} are {listed(sorted(known))}" if unknown else ""
-
-
-def _refuse(layout: Layout, *problems: str) -> None:
-    if any(problems):
-        raise InputError(f"{layout.dataset_file}: {'; '.join(filter(None, problems))}")
 
 
 class _References:
@@ -236,7 +131,7 @@ def _assemble(
     rig = [ready.get(camera.name, camera) for camera in rig]
     while detected:
         recording = detected.pop(0)  # so that what was read is not kept beside what is made of it
-        matched = _match_views(recording, rig, source, layout)
+        matched = match_views(recording, rig, source, layout)
         named += [pair for camera, view in matched if (pair := (view.name, camera.name)) not in named]
         pairs = [(camera, view) for camera, view in matched if isinstance(camera, Camera)]
         where = f"{layout.raw}, '{recording.name}'"
@@ -266,73 +161,6 @@ def _assemble(
 def _with_images(camera: Camera, change: ImageChange) -> Camera:
     calibrated = Calibrated(camera.K, camera.distortion, camera.R, camera.t, camera.image_size)
     return replace(camera, **change.camera(calibrated)._asdict())
-
-
-def _match_views(
-    recording: DetectedRecording, rig: Rig, source: Source, layout: Layout
-) -> list[tuple[Camera | LeftOut, DetectedView]]:
-    """Pair views with cameras, in the order of the cameras."""
-    where = f"{layout.raw}, '{recording.name}'"
-    if any(view.name is None for view in recording.views):
-        pairs = _match_order(recording.views, rig, where)
-    else:
-        pairs = _match_names(recording.views, rig, source, where, layout)
-    kept = sum(isinstance(camera, Camera) for camera, _ in pairs)
-    if kept < 2:
-        left_out = [f"{camera.name} {camera.reason}" for camera in rig if isinstance(camera, LeftOut)]
-        raise InputError(
-            f"{where}: {kept} views left, but triangulation needs at least 2"
-            + (f" (left out: {listed(left_out)})" if left_out else "")
-        )
-    return pairs
-
-
-def _match_order(views: list[DetectedView], rig: Rig, where: str) -> list[tuple[Camera | LeftOut, DetectedView]]:
-    """Pair views without names with all cameras, or with those that are not left out."""
-    for cameras in (rig, [camera for camera in rig if isinstance(camera, Camera)]):
-        if len(views) == len(cameras):
-            return list(zip(cameras, views, strict=True))
-    raise InputError(
-        f"{where}: {len(views)} views, but the calibration has {len(rig)} cameras "
-        f"({listed(camera.name for camera in rig)}); list those of the views, in their order, under ingest: cameras: "
-        "names: [...]"
-    )
-
-
-def _match_names(
-    views: list[DetectedView], rig: Rig, source: Source, where: str, layout: Layout
-) -> list[tuple[Camera | LeftOut, DetectedView]]:
-    by_plain_name = {plain(camera.name): camera for camera in rig}
-    if len(by_plain_name) < len(rig):
-        names = listed(camera.name for camera in rig)
-        raise InputError(
-            f"{where}: the names of the cameras ({names}) do not differ in letters and digits; rename them"
-        )
-    named = [(source.camera_of(str(view.name)), view) for view in views]
-    named = [(plain(name), view) for name, view in named if not source.is_excluded(name)]
-    if unknown := [str(view.name) for name, view in named if name not in by_plain_name]:
-        stated = ", ".join(f"{in_yaml(name)}: <camera>" for name in unknown)
-        raise InputError(
-            f"{where}: no camera for the view {listed(map(repr, unknown))} (the calibration has "
-            f"{listed(camera.name for camera in rig)}); state it in {layout.dataset_file} under ingest: "
-            f"views: {{{stated}}}, or leave it out: {source.excluding(unknown)}"
-        )
-    pairs = [(by_plain_name[name], view) for name, view in named]
-    seen = Counter(camera.name for camera, _ in pairs)
-    if twice := [name for name, number in seen.items() if number > 1]:
-        raise InputError(
-            f"{where}: two views for the camera {listed(twice)}; remove one, or state the camera of each in "
-            f"{layout.dataset_file} under ingest: views:"
-        )
-    used = [camera.name for camera in rig if camera.name in seen]
-    unseen = [camera.name for camera in rig if isinstance(camera, Camera) and camera.name not in seen]
-    if unseen:
-        choice = source.excluding(unseen) if len(unseen) <= len(used) else f"cameras: names: {in_yaml(used)}"
-        raise InputError(
-            f"{where}: no view for the camera {listed(unseen)} of the calibration; add its detections, or do without "
-            f"in {layout.dataset_file}: ingest: {choice}"
-        )
-    return sorted(pairs, key=lambda pair: used.index(pair[0].name))
 
 
 def _align(

@@ -12,9 +12,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trilift import skeletons
 from trilift.errors import listed
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.ingest import examine
-from trilift.ingest.assemble import AssembledCapture, assemble
+from trilift.ingest.assemble import assemble
+from trilift.ingest.assembled import AssembledCapture
 from trilift.ingest.check_figure import camera_agreement, offsets_over_time
 from trilift.ingest.examine import Findings, Run
 from trilift.ingest.stage import facts_of

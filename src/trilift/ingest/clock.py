@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from trilift.errors import InputError, listed
 from trilift.formats import DetectedView, ReferenceRecording
-from trilift.formats.registry import Source
+from trilift.formats.source import Source
 from trilift.project.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)

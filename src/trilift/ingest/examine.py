@@ -11,21 +11,22 @@ from torch import Tensor
 
 from trilift.captures import schema
 from trilift.formats import layouts
-from trilift.formats.registry import Source, metres_of
-from trilift.geometry import rig
+from trilift.formats.source import Source, metres_of
 from trilift.geometry.cameras import Cameras, project
-from trilift.geometry.rig import TimeOffset
+from trilift.geometry.rig.settings import Settings
+from trilift.geometry.rig.timing import TimeOffset, changes_over_time, time_offsets, time_offsets_of_segments
 from trilift.geometry.triangulation import triangulate_robust, triangulate_without
-from trilift.ingest import conventions
-from trilift.ingest.assemble import AssembledCapture
+from trilift.ingest import conventions, mistakes
+from trilift.ingest.assembled import AssembledCapture
 from trilift.ingest.conventions import Verdict
 from trilift.ingest.readings import Reading
+from trilift.ingest.unit import wrong_unit
 from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import H36M17, SKELETONS, Skeleton, mapping
 
 _RUNS, _FRAMES_PER_RUN = 16, 128
 _STOPS_FROM = 0.09  # of a person's size in the image: the views of no usable rig disagree by as much
-_TIMING = rig.Settings(max_points=512)  # of every run
+_TIMING = Settings(max_points=512)  # of every run
 
 
 class Problem(NamedTuple):
@@ -97,7 +98,7 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
     """
     cameras, names, sample = capture.to_tensors(), capture.names_of_views, _sample(capture)
     verdict = _compare(capture, cameras, sample)
-    scale = conventions.typical_scale(cameras, sample.pixels).clone()
+    scale = mistakes.typical_scale(cameras, sample.pixels).clone()
     scale[~sample.pixels.isfinite().all(-1)] = torch.inf
     points = triangulate_robust(cameras, sample.pixels, scale).points
     residuals = _residuals(cameras, sample.pixels, scale)
@@ -114,7 +115,7 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
         problems += out_of_time or _unexplained(verdict, names, capture.source)
         unit = None
         if not verdict.share >= _STOPS_FROM:
-            unit = conventions.wrong_unit(_limbs(points, capture.skeleton), metres_of(capture.source.cameras))
+            unit = wrong_unit(_limbs(points, capture.skeleton), metres_of(capture.source.cameras))
         if unit is not None:
             problems.append(Problem(unit.advice, certain=True))
     return Findings(
@@ -250,10 +251,10 @@ def _timing(
     cameras: Cameras, sample: Sample, scale: Tensor, names: list[str], source: Source, over_time: bool
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Tell which cameras are out of time, and whether always by as much."""
-    overall = rig.time_offsets(cameras, sample.pixels, scale, sample.run, rig.Settings())
+    overall = time_offsets(cameras, sample.pixels, scale, sample.run, Settings())
     if not over_time and all(found.verdict == "in time" for found in overall):
         return _NO_TIMING, []
-    of_runs = rig.time_offsets_of_segments(cameras, sample.pixels, scale, sample.run, _TIMING)
+    of_runs = time_offsets_of_segments(cameras, sample.pixels, scale, sample.run, _TIMING)
     texts = [
         _out_of_time(name, found, [offsets[view] for offsets in of_runs], sample.runs, source)
         for view, (name, found) in enumerate(zip(names, overall, strict=True))
@@ -265,7 +266,7 @@ def _out_of_time(
     name: str, overall: TimeOffset, of_runs: list[TimeOffset], runs: list[Run], source: Source
 ) -> str | None:
     told = [(one.offset, run) for one, run in zip(of_runs, runs, strict=True) if one.verdict != "cannot tell"]
-    if rig.changes_over_time(of_runs, _TIMING):
+    if changes_over_time(of_runs, _TIMING):
         ends = sorted((min(told), max(told)), key=lambda one: runs.index(one[1]))
         texts = [f"{abs(offset):.1f} frames {'early' if offset < 0 else 'late'} in {run}" for offset, run in ends]
         return (

@@ -14,8 +14,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 from trilift import skeletons
 from trilift.errors import InputError, listed
 from trilift.formats import recognise
-from trilift.formats.recognise import Found, Place
-from trilift.formats.registry import Source
+from trilift.formats.found import Found, Place
+from trilift.formats.source import Source
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import parse, read_yaml

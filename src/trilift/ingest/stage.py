@@ -10,8 +10,10 @@ from trilift.captures.schema import Recording
 from trilift.captures.writing import Writer
 from trilift.errors import InputError, listed
 from trilift.formats import registry
+from trilift.formats.source import Source
 from trilift.ingest import examine
-from trilift.ingest.assemble import AssembledCapture, assemble
+from trilift.ingest.assemble import assemble
+from trilift.ingest.assembled import AssembledCapture
 from trilift.ingest.settings import Settings
 from trilift.project import provenance, threads
 from trilift.project.layout import Layout
@@ -26,7 +28,7 @@ _READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.v
 def run(layout: Layout) -> None:
     """Read the raw files of a data set, check them, and write captures and references."""
     settings = load(layout.params, "ingest", Settings)
-    source = load_dataset(layout.dataset_file, "ingest", registry.Source)
+    source = load_dataset(layout.dataset_file, "ingest", Source)
     facts = {
         "dataset": layout.dataset,
         "detections_from": facts_of(source),
@@ -54,7 +56,7 @@ def run(layout: Layout) -> None:
     )
 
 
-def facts_of(source: registry.Source) -> str:
+def facts_of(source: Source) -> str:
     """Say what made the detections, for tables and figures."""
     made_by = source.detections.detector
     return f"GROUND-TRUTH 2D ({made_by})" if source.detections.ground_truth else made_by

@@ -11,7 +11,7 @@ import numpy as np
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, recognise, registry
+from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, reading, recognise, registry
 from trilift.formats.names import plain
 from trilift.ingest.people import choose_prominent, prominence
 from trilift.predict.predictor import pinhole
@@ -142,12 +142,12 @@ def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
     if options.unit and calibration.format not in registry.CAMERAS:
         raise InputError(f"--unit {options.unit}: {options.camera} is in metres; leave it out")
     calibration = calibration.model_copy(update=changes)
-    rigs = registry.list_cameras(calibration, folder)
+    rigs = reading.list_cameras(calibration, folder)
     cameras = {camera.name: camera for rig in rigs.values() for camera in rig}
     if sum(map(len, rigs.values())) != len(cameras):
         raise InputError(f"{options.camera}: holds several rigs ({listed(rigs)}); take a calibration of one")
     chosen = _matching(cameras, options.camera_name, view_name, options.camera)
-    camera = registry.read_camera(chosen, calibration, options.undistorted)
+    camera = reading.read_camera(chosen, calibration, options.undistorted)
     if isinstance(camera, LeftOut):
         raise InputError(
             f"{chosen.where}: the camera {camera.reason}; calibrate it, or give its focal length (--camera PIXELS)"

@@ -24,10 +24,11 @@ from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
 from trilift.skeletons import TRAINING_SKELETON, Mapping
+from trilift.train.checkpoint import Checkpoint
 from trilift.train.runs import of_run
 from trilift.train.samples import Rigs, Samples, trust
 from trilift.train.settings import Settings
-from trilift.train.training import Checkpoint, Scaling, fit
+from trilift.train.training import Scaling, fit
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,9 @@ seeded by their number. A training that goes on from a checkpoint therefore ends
 """
 
 import copy
-import hashlib
-import io
 import logging
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -21,8 +18,8 @@ from tqdm import tqdm
 from trilift.errors import InputError
 from trilift.lifter.inputs import feature_scaling, features, root_relative
 from trilift.lifter.networks import build
-from trilift.project.files import replacing
 from trilift.train.augmentation import augment
+from trilift.train.checkpoint import Checkpoint
 from trilift.train.losses import losses, weighted_sum
 from trilift.train.samples import Batch, Samples
 from trilift.train.settings import TrainingSettings
@@ -43,33 +40,6 @@ class Scaling:
         frames = samples.chosen
         raw = features(samples.points[frames], samples.confidence[frames], samples.skeleton)
         return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where the state of a training is kept until its lifter is saved, and how often it is written."""
-
-    path: Path
-    every_s: float = 20.0
-
-    def write(self, state: dict[str, Any]) -> None:
-        """Write a state behind its hash, because torch reads damaged ones as if nothing were wrong."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        with replacing(self.path) as temporary:
-            temporary.write_bytes(hashlib.sha256(content).digest() + content)
-
-    def read(self, device: torch.device) -> dict[str, Any] | None:
-        """Read the state; None, and a warning, if it is damaged, and None if there is none."""
-        if not self.path.exists():
-            return None
-        content = self.path.read_bytes()
-        digest, content = content[:32], content[32:]
-        if hashlib.sha256(content).digest() != digest:
-            log.warning("%s: damaged, so the training begins anew", self.path)
-            return None
-        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
 
 
 def predict_visible(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:

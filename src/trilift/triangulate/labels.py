@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, world_to_camera
-from trilift.geometry.triangulation import REJECTED_FROM, reprojection_error, triangulate, triangulate_robust
+from trilift.geometry.chunks import REJECTED_FROM
+from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_robust
 from trilift.skeletons import Skeleton
 from trilift.triangulate import noise
+from trilift.triangulate.bones import bone_lengths
 from trilift.triangulate.noise import DetectorNoise
 from trilift.triangulate.settings import Smoothing
-from trilift.triangulate.smoothing import MARGIN, bone_lengths, exchange, find_swaps, smooth
+from trilift.triangulate.smoothing import MARGIN, smooth
+from trilift.triangulate.swaps import exchange, find_swaps
 
 _CONTRADICTED_FROM = 64.0
 """Squared error over squared scale from which a detection contradicts a point that follows from several frames: 8

@@ -2,21 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trilift.geometry import kernels
-from trilift.geometry.cameras import Cameras, project, project_camera_points, world_to_camera
-from trilift.geometry.triangulation import (
-    DEGREES_OF_FREEDOM,
-    reprojection_error,
-    t_weight,
-    triangulate,
-    triangulate_robust,
-)
+from trilift.geometry.cameras import Cameras, project, world_to_camera
+from trilift.geometry.chunks import DEGREES_OF_FREEDOM
+from trilift.geometry.triangulation import reprojection_error, t_weight, triangulate, triangulate_robust
+from trilift.triangulate.evidence import STRETCHES, Detections, Evidence, gather, place_between, take_between
 
 MOST_INFLATION = 4.0
 """Smoothing spans a few frames, not the long run. Of 1, 3 and 9 on real motion with errors of a correlation time of
@@ -39,15 +34,13 @@ the last frame (cameras side by side, a calibration slightly off) look like evid
 recording with such errors, 20 made both sides of the body most alike and bones clearly steadier than the plain DLT
 does, as 40 did; but the less a camera that is off can be told from the others."""
 
-_STRETCHES = 16  # of time, within which errors may resemble each other
-
 
 @dataclass(frozen=True)
 class DetectorNoise:
     """Scale of the detection errors of one rig and detector.
 
     It is a function of confidence, times one factor per view and one per keypoint. Errors follow a Student t of that
-    scale in the image (`trilift.geometry.triangulation.DEGREES_OF_FREEDOM`).
+    scale in the image (`trilift.geometry.chunks.DEGREES_OF_FREEDOM`).
 
     Attributes
     ----------
@@ -82,7 +75,9 @@ class DetectorNoise:
         >>> solution = triangulate_robust(cameras, pixels, noise.scale(confidence))      # doctest: +SKIP
         """
         levels = torch.arange(_LEVELS + 1, dtype=confidence.dtype) / _LEVELS
-        of_level = _take(self.scale_px.to(levels).log(), _place(levels, self.confidence.to(levels))).exp()
+        of_level = take_between(
+            self.scale_px.to(levels).log(), place_between(levels, self.confidence.to(levels))
+        ).exp()
         of_level[0] = torch.inf
         factor = self.view_factor.to(levels)[:, None] * self.keypoint_factor.to(levels)
         table = (factor[..., None] * of_level).clamp(min=_SMALLEST_SCALE)  # (V, J, level)
@@ -144,7 +139,7 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
     }
     factors = {name: values.clone() for name, values in expected.items()}
     for part in [slice(None, None, every)] * (_ROUNDS - 1) + [slice(None)]:
-        evidence = _gather(cameras, pixels[part], confidence[part], counts[part], nodes, factors)
+        evidence = gather(cameras, pixels[part], confidence[part], counts[part], nodes, factors)
         if len(evidence.squared) < _FEWEST_DETECTIONS:
             return _constant(overall, views, keypoints, device)
         for name in ("level", "confidence", "keypoint", "view"):
@@ -213,86 +208,7 @@ def _log_magnification(cameras: Cameras, points: Tensor, counts: Tensor) -> Tens
     return (logarithm - logarithm.nanmean()).nan_to_num(0.0)
 
 
-class _Detections(NamedTuple):
-    """What the scale of each of some detections depends on.
-
-    Attributes
-    ----------
-    place
-        Of its confidence between the nodes (`_place`).
-    group
-        Name of a factor -> (detection,): which of its values applies.
-    stretch
-        (detection,): number of the stretch of time.
-    """
-
-    place: tuple[Tensor, Tensor]
-    group: dict[str, Tensor]
-    stretch: Tensor
-
-    def variance(self, factors: dict[str, Tensor]) -> Tensor:
-        """Give the squared scale (detection,)."""
-        level, view, keypoint = (factors[name][self.group[name]] for name in ("level", "view", "keypoint"))
-        return (2 * (_take(factors["confidence"], self.place) + level + view + keypoint)).exp()
-
-    def take(self, chosen: Tensor) -> "_Detections":
-        above, share = self.place
-        group = {name: of_each[chosen] for name, of_each in self.group.items()}
-        return _Detections((above[chosen], share[chosen]), group, self.stretch[chosen])
-
-
-class _Evidence(NamedTuple):
-    """Detections that tell something of their own error.
-
-    Attributes
-    ----------
-    detections
-        Which they are.
-    squared
-        (detection, 2): squared errors against the other views' points along two directions, px^2.
-    of_point
-        (detection, 2): variances of those points along the same.
-    """
-
-    detections: _Detections
-    squared: Tensor
-    of_point: Tensor
-
-    def leverage(self, factors: dict[str, Tensor]) -> Tensor:
-        """Give how far a point follows the detections of each view (view,): 0 not at all, 1 all the way."""
-        view, views = self.detections.group["view"], len(factors["view"])
-        own = self.detections.variance(factors)[:, None]
-        follows = (self.of_point / (own + self.of_point)).mean(1)
-        return torch.zeros(views, device=view.device).index_add_(0, view, follows) / view.bincount(minlength=views)
-
-
-def _gather(
-    cameras: Cameras,
-    pixels: Tensor,
-    confidence: Tensor,
-    counts: Tensor,
-    nodes: Tensor,
-    factors: dict[str, Tensor],
-) -> _Evidence:
-    """Compare the detections that count with what the other views say."""
-    frame, view, keypoint = counts.nonzero().T
-    known = confidence[counts].float()
-    group = {
-        "level": torch.zeros_like(view),
-        "confidence": torch.bucketize(known, (nodes[1:] + nodes[:-1]) / 2),
-        "keypoint": keypoint,
-        "view": view,
-    }
-    detections = _Detections(_place(known, nodes), group, frame * _STRETCHES // len(counts))
-    own = detections.variance(factors)
-    scale = torch.full(counts.shape, torch.inf, device=counts.device)
-    scale[counts] = own.sqrt()
-    squared, of_point = (values[counts] for values in _leave_one_view_out(cameras, pixels, scale))
-    tells = squared.isfinite().all(1) & (of_point.mean(1) < 25 * own)
-    return _Evidence(detections.take(tells), squared[tells], of_point[tells])
-
-
-def _update(factors: dict[str, Tensor], name: str, evidence: _Evidence, expected: dict[str, Tensor]) -> None:
+def _update(factors: dict[str, Tensor], name: str, evidence: Evidence, expected: dict[str, Tensor]) -> None:
     """Change the logarithms of one factor so that the errors of every group are of the size expected."""
     factor, group = factors[name], evidence.detections.group[name]
     own = evidence.detections.variance(factors)[:, None]
@@ -315,7 +231,7 @@ def _update(factors: dict[str, Tensor], name: str, evidence: _Evidence, expected
     factor += 0.5 * (1 + numerator / denominator).clamp(0.1, 10).log()
 
 
-def _design_effect(excess: Tensor, group: Tensor, groups: int, detections: _Detections) -> Tensor:
+def _design_effect(excess: Tensor, group: Tensor, groups: int, detections: Detections) -> Tensor:
     """Tell for every group how many detections count as one, since their errors resemble each other (group,).
 
     It is the variance of a sum over that of as many independent values. Values may go together where they are of the
@@ -324,57 +240,13 @@ def _design_effect(excess: Tensor, group: Tensor, groups: int, detections: _Dete
     """
     view, keypoint = detections.group["view"], detections.group["keypoint"]
     series, of_each = torch.unique(view * (keypoint.max() + 1) + keypoint, return_inverse=True)
-    cell = (group * _STRETCHES + detections.stretch) * len(series) + of_each
-    sums = torch.zeros(groups * _STRETCHES * len(series), device=excess.device).index_add_(0, cell, excess)
-    sums = sums.reshape(groups, _STRETCHES, len(series))
+    cell = (group * STRETCHES + detections.stretch) * len(series) + of_each
+    sums = torch.zeros(groups * STRETCHES * len(series), device=excess.device).index_add_(0, cell, excess)
+    sums = sums.reshape(groups, STRETCHES, len(series))
     of_both = sums.square().sum((1, 2))
     together = (sums.sum(2).square().sum(1) + sums.sum(1).square().sum(1) - of_both).maximum(of_both)
     alone = torch.zeros(groups, device=excess.device).index_add_(0, group, excess.square())
     return (together / alone).clamp(min=1).nan_to_num(1.0)
-
-
-def _leave_one_view_out(cameras: Cameras, pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Give squared errors against the other views' points, and the part that is those points' own.
-
-    Both are (frame, view, keypoint, 2), in square pixels: along the direction of the image in which the other views
-    know the point least, and across it, where the errors of the point are independent.
-    """
-    frames, views, keypoints = scale.shape
-    others = scale.expand(views, -1, -1, -1).clone()  # first axis: the view that is left out
-    each = torch.arange(views, device=scale.device)
-    others[each, :, each] = torch.inf
-    solution = triangulate_robust(cameras, pixels.repeat(views, 1, 1, 1), others.flatten(0, 1))
-    cameras = cameras.to(solution.points)
-    points = solution.points.reshape(views, -1, 3) @ cameras.R.mT + cameras.t[:, None]
-    error = project_camera_points(cameras, points) - pixels.transpose(0, 1).reshape(views, -1, 2)
-    covariance = _covariance_in_view(cameras, points, solution.covariance.reshape(views, -1, 3, 3))
-    xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
-    middle, half = (xx + yy) / 2, torch.hypot((xx - yy) / 2, xy)
-    angle = torch.atan2(2 * xy, xx - yy) / 2
-    axis = torch.stack([angle.cos(), angle.sin()], -1)
-    along, across = (error * axis).sum(-1), error[..., 0] * axis[..., 1] - error[..., 1] * axis[..., 0]
-
-    def by_frame(first: Tensor, second: Tensor) -> Tensor:
-        both = torch.stack([first, second], -1).to(scale.dtype)
-        return both.reshape(views, frames, keypoints, 2).transpose(0, 1)
-
-    return by_frame(along.square(), across.square()), by_frame(middle + half, (middle - half).clamp(min=0))
-
-
-def _covariance_in_view(cameras: Cameras, points: Tensor, covariance: Tensor) -> Tensor:
-    """Give the covariance (view, point, 2, 2), px^2, of other points (view, point, 3) of each view's frame in it.
-
-    The points' own covariance is in the world frame.
-    """
-    x, y, depth = points.unbind(-1)
-    slopes = [
-        cameras.focal[:, axis, None, None]
-        * (cameras.R[:, None, axis] - (coordinate / depth)[..., None] * cameras.R[:, None, 2])
-        / depth[..., None]
-        for axis, coordinate in enumerate((x, y))
-    ]
-    slope = torch.stack(slopes, -2)
-    return slope @ covariance.to(slope) @ slope.mT
 
 
 def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor, points: Tensor, views_used: Tensor) -> float:
@@ -394,18 +266,3 @@ def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor, points: Ten
         if len(known):
             found.append(max(float(known.median().sqrt()), _SMALLEST_SCALE))
     return min(found, default=1.0)
-
-
-def _place(x: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the node above x, and how far x is on the way there from the one below; constant beyond the nodes."""
-    if len(nodes) == 1:
-        return torch.zeros_like(x, dtype=torch.long), torch.ones_like(x)
-    above = torch.searchsorted(nodes, x.contiguous()).clamp_(1, len(nodes) - 1)
-    below = nodes[above - 1]
-    return above, ((x - below) / (nodes[above] - below)).clamp_(0, 1)
-
-
-def _take(values: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
-    """Interpolate linearly between the values at nodes."""
-    above, share = place
-    return torch.lerp(values[(above - 1).clamp_(min=0)], values[above], share)

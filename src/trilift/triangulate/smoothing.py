@@ -8,8 +8,8 @@ from scipy.linalg import solveh_banded
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, project
-from trilift.geometry.triangulation import DEGREES_OF_FREEDOM, Solution, linearise, t_cost
+from trilift.geometry.cameras import Cameras
+from trilift.geometry.triangulation import linearise
 from trilift.project import threads
 
 FRAMES_OF_WINDOW = 256
@@ -23,63 +23,6 @@ _SETTLED = 0.01  # metres: a step that moves nothing further is the last
 _SPREADS_TO_DEPART = 5.0  # a bone that is so many spreads from its length does not belong to the body
 _SIXTIETH = 1 / 60  # seconds
 _HOLD = 1e-3  # per square metre: keeps what nothing else holds where it was
-
-
-def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int], ...]) -> Tensor:
-    """Measure bone lengths over the frames of one person.
-
-    Errors across a bone make it longer: its squared length grows by their variances, which are taken off. (Errors
-    along it do not move the median.)
-
-    Parameters
-    ----------
-    points, covariance
-        (frame, keypoint, 3) and (frame, keypoint, 3, 3), of single frames.
-    bones
-        Pairs of keypoints.
-
-    Returns
-    -------
-    Tensor
-        (bone,), metres; NaN where a bone was hardly ever seen, or is shorter than the error of its ends.
-    """
-    parents, children = torch.tensor(bones, device=points.device).T
-    difference = points[:, parents] - points[:, children]
-    squared = difference.square().sum(-1)
-    between = (covariance[:, parents] + covariance[:, children]).to(points.dtype)
-    along = (difference.unsqueeze(-2) @ between @ difference.unsqueeze(-1))[..., 0, 0] / squared
-    variance = between.diagonal(dim1=-2, dim2=-1).sum(-1)
-    length = (squared - (variance - along)).nanmedian(0).values.clamp(min=0).sqrt()
-    measurable = (squared.isfinite().sum(0) >= 10) & (length.square() > variance.nanmedian(0).values)
-    return torch.where(measurable, length, torch.nan)
-
-
-_LONG_BONE = 0.2  # metres: shorter ones are known less well
-_SAME_SIZE = 0.035  # of one person in two recordings, bones came out up to 3 % longer
-_FEWEST_LONG_BONES = 4
-
-
-def sizes(lengths: Tensor) -> Tensor:
-    """Tell by how much people are larger than the first, from bone lengths that were measured for each.
-
-    Parameters
-    ----------
-    lengths
-        (person, bone), metres; NaN where not known.
-
-    Returns
-    -------
-    Tensor
-        (person,): the median ratio of the long bones; 1 where it is not clear that there is any difference.
-    """
-    ratio = (lengths / lengths[0]).log()
-    ratio = torch.where((lengths > _LONG_BONE) & (lengths[0] > _LONG_BONE), ratio, torch.nan)
-    size = ratio.nanmedian(1).values
-    number = ratio.isfinite().sum(1)
-    # Of the median, from the median deviation of normally distributed values.
-    error = 1.25 * 1.48 * (ratio - size[:, None]).abs().nanmedian(1).values / number.sqrt()
-    differs = (number >= _FEWEST_LONG_BONES) & (size.abs() > (3 * error).clamp(min=_SAME_SIZE))
-    return torch.where(differs, size.exp(), 1.0)
 
 
 def smooth(
@@ -303,55 +246,3 @@ def _solve_window(
         band.reshape(2 * size + 1, -1), right.reshape(-1), lower=True, overwrite_ab=True, check_finite=False
     )
     return points + step.reshape(points.shape)
-
-
-_GAIN_OF_SWAP = 10.0  # nats
-_FEWEST_PAIRED = 4
-
-
-def find_swaps(
-    cameras: Cameras, pixels: Tensor, scale: Tensor, solution: Solution, mirrored: tuple[int, ...]
-) -> Tensor:
-    """Find the views in which the detector took left for right.
-
-    Parameters
-    ----------
-    cameras
-        The cameras.
-    pixels, scale
-        (frame, view, keypoint, 2) and (frame, view, keypoint), pixels.
-    solution
-        Of `trilift.geometry.triangulation.triangulate_robust`, which the other views outvote a swapped one in.
-    mirrored
-        For each keypoint the index of its mirror image.
-
-    Returns
-    -------
-    Tensor
-        (frame, view) bool: with left and right exchanged, the detections of this view are far likelier.
-    """
-    mirror = torch.tensor(mirrored, device=pixels.device)
-    paired = mirror != torch.arange(len(mirror), device=pixels.device)
-    swapped = torch.zeros(pixels.shape[:2], dtype=torch.bool, device=pixels.device)
-    rejected = (solution.error.isfinite() & ~solution.inlier)[:, :, paired].sum(-1)
-    frames = (rejected >= _FEWEST_PAIRED / 2).any(1).nonzero()[:, 0]
-    if not len(frames):
-        return swapped
-    seen, size = pixels[frames], scale[frames]
-    projected = project(cameras, solution.points[frames]).to(pixels.dtype)
-
-    def cost(seen: Tensor, size: Tensor) -> Tensor:
-        squared = ((projected - seen) / size[..., None]).square().sum(-1)
-        return t_cost(squared) * (DEGREES_OF_FREEDOM + 2) / 2
-
-    gain = cost(seen, size) - cost(seen[:, :, mirror], size[:, :, mirror])
-    counts = gain.isfinite() & size.isfinite() & size[:, :, mirror].isfinite() & paired
-    gain = torch.where(counts, gain, 0.0).sum(-1)
-    swapped[frames] = (gain > _GAIN_OF_SWAP) & (counts.sum(-1) >= _FEWEST_PAIRED)
-    return swapped
-
-
-def exchange(values: Tensor, swapped: Tensor, mirrored: tuple[int, ...]) -> Tensor:
-    """Exchange left and right in values (frame, view, keypoint, ...) where `swapped` (frame, view) says so."""
-    chosen = swapped.reshape(*swapped.shape, *[1] * (values.ndim - 2))
-    return torch.where(chosen, values[:, :, list(mirrored)], values)

@@ -18,7 +18,8 @@ from trilift.captures.schema import Recording
 from trilift.captures.writing import CaptureWriter
 from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.rig import CameraFinding, diagnose
+from trilift.geometry.rig.blame import CameraFinding
+from trilift.geometry.rig.diagnose import diagnose
 from trilift.project import provenance, threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
@@ -26,11 +27,11 @@ from trilift.project.params import load
 from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import Skeleton
 from trilift.triangulate import labels, noise
+from trilift.triangulate.bones import bone_lengths, sizes
 from trilift.triangulate.labels import Sample
 from trilift.triangulate.noise import DetectorNoise
 from trilift.triangulate.recap import Block, Recap, worst_first
 from trilift.triangulate.settings import Limits, Settings
-from trilift.triangulate.smoothing import bone_lengths, sizes
 
 log = logging.getLogger(__name__)
 

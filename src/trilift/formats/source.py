@@ -1,0 +1,278 @@
+"""What the file of a data set says of its raw files: where they lie, in which format."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from trilift import skeletons
+from trilift.errors import InputError
+from trilift.formats.images import ImageChange
+from trilift.formats.names import plain
+from trilift.formats.paths import VIEW, has_stars, matches, without_stars
+from trilift.formats.registry import CAMERAS, DETECTIONS, ArchiveFormat, ViewFormat
+from trilift.project.params import StrictModel, refuse
+from trilift.project.yaml_text import Name, in_yaml
+
+METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "foot": 0.3048}
+"""Units of length that a calibration may be in."""
+
+
+class Detections(StrictModel):
+    """Where the 2D detections are, relative to the raw folder.
+
+    Attributes
+    ----------
+    format
+        A key of `DETECTIONS`.
+    path
+        A file, or for formats with a file or folder per view the folder that holds these. With ``*`` in it, every
+        match is a recording, named by what the stars stand for: ``*/pose``, ``S*/Seq*/annot.mat``. A star that is
+        part of a name is written ``[*]``. Where the views of a recording do not lie in one folder, ``{view}`` stands
+        for their names: ``Videos/{view}/*`` where every camera's folder has one for each recording.
+    detector
+        What made them, for tables and figures, for example ``OpenPose BODY_25B``.
+    skeleton
+        The layout of the keypoints, where the format does not fix it or, for ``videopose3d``, the file tells another.
+    undistorted
+        Whether the coordinates are of undistorted images: the calibration's lens distortion is then not applied.
+    ground_truth
+        Whether these are no detections but the projected truth. Tables and figures then say so.
+    """
+
+    format: Literal[
+        "coco",
+        "deeplabcut",
+        "easymocap",
+        "freemocap",
+        "mediapipe",
+        "mmpose",
+        "mpi_inf_3dhp",
+        "openpose",
+        "sleap",
+        "trilift",
+        "videopose3d",
+    ]
+    path: Name
+    detector: Name
+    skeleton: str | None = None
+    undistorted: bool = False
+    ground_truth: bool = False
+
+    @field_validator("skeleton")
+    @classmethod
+    def _skeleton_exists(cls, name: str | None) -> str | None:
+        if name is not None and name not in skeletons.SKELETONS:
+            raise ValueError(f"unknown skeleton; known are {', '.join(sorted(skeletons.SKELETONS))}")
+        return name
+
+    @field_validator("path")
+    @classmethod
+    def _path_stays_inside(cls, path: str) -> str:
+        return _inside(path)
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> "Detections":
+        problems = []
+        kind = DETECTIONS[self.format]
+        if self.path.count(VIEW) > (1 if isinstance(kind, ViewFormat) else 0):
+            problems.append(f"{VIEW} can stand in `path` once, with a format that has a file or folder per view")
+        if isinstance(kind, ViewFormat) and self.skeleton is None:
+            problems.append(f"`skeleton` is needed with the format {self.format}: {', '.join(skeletons.SKELETONS)}")
+        if isinstance(kind, ArchiveFormat) and not kind.has_layouts and self.skeleton is not None:
+            problems.append(f"the format {self.format} fixes the layout of the keypoints: leave `skeleton` out")
+        if holds_truth(self.format, self.path) and not self.ground_truth:
+            problems.append(
+                "these are no detections but projected ground truth: results on them say nothing about real use. "
+                "State `ground_truth: true` if you want them; every table and figure will say so"
+            )
+        refuse(problems)
+        return self
+
+
+def holds_truth(name: str, path: str) -> bool:
+    """Tell whether a file of a format holds no detections but projected ground truth."""
+    kind = DETECTIONS[name]
+    is_named_so = name == "videopose3d" and re.search(r"(^|_)gt(_|\.)", Path(path).name) is not None
+    return (isinstance(kind, ArchiveFormat) and kind.ground_truth) or is_named_so
+
+
+class Calibration(StrictModel):
+    """Where the cameras are.
+
+    Attributes
+    ----------
+    format
+        A key of `CAMERAS`, ``trilift`` (the captures file of another data set) or ``human36m`` (built in).
+    path
+        A file or folder, relative to the raw folder. With ``*``, every match is the calibration of the recording
+        whose path matches alike; without, one calibration serves all.
+    unit
+        Of lengths in the file, where it is not that of the format.
+    image_size
+        Width and height in pixels, in place of those in the file or where it holds none.
+    names
+        Of the cameras to use, where the file holds more.
+    """
+
+    format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencap", "opencv", "panoptic", "toml", "trilift"]
+    path: Name | None = None
+    unit: Literal["m", "dm", "cm", "mm", "inch", "foot"] | None = None
+    image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
+    names: list[Name] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _path_stays_inside(cls, path: str | None) -> str | None:
+        return path if path is None else _inside(path)
+
+    @model_validator(mode="after")
+    def _path_fits(self) -> "Calibration":
+        problems = []
+        if (self.format == "human36m") != (self.path is None):
+            problems.append("`path` is needed with every format but human36m, which is built in")
+        if self.unit is not None and self.format not in CAMERAS:
+            problems.append(f"the format {self.format} is in metres: leave `unit` out")
+        refuse(problems)
+        return self
+
+
+class Reference(StrictModel):
+    """Where reference poses are, for evaluation only.
+
+    Attributes
+    ----------
+    format
+        Of the file.
+    path
+        As for detections.
+    first_frame
+        To which frame of the video the first pose belongs, where the number of poses does not tell: ``{recording:
+        number}``, as the detections count.
+    """
+
+    format: Literal["videopose3d", "mpi_inf_3dhp"]
+    path: Name
+    first_frame: dict[str, int] = {}
+
+    @field_validator("path")
+    @classmethod
+    def _path_stays_inside(cls, path: str) -> str:
+        return _inside(path)
+
+
+class Source(StrictModel):
+    """The section ``ingest`` of a data set's file.
+
+    Attributes
+    ----------
+    views
+        Camera of each view of the detections, where the names do not tell: ``{detections' name: camera's name}``.
+    exclude_cameras
+        Names of cameras to leave out, or of views that have none; their files are not read.
+    offsets
+        By how many frames a camera is late: ``{camera's name: frames}``.
+    images
+        What was done to the images between calibration and detection: ``{camera's name: change}``; ``*`` stands for
+        the cameras that are not named.
+    max_length_difference
+        By how many frames the views of a recording (and its reference) may differ in length. They are cut to the
+        shortest; a larger difference means that they are not the same clip. Detections that end earlier because
+        nobody is seen any more are not meant, where the format leaves such frames out.
+    subject
+        Who is taken where several people are seen: the one whose detections add up to the most ``confidence``, or to
+        the largest ``size`` in the images. People are followed over time and through the views.
+    subjects
+        Who is in a recording, where that is not always the same person: ``{recording: person}``.
+    fps
+        Frames per second.
+    simulated
+        Whether the raw files come from the simulated studio; tables and figures then say so.
+    """
+
+    detections: Detections
+    cameras: Calibration
+    reference: Reference | None = None
+    views: dict[Name, Name] = {}
+    exclude_cameras: list[Name] = []
+    offsets: dict[Name, int] = {}
+    images: dict[Name, ImageChange] = {}
+    max_length_difference: int = Field(10, ge=0)
+    subject: Literal["confidence", "size"] = "confidence"
+    subjects: dict[Name, Name] = {}
+    fps: float = Field(gt=0, allow_inf_nan=False)
+    simulated: bool = False
+
+    def camera_of(self, view: str) -> str:
+        """Name the camera of a view; names agree where their letters and digits do."""
+        return self.views.get(view, view)
+
+    def is_excluded(self, camera: str) -> bool:
+        """Tell whether a camera is to be left out."""
+        return plain(camera) in map(plain, self.exclude_cameras)
+
+    def change_of(self, camera: str) -> ImageChange:
+        """Give what was done to the images of a camera."""
+        return self.images.get(camera, self.images.get("*", ImageChange()))
+
+    def excluding(self, names: list[str]) -> str:
+        """Write the line that leaves these out too."""
+        return f"exclude_cameras: {in_yaml([*self.exclude_cameras, *names])}"
+
+    def files(self, raw: Path) -> list[Path]:
+        """List the files that ingest reads, without those of folders with a file per frame."""
+        kind = DETECTIONS[self.detections.format]
+        found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.path))
+        for match in _expected(raw, self.cameras.path) if self.cameras.path else ():
+            found += CAMERAS[self.cameras.format].files(match) if self.cameras.format in CAMERAS else [match]
+        return found + (_expected(raw, self.reference.path) if self.reference else [])
+
+    def digest(self, raw: Path) -> str:
+        """Hash what ingest reads of folders with a file per frame: names and contents; empty where there are none."""
+        kind = DETECTIONS[self.detections.format]
+        if not _in_folders(kind):
+            return ""
+        digest = hashlib.sha256()
+        for file in _view_files(kind, raw, self.detections.path):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.relative_to(raw).as_posix()} {content}\n".encode())
+        return digest.hexdigest()
+
+
+def metres_of(source: Calibration) -> float:
+    """Give the unit, in metres, in which a calibration is read."""
+    return METRES[source.unit or (CAMERAS[source.format].unit if source.format in CAMERAS else "m")]
+
+
+def _inside(path: str) -> str:
+    if Path(path).is_absolute() or ".." in Path(path).parts or "**" in path:
+        raise ValueError("must be relative to the raw folder, without `..` or `**`")
+    return path
+
+
+def existing(raw: Path, path: str) -> dict[str, Path]:
+    found = matches(raw, path)
+    if not found:
+        raise InputError(f"{raw / path}: not there")
+    return found
+
+
+def _expected(raw: Path, path: str) -> list[Path]:
+    """Give the matches of a path; without stars the path itself, which another stage may yet have to make."""
+    return list(matches(raw, path).values()) if has_stars(path) else [raw / without_stars(path)]
+
+
+def _in_folders(kind: ViewFormat | ArchiveFormat) -> bool:
+    return isinstance(kind, ViewFormat) and kind.in_folders
+
+
+def _view_files(kind: ViewFormat | ArchiveFormat, raw: Path, path: str) -> Iterator[Path]:
+    if isinstance(kind, ArchiveFormat):
+        yield from kind.recordings(raw, path).values() if has_stars(path) else _expected(raw, path)
+    else:
+        for views in kind.recordings(raw, path).values():
+            for view in views:
+                yield from kind.files(view.path)
