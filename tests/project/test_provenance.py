@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from import_closure import READERS
 
 from synthetic import OPENPOSE_DATA_SET, write_openpose_data_set
 from trilift.cli import main
@@ -117,7 +118,8 @@ def test_inputs_and_code_are_what_dvc_takes_for_the_dependencies(finished: Path)
         deps = {dep.replace("${item.dataset}", "demo") for dep in stages[stage]["deps"]}
         read = {path if not path.startswith("data/raw/") else "data/raw/demo" for path in record["inputs"]}
         assert read == {dep for dep in deps if not dep.startswith("src/")}
-        code = sorted(dep.removeprefix("src/") for dep in deps if dep.startswith("src/"))
+        code = provenance.code_of([f"trilift.{stage}.stage", *(READERS if stage == "ingest" else ())]).files
+        assert {"src/" + "/".join(Path(file).parts[:2]) for file in code} <= deps
         assert record["code"] == provenance.hash_of(code)
 
 

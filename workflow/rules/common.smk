@@ -66,8 +66,10 @@ def dataset_section(section):
 
 
 def code(stage):
-    """The modules that a stage runs, as dvc.yaml lists them."""
-    return [path for path in DVC_STAGES[stage]["deps"] if path.startswith("src/")]
+    """The code that a stage runs, file by file: dvc.yaml lists folders, into which Snakemake does not look."""
+    listed = [Path(path) for path in DVC_STAGES[stage]["deps"] if path.startswith("src/")]
+    files = [file for path in listed for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sorted(str(file) for file in files if file.is_file() and "__pycache__" not in file.parts)
 
 
 @cache
