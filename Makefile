@@ -57,12 +57,13 @@ lint: .venv/dev.installed ## Check style and types
 	ruff check .
 	ruff format --check .
 	mypy
-	snakefmt --check workflow
+	lint-imports
+	snakefmt --check Snakefile workflow
 
 format: .venv/dev.installed ## Put the code into the project's style
 	ruff check --fix --quiet .
 	ruff format .
-	snakefmt workflow
+	snakefmt Snakefile workflow
 
 docs: .venv/docs.installed ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

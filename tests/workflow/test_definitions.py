@@ -78,7 +78,7 @@ def test_rule_and_dvc_stage_have_the_same_inputs(stage, jobs):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_command_of_a_dvc_stage_makes_its_outputs_by_its_own_rule(stage):
     command = of_demo(STAGES[stage]["cmd"]).split()
-    profile = ["--workflow-profile", "workflow/profiles/dvc"]
+    profile = ["--workflow-profile", "profiles/dvc"]
     assert command[:6] == ["snakemake", *profile, "--allowed-rules", rule_of(stage), "--"]
     assert set(command[6:]) == listed(stage, "outs", "metrics", "plots")
 

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 STAGES = ["simulate", "ingest", "triangulate", "train", "evaluate", "plot"]
 SWEEP = ["all-s0", "all-s1", "input-s0", "input-s1"]
-PROFILE = "workflow/profiles/slurm"
+PROFILE = "profiles/slurm"
 SLURM_CONF = """
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
