@@ -189,13 +189,14 @@ def test_a_changed_input_changes_the_inputs(finished: Path, project: Path) -> No
     assert differences(of_sweep(finished), of_sweep(project)) == {"inputs"}
 
 
-def test_a_data_file_of_the_code_counts_as_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", ["plot/viewer.html", "skeletons/coco17.yaml"])
+def test_a_data_file_of_the_code_counts_as_code(data: str, tmp_path: Path) -> None:
     source = tmp_path / "src"
     shutil.copytree(ROOT / "src/trilift", source / "trilift", ignore=shutil.ignore_patterns("__pycache__"))
     files = provenance.code_of(["trilift.plot.stage"], source).files
     before = provenance.hash_of(files, source)
-    with (source / "trilift/plot/viewer.html").open("a") as page:
-        page.write("<!-- changed -->")
+    with (source / "trilift" / data).open("a") as file:
+        file.write("# changed\n")
     assert provenance.code_of(["trilift.plot.stage"], source).files == files
     assert provenance.hash_of(files, source) != before
 

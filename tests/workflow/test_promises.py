@@ -127,7 +127,7 @@ def test_touching_files_reruns_nothing(project):
         ("src/trilift/plot/stage.py", "plot", {"plot"}),
         ("src/trilift/triangulate/labels.py", "triangulate", {"triangulate"}),
         ("src/trilift/train/losses.py", "train", {"train"}),
-        ("src/trilift/skeletons.py", "simulate", ALL),
+        ("src/trilift/skeletons/coco17.yaml", "simulate", ALL),
     ],
 )
 def test_changed_code_reruns_the_stages_that_import_it_and_what_follows(project, file, first, changed):

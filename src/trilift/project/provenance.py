@@ -24,7 +24,7 @@ from trilift.project.stages import STAGES
 
 SOURCE = Path(__file__).parents[2]
 _LIBRARIES = {"h5netcdf", "h5py", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "xarray"}
-_DATA_FILE = re.compile(r"\"([\w-]+\.(?:json|html))\"")
+_DATA_FILE = re.compile(r"\"([\w-]+\.(?:json|html|yaml))\"")
 
 
 class Code(NamedTuple):

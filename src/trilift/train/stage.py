@@ -133,7 +133,9 @@ def _warn_of_few_frames(frames: int, settings: Settings) -> None:
 def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) -> str:
     """Name all that a training depends on: a checkpoint serves no other."""
     digest = hashlib.sha256()
-    for path in (layout.captures, layout.pseudo_labels, *sorted(Path(__file__).parents[1].rglob("*.py"))):
+    package = Path(__file__).parents[1]
+    code = sorted(file for ending in ("*.py", "*.yaml") for file in package.rglob(ending))
+    for path in (layout.captures, layout.pseudo_labels, *code):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     digest.update(json.dumps([layout.dataset, seed, settings.model_dump(), split.model_dump()]).encode())
