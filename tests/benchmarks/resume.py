@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
-from lifting import test_training as tests
+from train import test_training as tests
 from train.batches import make_samples
 from trilift.train.settings import GEOMETRIC, LossSettings
 from trilift.train.training import Checkpoint, Scaling, fit

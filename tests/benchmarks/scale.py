@@ -218,7 +218,7 @@ def part_engines(options: argparse.Namespace) -> dict[str, object]:
             figures[label] = measured
     print("start of a job (seconds), and whether it loads torch")
     for stage in ("simulate", "ingest", "triangulate", "train", "evaluate", "plot"):
-        program = f"import sys, trilift.cli, trilift.stages.{stage} as stage; sys.exit(7 * ('torch' in sys.modules))"
+        program = f"import sys, trilift.cli, trilift.{stage}.stage; sys.exit(7 * ('torch' in sys.modules))"
         starts = []
         for _ in range(options.times):
             begun = time.perf_counter()

@@ -10,6 +10,7 @@ import pytest
 
 from formats import camera_writers, test_damage, test_deeplabcut
 from synthetic import ring_of_cameras, waving_person, write_openpose, write_pose2sim
+from trilift import skeletons
 from trilift.errors import InputError
 from trilift.formats import reading, registry, source
 from trilift.formats.recognise import look_at, look_at_calibration, look_at_view
@@ -400,4 +401,4 @@ def test_skeletons_of_a_camera_that_sees_nobody(tmp_path):
     write_views(tmp_path, "coco", views=3)
     (tmp_path / "0cam.json").write_text("[]")
     assert look_at(tmp_path).detections.format == "coco"
-    assert len(registry.skeletons.get(look_at(tmp_path).detections.skeleton)) == len(COCO17)
+    assert len(skeletons.get(look_at(tmp_path).detections.skeleton)) == len(COCO17)

@@ -29,7 +29,7 @@ NEVER_DETECTED, HARDLY_DETECTED = "left_wrist", "head_top"
 BLIND, OTHERS = "cam4", ["cam1", "cam2", "cam3"]
 PARAMS = {
     "train": {"network": {"width": 16, "blocks": 1}, "steps": 10, "batch_frames": 8, "threads": 1},
-    "triangulate": {"diagnose": False},
+    "triangulate": {"diagnose": False, "smoothing": None},  # the bones of a waving person are not of one length
     "ingest": {},
     "evaluate": {},
 }

@@ -418,9 +418,9 @@ import sys, time
 import torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from lifting import test_training as tests
+from train import test_training as tests
 from train.batches import make_samples
-from trilift.lifting import training as module
+from trilift.train import training as module
 torch.set_num_threads(1)
 samples = make_samples(200)
 settings = tests.TINY.model_copy(update={"steps": 400})

@@ -1,6 +1,6 @@
 """Stands in for a stage in tests of the engines, which do not care what a file holds: loads nothing heavy.
 
-A copy of this module takes the place of each of `trilift.stages` in such a project. Every output that dvc.yaml names
+A copy of this module takes the place of every `stage.py` in such a project. Every output that dvc.yaml names
 then holds a hash of the stage's settings and inputs.
 """
 
@@ -12,7 +12,7 @@ import yaml
 from trilift.errors import InputError
 from trilift.train.runs import of_run
 
-STAGE = __name__.rpartition(".")[2]
+STAGE = __name__.split(".")[-2]  # of trilift.<stage>.stage
 OF_SWEEP = ("table.csv", "mpjpe.png", "training.png", "provenance/sweep.json")
 
 
