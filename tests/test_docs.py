@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import tomllib
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -211,3 +212,13 @@ def test_the_example_of_a_figure_is_one(examples):
 def test_the_example_of_a_setting_is_the_real_one(examples):
     ours, theirs = examples.Settings.model_fields["viewer_seconds"], SETTINGS["plot"].model_fields["viewer_seconds"]
     assert (ours.default, ours.metadata) == (theirs.default, theirs.metadata)
+
+
+def test_the_architecture_has_a_line_for_every_folder_and_the_floors_that_are_linted():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    package = ROOT / "src/trilift"
+    folders = {file.parent.relative_to(package).as_posix() for file in package.rglob("*/*.py")}
+    assert set(re.findall(r"^\| `([\w/]+)/` \|", text.partition("## Around it")[0], re.MULTILINE)) == folders
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
+    floors = text.partition("```text\ncli\n")[2].partition("```")[0].split("\n")[:-1]
+    assert ["cli", *(floor.replace(":", "|") for floor in floors)] == contract["layers"]
