@@ -1,7 +1,7 @@
 """What more threads bring to the stages that compute in them: ingest, triangulate and evaluate.
 
 Snakemake tells a job by `OMP_NUM_THREADS` how many it may use; a rule without `threads` gets one. Each stage is run
-as a process of its own with one thread and with all cores, alternately, on the demo and on a long simulated recording.
+as a process of its own with one thread and with all cores, in turn, on the demo and on a long simulated recording.
 Run: make bench NAME=threads, or with options: python tests/benchmarks/threads.py --frames 65536 --rounds 3
 """
 
