@@ -123,6 +123,16 @@ def write_panoptic(path: Path, cameras: list[Camera]) -> None:
     path.write_text(json.dumps({"calibDataSource": "synthetic", "cameras": entries}))
 
 
+def write_panoptic_files(path: Path, cameras: list[Camera]) -> None:
+    """A file per camera, called as the camera."""
+    path.mkdir()
+    for camera in cameras:
+        write_panoptic(path / "all.json", [camera])
+        (entry,) = json.loads((path / "all.json").read_text())["cameras"]
+        (path / f"{camera.name}.json").write_text(json.dumps(entry))
+    (path / "all.json").unlink(missing_ok=True)
+
+
 def write_mpi_inf_3dhp(path: Path, cameras: list[Camera]) -> None:
     lines = ["Skeletool Camera Calibration File V1.0"]
     for camera in cameras:
@@ -192,6 +202,7 @@ FORMATS = {
     "opencv": Format(opencv_yaml.list_cameras, write_opencv_files),
     "opencap": Format(opencap.list_cameras, write_opencap),
     "panoptic": Format(panoptic.list_cameras, write_panoptic),
+    "panoptic_files": Format(panoptic.list_cameras, write_panoptic_files),
     "mpi_inf_3dhp": Format(mpi_inf_3dhp_cameras.list_cameras, write_mpi_inf_3dhp, distortion=0),
     "humaneva": Format(humaneva_cameras.list_cameras, write_humaneva, has_size=False),
 }
