@@ -131,6 +131,14 @@ def test_names_of_another_layout_are_refused(path):
     assert "26 keypoints, expected the 17 of coco17" in message(path)
 
 
+def test_a_number_of_a_keypoint_with_thousands_of_digits_is_as_any_other(path):
+    content = by_demo(frame(1, person()))
+    names = content["meta_info"]["keypoint_id2name"]
+    content["meta_info"]["keypoint_id2name"] = names | {"9" * 5000: names.pop(N - 1)}
+    write(path, content)
+    assert_is(read_view(path, COCO17), [[person()]])
+
+
 def test_another_number_of_keypoints_is_refused(path):
     write(path, [frame(0, person(joints=26))])
     assert "frame 0 (counted from 0): 26 keypoints, expected the 17 of coco17" in message(path)

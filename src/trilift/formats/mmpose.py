@@ -91,8 +91,8 @@ def _names(about: object) -> list[str] | None:
     return [str(by_number[number]) for number in sorted(by_number, key=_as_number)]
 
 
-def _as_number(text: object) -> int:
-    return int(str(text)) if str(text).isdecimal() else 0
+def _as_number(text: object) -> float:
+    return float(str(text)) if str(text).isdecimal() else 0  # of thousands of digits there is no int
 
 
 def _check_names(path: Path, names: list[str], skeleton: Skeleton) -> None:
