@@ -8,7 +8,7 @@ import math
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -18,59 +18,42 @@ import numpy as np
 from trilift.errors import InputError, listed
 
 
-class _Array:
-    """Stands for ``numpy.ndarray`` where a pickle names it: a mark, never called."""
-
-
-def _empty_array(kind: object, shape: object, code: object) -> np.ndarray:
-    """Do what numpy's ``_reconstruct`` does for arrays: make an empty one, which the pickle then fills."""
-    if kind is not _Array or shape not in ((0,), 0):
-        raise pickle.UnpicklingError("an array is made in an unusual way")
-    return np.ndarray((0,), "b")
-
-
-def _bytes(text: object, encoding: object = "latin1") -> bytes:
-    """Do what ``_codecs.encode`` does for the bytes of protocol 2."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("bytes are encoded in an unusual way")
-    return text.encode("latin1")
-
-
 class _Type:
     """Stands for a numpy data type: of its state only the byte order is taken, as numpy believes the rest unseen."""
 
-    def __init__(self, code: object, *flags: object):
-        if not isinstance(code, str) or not re.fullmatch(r"[?bBhHiIlLqQefdg]|[biufcSU]\d{1,9}|O8?", code):
+    def __init__(self, code: str, *flags: object):
+        if not re.fullmatch(r"[?biufcSUO]\d{0,9}", code):
             raise pickle.UnpicklingError(f"it names the data type {code!r:.40}")
         self.numpy = np.dtype(code)
 
-    def fill(self, state: Any) -> None:
-        _, order, *_ = state
-        self.numpy = self.numpy.newbyteorder(order)
+    def __setstate__(self, state: Any) -> None:
+        self.numpy = self.numpy.newbyteorder(state[1])
 
 
-def _fill(array: np.ndarray, state: Any) -> None:
-    """Do what numpy's ``ndarray.__setstate__`` does."""
-    _, shape, dtype, fortran, data = state
-    if not isinstance(dtype, _Type) or not all(type(length) is int and length >= 0 for length in shape):
-        raise pickle.UnpicklingError("an array is made in an unusual way")
-    size = math.prod(shape) * (1 if dtype.numpy.hasobject else dtype.numpy.itemsize)
-    if not isinstance(data, list if dtype.numpy.hasobject else bytes | str) or len(data) != size:
-        raise pickle.UnpicklingError("an array is not filled with as much as it holds")
-    array.__setstate__((1, shape, dtype.numpy, bool(fortran), data))  # type: ignore[arg-type]
+class _Array(np.ndarray):
+    """An array that is filled as numpy's are, but with no more and no less than it holds."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, data = state
+        size = math.prod(shape) * (1 if dtype.numpy.hasobject else dtype.numpy.itemsize)
+        if not all(type(length) is int and length >= 0 for length in shape) or len(data) != size:
+            raise pickle.UnpicklingError("an array is not filled with as much as it holds")
+        super().__setstate__((1, shape, dtype.numpy, fortran, data))
 
 
-def _scalar(dtype: object, data: object) -> Any:
-    if not isinstance(dtype, _Type) or dtype.numpy.hasobject or not isinstance(data, bytes):
-        raise pickle.UnpicklingError("a number is made in an unusual way")
+def _empty_array(*_: object) -> np.ndarray:
+    return np.ndarray.__new__(_Array, 0)
+
+
+def _scalar(dtype: Any, data: bytes) -> Any:
     return np.frombuffer(data, dtype.numpy, count=1)[0]
 
 
-_ADMITTED: dict[tuple[str, str], Callable[..., object] | type] = {
-    ("numpy", "ndarray"): _Array,
+_ADMITTED: dict[tuple[str, str], object] = {
+    ("numpy", "ndarray"): None,  # an argument of `_reconstruct`
     ("numpy", "dtype"): _Type,
-    ("_codecs", "encode"): _bytes,
-    ("__builtin__", "bytes"): lambda: b"",  # how protocol 2 writes empty ones
+    ("_codecs", "encode"): str.encode,  # how protocol 2 writes bytes
+    ("__builtin__", "bytes"): bytes,
     **{
         (f"numpy.{core}.multiarray", name): function
         for core in ("core", "_core")
@@ -79,38 +62,12 @@ _ADMITTED: dict[tuple[str, str], Callable[..., object] | type] = {
 }
 
 
-_BULK = 2**16
-
-
-def _is_bulk(value: object) -> bool:
-    if isinstance(value, tuple):
-        return any(_is_bulk(part) for part in value if not isinstance(part, tuple))
-    return isinstance(value, bytes | str) and len(value) > _BULK
-
-
-class _Memo(dict[int, Any]):
-    """What a pickle may refer back to, without the raw bytes of arrays, to which no pickle of numpy does.
-
-    Without this the content of every array would stay in memory once more until all are read.
-    """
-
-    def __setitem__(self, key: int, value: object) -> None:
-        super().__setitem__(key, None if _is_bulk(value) else value)
-
-    def __getitem__(self, key: int) -> object:
-        value = super().__getitem__(key)
-        if value is None:
-            raise pickle.UnpicklingError("it refers to the raw bytes of an array twice")
-        return value
-
-
-# The unpickler written in Python: the one in C allocates whatever size a file claims for its table of objects.
+# The one written in Python: that in C took 12 GiB and 27 s for the table of objects that a hostile file stated.
 class _Unpickler(pickle._Unpickler):
-    stack: list[Any]
-
-    def __init__(self, file: IO[bytes]):
-        super().__init__(file, encoding="latin1")
-        self.memo = _Memo()
+    # Without byte arrays, which are made as large as a file states.
+    dispatch: ClassVar = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -118,25 +75,9 @@ class _Unpickler(pickle._Unpickler):
         except KeyError:
             raise pickle.UnpicklingError(f"it names {ascii(f'{module}.{name}')[1:-1]:.100}") from None
 
-    def load_build(self) -> None:
-        state = self.stack.pop()
-        target = self.stack[-1]
-        if isinstance(target, np.ndarray):
-            _fill(target, state)
-        elif isinstance(target, _Type):
-            target.fill(state)
-        else:
-            raise pickle.UnpicklingError(f"it sets the state of a {type(target).__name__}")
 
-    def load_bytearray8(self) -> None:
-        # Python's would fill as many bytes with zeros as the pickle claims.
-        raise pickle.UnpicklingError("it holds a bytearray")
-
-    dispatch: ClassVar[dict[int, Any]] = {
-        **pickle._Unpickler.dispatch,
-        pickle.BUILD[0]: load_build,
-        pickle.BYTEARRAY8[0]: load_bytearray8,
-    }
+def _load(file: IO[bytes]) -> Any:
+    return _Unpickler(file, encoding="latin1").load()
 
 
 def read_npz(path: Path, *names: str, optional: Collection[str] = ()) -> list[Any]:
@@ -187,7 +128,7 @@ def read_pickle(path: Path) -> Any:
         If the file is not there, damaged, or names anything else.
     """
     with _refusing(str(path)), path.open("rb") as file:
-        return _Unpickler(file).load()
+        return _load(file)
 
 
 @contextmanager
@@ -211,22 +152,19 @@ def _read_entry(archive: zipfile.ZipFile, path: Path, name: str) -> Any:
         held = ascii(listed(member.removesuffix(".npy") for member in archive.namelist()))[1:-1]
         raise InputError(f"{path}: has no entry '{name}' (it has: {held})")
     with _refusing(f"{path}, entry '{name}'"), archive.open(f"{name}.npy") as stream:
-        content = _read_array(stream)
-        while stream.read(2**20):  # to the end, where the checksum is compared
+        while stream.read(2**20):  # to the end, where the checksum is compared: what is damaged is not believed
             pass
+        stream.seek(0)
+        content = _read_array(stream)
     if isinstance(content, np.ndarray) and content.dtype == object and content.size == 1:
         return content.item()
     return content
 
 
 def _read_array(stream: IO[bytes]) -> Any:
-    version = np.lib.format.read_magic(stream)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    _, _, dtype = read_header[version](stream)
+    np.lib.format.read_magic(stream)
+    _, _, dtype = np.lib.format.read_array_header_1_0(stream)  # later versions are for types of very long description
     if dtype.hasobject:
-        return _Unpickler(stream).load()
+        return _load(stream)
     stream.seek(0)
     return np.lib.format.read_array(stream, allow_pickle=False)

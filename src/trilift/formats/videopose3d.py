@@ -141,7 +141,7 @@ def _numbers(values: object, layouts: Collection[int], last: tuple[int, ...], wh
         joints, numbers = (" or ".join(map(str, allowed)) for allowed in (layouts, last))
         raise InputError(f"{where}: expected (frames, {joints} joints, {numbers} numbers), found {values.shape}")
     check_not_infinite(values, where)
-    return values
+    return np.asarray(values)  # no longer of the class that the unpickler fills
 
 
 def write_detections(path: Path, positions: dict[str, dict[str, list[np.ndarray]]]) -> None:
