@@ -354,7 +354,7 @@ def test_an_unknown_layout_is_refused(openpose):
     edit(openpose.layout.dataset_file, "body25b", "body26")
     printed = refusal(openpose)
     assert str(openpose.layout.dataset_file) in printed
-    assert "detections.skeleton: unknown skeleton" in printed
+    assert "detections.skeleton: must be one of" in printed
 
 
 def test_views_of_very_different_length_are_refused(npz):

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from trilift.captures.splits import Split
 from trilift.errors import InputError
-from trilift.formats.source import Source
+from trilift.formats.registry import CAMERAS, DETECTIONS
+from trilift.formats.source import METRES, Source
 from trilift.project.params import StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
 from trilift.project.stages import SECTIONS, STAGES
 from trilift.train import settings as train
@@ -294,7 +295,7 @@ def words_of(model: type[BaseModel]) -> Iterator[str]:
 def test_words_that_settings_can_be_are_words_for_all_readers_of_yaml(stage: str) -> None:
     """Those of YAML 1.1 too, in which "off" would be False: other programs read params.yaml as well."""
     model = Source if stage == "of a data set" else STAGES[stage].load_settings()
-    for word in words_of(model):
+    for word in [*words_of(model), *DETECTIONS, *CAMERAS, *METRES]:
         assert yaml.safe_load(word) == word
 
 

@@ -43,9 +43,9 @@ def choose_detections(
     else:
         raise InputError(f"{folder}: the format {taken.format} fixes the layout of keypoints; leave --skeleton out")
     found.detections = Detections(
-        format=taken.format,  # type: ignore[arg-type]
+        format=taken.format,
         path=taken.path,
-        detector=_DETECTORS[taken.format] + (f" ({skeleton})" if skeleton else ""),
+        detector=kind.detector + (f" ({skeleton})" if skeleton else ""),
         skeleton=skeleton,
         ground_truth=holds_truth(taken.format, taken.path),
     )
@@ -80,13 +80,12 @@ def sort_recordings(
 ) -> tuple[dict[str, list[PurePosixPath]], dict[str, list[PurePosixPath]], Folders]:
     """Find recordings of every format, files or folders with at least two views; all views; and the other folders."""
     rest = dict(folders)
-    of_views: dict[str, list[PurePosixPath]] = {name: [] for name in _DETECTORS}
-    found: dict[str, list[PurePosixPath]] = {name: [] for name in _DETECTORS}
-    number: dict[str, Counter[PurePosixPath]] = {name: Counter() for name in _DETECTORS}
+    of_views: dict[str, list[PurePosixPath]] = {name: [] for name in DETECTIONS}
+    found: dict[str, list[PurePosixPath]] = {name: [] for name in DETECTIONS}
+    number: dict[str, Counter[PurePosixPath]] = {name: Counter() for name in DETECTIONS}
     for place, names in folders.items():
         views: set[str] = set()
-        for name in _DETECTORS:
-            kind = DETECTIONS[name]
+        for name, kind in DETECTIONS.items():
             files = [file for file in names if ends_with(file, kind.suffixes) and file not in views]
             if isinstance(kind, ArchiveFormat):
                 found[name] += [place / file for file in files if kind.recognises(folder / place / file)]
@@ -105,21 +104,6 @@ def any_of(kind: ViewFormat | ArchiveFormat, files: Iterable[Path]) -> bool:
     return any(map(kind.recognises, islice(files, MOST_TRIED)))
 
 
-_DETECTORS = {
-    "openpose": "OpenPose",
-    "mmpose": "MMPose",
-    "coco": "UNKNOWN",
-    "mediapipe": "MediaPipe",
-    "deeplabcut": "DeepLabCut",
-    "sleap": "SLEAP",
-    "easymocap": "OpenPose",
-    "freemocap": "FreeMoCap",
-    "videopose3d": "UNKNOWN",
-    "mpi_inf_3dhp": "projected truth of MPI-INF-3DHP",
-    "trilift": "UNKNOWN",
-}
-
-
 def choose_cameras(folder: Path, rigs: Rigs, views: list[str | None] | None, found: Found) -> None:
     """Choose the calibration: one beside each recording, or that which has the views' cameras and is nearest."""
     recordings = _names_of_recordings(folder, found.detections)
@@ -135,7 +119,7 @@ def choose_cameras(folder: Path, rigs: Rigs, views: list[str | None] | None, fou
             found.cameras = Calibration(format="trilift", path=found.detections.path)
         return
     names = _names_to_use(views, rigs[places[0]], found)
-    found.cameras = Calibration(format=name, path=path, names=names)  # type: ignore[arg-type]
+    found.cameras = Calibration(format=name, path=path, names=names)
     chosen = set(places)
     others = (rig for rig in rigs if rig not in chosen)
     found.other_cameras = [Place(name, as_written(str(place))) for name, place in others]

@@ -56,10 +56,13 @@ class ViewFormat(_Format):
     module
         Has ``read_view(path, skeleton)``, ``tell_layout(paths)``, which says what layout the keypoints of views have,
         and ``recognises(path)``, which tells whether a file is of the format.
+    detector
+        What usually makes such files.
     in_folders
         Whether a view is a folder of files and not a file.
     """
 
+    detector: str = "UNKNOWN"
     in_folders: bool = False
 
     def views(self, folder: Path) -> list[Path]:
@@ -129,6 +132,8 @@ class ArchiveFormat(_Format):
     ----------
     module
         Has ``read_detections(path, name)`` and ``recognises(path)``.
+    detector
+        What usually makes such files.
     ground_truth
         Whether such files hold projected truth, no detections.
     has_rate
@@ -137,6 +142,7 @@ class ArchiveFormat(_Format):
         Whether the layout of the keypoints may be stated; ``read_detections(path, name, skeleton)`` then takes it.
     """
 
+    detector: str = "UNKNOWN"
     ground_truth: bool = False
     has_rate: bool = False
     has_layouts: bool = False
@@ -190,14 +196,14 @@ class CameraFormat(_Format):
 
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
     "coco": ViewFormat("coco_results", (".json",)),
-    "deeplabcut": ViewFormat("deeplabcut", (".csv",)),
-    "easymocap": ViewFormat("easymocap", (".json",), in_folders=True),
-    "freemocap": ArchiveFormat("freemocap", ("_numcams_numframes_numtrackedpoints_pixelxy.npy",)),
-    "mediapipe": ArchiveFormat("mediapipe", (".csv",), has_rate=True),
-    "mmpose": ViewFormat("mmpose", (".json",)),
-    "mpi_inf_3dhp": ArchiveFormat("mpi_inf_3dhp", (".mat",), ground_truth=True),
-    "openpose": ViewFormat("openpose", (".json",), in_folders=True),
-    "sleap": ViewFormat("sleap", (".h5", ".hdf5")),
+    "deeplabcut": ViewFormat("deeplabcut", (".csv",), "DeepLabCut"),
+    "easymocap": ViewFormat("easymocap", (".json",), "OpenPose", in_folders=True),
+    "freemocap": ArchiveFormat("freemocap", ("_numcams_numframes_numtrackedpoints_pixelxy.npy",), "FreeMoCap"),
+    "mediapipe": ArchiveFormat("mediapipe", (".csv",), "MediaPipe", has_rate=True),
+    "mmpose": ViewFormat("mmpose", (".json",), "MMPose"),
+    "mpi_inf_3dhp": ArchiveFormat("mpi_inf_3dhp", (".mat",), "projected truth of MPI-INF-3DHP", ground_truth=True),
+    "openpose": ViewFormat("openpose", (".json",), "OpenPose", in_folders=True),
+    "sleap": ViewFormat("sleap", (".h5", ".hdf5"), "SLEAP"),
     "trilift": ArchiveFormat("trilift_nc", (".nc",), has_rate=True),
     "videopose3d": ArchiveFormat("videopose3d", (".npz",), has_layouts=True),
 }

@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trilift import skeletons
 from trilift.errors import InputError
@@ -19,6 +19,26 @@ from trilift.project.yaml_text import Name, in_yaml
 
 METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "foot": 0.3048}
 """Units of length that a calibration may be in."""
+
+
+def _inside(path: str) -> str:
+    if Path(path).is_absolute() or ".." in Path(path).parts or "**" in path:
+        raise ValueError("must be relative to the raw folder, without `..` or `**`")
+    return path
+
+
+Inside = Annotated[Name, AfterValidator(_inside)]
+
+
+def _one_of(known: Collection[str]) -> AfterValidator:
+    """Make the check that a setting is one of the names."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return name
+
+    return AfterValidator(check)
 
 
 class Detections(StrictModel):
@@ -43,36 +63,12 @@ class Detections(StrictModel):
         Whether these are no detections but the projected truth. Tables and figures then say so.
     """
 
-    format: Literal[
-        "coco",
-        "deeplabcut",
-        "easymocap",
-        "freemocap",
-        "mediapipe",
-        "mmpose",
-        "mpi_inf_3dhp",
-        "openpose",
-        "sleap",
-        "trilift",
-        "videopose3d",
-    ]
-    path: Name
+    format: Annotated[str, _one_of(DETECTIONS)]
+    path: Inside
     detector: Name
-    skeleton: str | None = None
+    skeleton: Annotated[str, _one_of(skeletons.SKELETONS)] | None = None
     undistorted: bool = False
     ground_truth: bool = False
-
-    @field_validator("skeleton")
-    @classmethod
-    def _skeleton_exists(cls, name: str | None) -> str | None:
-        if name is not None and name not in skeletons.SKELETONS:
-            raise ValueError(f"unknown skeleton; known are {', '.join(sorted(skeletons.SKELETONS))}")
-        return name
-
-    @field_validator("path")
-    @classmethod
-    def _path_stays_inside(cls, path: str) -> str:
-        return _inside(path)
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> "Detections":
@@ -118,16 +114,11 @@ class Calibration(StrictModel):
         Of the cameras to use, where the file holds more.
     """
 
-    format: Literal["human36m", "humaneva", "mpi_inf_3dhp", "opencap", "opencv", "panoptic", "toml", "trilift"]
-    path: Name | None = None
-    unit: Literal["m", "dm", "cm", "mm", "inch", "foot"] | None = None
+    format: Annotated[str, _one_of((*CAMERAS, "trilift", "human36m"))]
+    path: Inside | None = None
+    unit: Annotated[str, _one_of(METRES)] | None = None
     image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
     names: list[Name] | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _path_stays_inside(cls, path: str | None) -> str | None:
-        return path if path is None else _inside(path)
 
     @model_validator(mode="after")
     def _path_fits(self) -> "Calibration":
@@ -155,13 +146,8 @@ class Reference(StrictModel):
     """
 
     format: Literal["videopose3d", "mpi_inf_3dhp"]
-    path: Name
+    path: Inside
     first_frame: dict[str, int] = {}
-
-    @field_validator("path")
-    @classmethod
-    def _path_stays_inside(cls, path: str) -> str:
-        return _inside(path)
 
 
 class Source(StrictModel):
@@ -245,12 +231,6 @@ class Source(StrictModel):
 def metres_of(source: Calibration) -> float:
     """Give the unit, in metres, in which a calibration is read."""
     return METRES[source.unit or (CAMERAS[source.format].unit if source.format in CAMERAS else "m")]
-
-
-def _inside(path: str) -> str:
-    if Path(path).is_absolute() or ".." in Path(path).parts or "**" in path:
-        raise ValueError("must be relative to the raw folder, without `..` or `**`")
-    return path
 
 
 def existing(raw: Path, path: str) -> dict[str, Path]:
