@@ -1,9 +1,17 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
+from trilift import skeletons
 from trilift.errors import InputError
 from trilift.skeletons import BODY25B, COCO17, H36M17, OPENPOSE25, SKELETONS, get, mapping
+from trilift.skeletons.definition import of_definition
 
+FOLDER = Path(skeletons.__file__).parent
 ALL = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 WITH_TREE = pytest.mark.parametrize("skeleton", [H36M17, BODY25B, OPENPOSE25], ids=lambda skeleton: skeleton.name)
 
@@ -82,6 +90,99 @@ def test_skeletons_are_found_by_name(skeleton):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match=r"'body26'.*body25b, coco133, coco17, coco18, h36m17, .*, openpose25"):
         get("body26")
+
+
+OWN = {
+    "keypoints": ["hip", "LKnee", "RKnee", "left_ankle", "right_ankle"],
+    "bones": [["hip", "LKnee"], ["hip", "RKnee"], ["LKnee", "left_ankle"], ["RKnee", "right_ankle"]],
+    "root": "hip",
+    "mirror": [["LKnee", "RKnee"]],
+    "derived": {"pelvis": ["hip"], "left_knee": ["LKnee"], "right_knee": ["RKnee"]},
+}
+
+
+def own(folder, **changes):
+    content = {name: value for name, value in (OWN | changes).items() if value is not None}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+    return get("mine.yaml", folder)
+
+
+def test_a_file_of_ones_own_is_a_layout(tmp_path):
+    skeleton = own(tmp_path)
+    assert skeleton.name == "mine"
+    assert skeleton.mirrored == (0, 2, 1, 4, 3)
+    assert skeleton.root_index == 0
+    of_joints = mapping(skeleton, H36M17).formed_of
+    assert {joint: members for joint, members in of_joints.items() if members} == {
+        "pelvis": ("hip",),
+        "left_knee": ("LKnee",),
+        "right_knee": ("RKnee",),
+        "left_ankle": ("left_ankle",),
+        "right_ankle": ("right_ankle",),
+    }
+
+
+@ALL
+def test_a_definition_makes_the_same_layout(skeleton):
+    assert of_definition(skeleton.name, json.loads(json.dumps(skeleton.definition)), "here") == skeleton
+
+
+@ALL
+def test_files_of_this_project_are_as_one_s_own_must_be(skeleton, tmp_path):
+    (tmp_path / "mine.yaml").write_text((FOLDER / f"{skeleton.name}.yaml").read_text())
+    assert replace(get("mine.yaml", tmp_path), name=skeleton.name) == skeleton
+
+
+def test_every_file_of_data_is_a_layout_that_is_known():
+    assert {file.stem for file in FOLDER.glob("*.yaml")} == set(SKELETONS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoints": None}, "keypoints: missing"),
+        ({"keypoints": "hip"}, "keypoints: .* list"),
+        ({"joints": []}, r"joints: unknown setting \(known here: keypoints, bones, root, mirror, derived\)"),
+        ({"bones": [["hip", "LKnee", "left_ankle"]]}, r"bones\.0: List should have at most 2 items"),
+        ({"bones": []}, "bones: List should have at least 1 item"),
+        ({"keypoints": [*OWN["keypoints"], "hip"]}, "keypoints: hip is there twice; leave one out"),
+        ({"bones": [["hip", "LKne"]]}, r"bones: \[hip, LKne\]: LKne is no keypoint; is LKnee meant\?"),
+        ({"bones": [["hip", "tail"]]}, "tail is no keypoint; there are hip, LKnee, RKnee"),
+        ({"bones": [["hip", "hip"]]}, r"bones: \[hip, hip\]: hip is there twice"),
+        ({"bones": [["hip", "LKnee"], ["LKnee", "hip"]]}, "LKnee and hip are joined twice"),
+        ({"root": "pelvis"}, "root: pelvis is no keypoint"),
+        ({"mirror": [["LKnee", "RKnee"], ["LKnee", "hip"]]}, "mirror: LKnee is in two pairs"),
+        (
+            {"keypoints": OWN["keypoints"][:4], "bones": [["hip", "LKnee"]]},
+            "left_ankle has no mirror image right_ankle",
+        ),
+        ({"derived": {"pelvis": ["hips"]}}, r"derived: pelvis: hips is no keypoint; is hip meant\?"),
+        ({"derived": {"pelvis": ["hip", "hip"]}}, "derived: pelvis: hip is there twice"),
+        ({"derived": {"pelvis": []}}, "derived: pelvis: name the keypoints whose mean it is"),
+        ({"derived": {"pelvis": ["hip"], "left_ankle": ["hip"]}}, "derived: left_ankle is a keypoint itself"),
+        ({"derived": {"pelvis": ["hip"], "left_kne": ["LKnee"]}}, r"left_kne is no joint; is left_knee meant\?"),
+        ({"derived": {"left_knee": ["LKnee"]}}, "derived: pelvis is missing, the root of what lifters learn"),
+    ],
+)
+def test_a_mistake_in_a_file_of_ones_own_is_named(changes, message, tmp_path):
+    with pytest.raises(InputError, match=rf"mine\.yaml:\n(.*\n)*.*{message}"):
+        own(tmp_path, **changes)
+
+
+def test_what_is_no_layouts_file_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match=r"nosuch\.yaml: not there; put the layout's file there, or state one of h36m17"
+    ):
+        get("nosuch.yaml", tmp_path)
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    with pytest.raises(InputError, match=r"list\.yaml: expected a mapping"):
+        get("list.yaml", tmp_path)
+    (tmp_path / "broken.yaml").write_text("keypoints: [")
+    with pytest.raises(InputError, match=r"broken\.yaml: no valid YAML.*\n.*\n.*line 1"):
+        get("broken.yaml", tmp_path)
+    (tmp_path / "coco17.yaml").write_text((FOLDER / "coco17.yaml").read_text())
+    with pytest.raises(InputError, match="coco17 is the name of a layout that is known already; rename the file"):
+        get("coco17.yaml", tmp_path)
 
 
 def numbered(skeleton):

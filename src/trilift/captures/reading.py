@@ -1,5 +1,6 @@
 """Reading of the files that flow between stages: checked when opened, blocks of frames on demand."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ from trilift.captures import hdf5
 from trilift.captures.schema import SCHEMAS, Recording
 from trilift.errors import InputError
 from trilift.project.layout import within_project
-from trilift.skeletons import SKELETONS
+from trilift.skeletons import SKELETONS, Skeleton
+from trilift.skeletons.definition import of_definition
 
 FRAMES_PER_BLOCK = 8192
 """How many frames are in memory at a time. No result depends on it."""
@@ -107,15 +109,38 @@ def _open(group: h5py.Group) -> xr.Dataset:
 
 def _check_skeleton(dataset: xr.Dataset, where: str) -> None:
     """Refuse keypoints that are not those of the skeleton which the file names."""
-    skeleton = SKELETONS.get(dataset.attrs.get("skeleton", ""))
-    if skeleton is None or "keypoint" not in dataset.coords:
+    if "keypoint" not in dataset.coords or not has_skeleton(dataset):
         return
+    skeleton = skeleton_of(dataset, where)
     names = tuple(str(name) for name in dataset["keypoint"].values)
     if names != skeleton.keypoints:
         raise InputError(
             f"{where}: its keypoints ({len(names)}: {', '.join(names[:3])}, ...) are not those of the skeleton "
             f"{skeleton.name} that it names; make it again"
         )
+
+
+def has_skeleton(capture: xr.Dataset) -> bool:
+    """Tell whether the layout of a capture's keypoints is known: of poses that were exported it may not be."""
+    return capture.attrs.get("skeleton") in SKELETONS or "skeleton_definition" in capture.attrs
+
+
+def skeleton_of(capture: xr.Dataset, where: str = "a capture") -> Skeleton:
+    """Give the layout of a capture's keypoints, one's own as the file defines it.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown and the file has no definition, or a damaged one.
+    """
+    name = capture.attrs["skeleton"]
+    if name in SKELETONS:
+        return SKELETONS[name]
+    try:
+        definition = json.loads(capture.attrs["skeleton_definition"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{where}: no definition of its skeleton {name} ({error}); make it again") from None
+    return of_definition(name, definition, f"{where}, skeleton {name}")
 
 
 def recordings(capture: xr.Dataset) -> list[Recording]:

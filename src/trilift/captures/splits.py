@@ -8,7 +8,7 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from trilift import skeletons
-from trilift.captures.reading import blocks, load_frames, recordings
+from trilift.captures.reading import blocks, load_frames, recordings, skeleton_of
 from trilift.captures.schema import Recording
 from trilift.errors import InputError, listed
 from trilift.project.params import StrictModel, refuse
@@ -162,7 +162,7 @@ def _has_poses(reference: xr.Dataset | None, recording: Recording) -> bool:
     """Tell whether a reference has a pose of a recording: the root, and a joint beside it."""
     if reference is None:
         return False
-    mapping = skeletons.mapping(skeletons.get(reference.attrs["skeleton"]), TRAINING_SKELETON)
+    mapping = skeletons.mapping(skeleton_of(reference), TRAINING_SKELETON)
     for block in blocks(recording.length):
         (keypoints,) = load_frames(reference, recording.part(block.start, block.stop), "keypoints_3d")
         known = np.isfinite(mapping.apply(keypoints)).all(-1)

@@ -2,6 +2,7 @@
 
 import ctypes
 import io
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 
 from trilift.captures.schema import LABELS, SCHEMAS, Recording
 from trilift.project.files import replacing
-from trilift.skeletons import TRAINING_SKELETON, Skeleton
+from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Skeleton
 
 
 class _Target(io.FileIO):
@@ -114,7 +115,7 @@ class Writer:
         recordings
             In the order of their frames.
         skeleton
-            Names the axis ``keypoint``.
+            Names the axis ``keypoint``; one's own is defined in the file.
         views
             Names of the cameras, where the kind of file has the axis ``view``.
         frames
@@ -126,6 +127,8 @@ class Writer:
         """
         group = self._file.create_group(name)
         group.attrs["skeleton"] = skeleton.name
+        if skeleton.name not in SKELETONS and self._kind != "poses":  # of these, names and bones are all there is
+            group.attrs["skeleton_definition"] = json.dumps(skeleton.definition, ensure_ascii=False)
         group.attrs.update(attributes or {})
         sizes = {
             "frame": sum(recording.length for recording in recordings) if frames is None else frames,

@@ -67,7 +67,7 @@ class CaptureEvaluation:
         self._name, self._capture, self._labels, self._reference = name, capture, labels, reference
         self._lifter, self._device, self._flip = lifter, device, flip
         self._cameras = Cameras.from_arrays(capture).to(device)
-        self._mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), lifter.skeleton)
+        self._mapping = skeletons.mapping(reading.skeleton_of(capture), lifter.skeleton)
         self._measuring = Measuring(self._cameras, lifter.skeleton, lifter.mean_pose)
         self._has_confidence = capture.attrs["confidence_source"] != "none"
         self._around = lifter.network_settings.frames // 2
@@ -123,7 +123,7 @@ class CaptureEvaluation:
         reference = None
         if self._reference is not None:
             (reference,) = reading.load_frames(self._reference, frames, "keypoints_3d")
-            skeleton = skeletons.get(self._reference.attrs["skeleton"])
+            skeleton = reading.skeleton_of(self._reference)
             reference = skeletons.mapping(skeleton, self._lifter.skeleton).apply(reference)
         return _Loaded(frames.start, pixels, confidence, labels, reference)
 

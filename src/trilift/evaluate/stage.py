@@ -110,7 +110,7 @@ def run(layout: Layout, device: torch.device) -> None:
 def _check_joints(references: dict[str, xr.Dataset], protocol: Protocol, layout: Layout) -> None:
     """Refuse references that lack a joint which the protocol counts."""
     for name, reference in references.items():
-        mapping = skeletons.mapping(skeletons.get(reference.attrs["skeleton"]), TRAINING_SKELETON)
+        mapping = skeletons.mapping(reading.skeleton_of(reference), TRAINING_SKELETON)
         absent = {
             joint for joint, kind in zip(TRAINING_SKELETON.keypoints, mapping.kind, strict=True) if kind == "absent"
         }

@@ -16,7 +16,6 @@ from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.export.motion import Motion
 from trilift.project.layout import Layout
-from trilift.skeletons import SKELETONS
 
 _SOURCES = {
     "pseudo_labels": "pseudo-labels",
@@ -160,8 +159,7 @@ def _predicted(
 
 
 def _bones(capture: xr.Dataset) -> tuple[tuple[str, str], ...]:
-    skeleton = SKELETONS.get(capture.attrs["skeleton"])
-    return skeleton.bones if skeleton else ()
+    return reading.skeleton_of(capture).bones if reading.has_skeleton(capture) else ()
 
 
 def _simulated_in_captures(path: Path, dataset: str | None) -> str | None:

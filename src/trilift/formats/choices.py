@@ -45,7 +45,7 @@ def choose_detections(
     found.detections = Detections(
         format=taken.format,
         path=taken.path,
-        detector=kind.detector + (f" ({skeleton})" if skeleton else ""),
+        detector=kind.detector + (f" ({Path(skeleton).stem})" if skeleton else ""),
         skeleton=skeleton,
         ground_truth=holds_truth(taken.format, taken.path),
     )
@@ -214,6 +214,8 @@ def find_unused(folder: Path, folders: Folders, found: Found) -> None:
         for recording in kind.recordings(folder, found.detections.path).values():
             for path in [recording] if isinstance(recording, Path) else [view.path for view in recording]:
                 _note_used(folder, path, kind.suffixes, files, of_folders)
+        if found.detections.skeleton:
+            files.add(PurePosixPath(found.detections.skeleton))
     if found.cameras is not None and found.cameras.format in CAMERAS:
         for path in matches(folder, str(found.cameras.path)).values():
             read = CAMERAS[found.cameras.format].files(path)

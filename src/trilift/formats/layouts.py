@@ -26,6 +26,7 @@ _LEAST = -3.0
 _A_BODY_FROM = -0.8  # resemblance: 224 views of real motion have medians above -0.42 in their own layout
 _CLEAR_SHARE = 0.75  # of the poses that vote
 _STATE = "state the layout (`skeleton` in the data set's file, --skeleton on the command line)"
+_OWN = "; describe it in a file of your own, and state that (--skeleton my_layout.yaml)"
 
 
 class Told(NamedTuple):
@@ -153,7 +154,7 @@ def of_ordered_names(names: Sequence[str], where: str) -> Told:
     if best is None or 3 * alike(best) < min(len(best), 17):
         raise InputError(
             f"{where}: its {len(names)} keypoints ({', '.join(names[:5])}, ...) are of no layout that is known "
-            f"({', '.join(SKELETONS)})"
+            f"({', '.join(SKELETONS)}){_OWN}"
         )
     return Told(best, "by the names of its keypoints")
 
@@ -194,7 +195,7 @@ def of_poses(poses: Sequence[np.ndarray], fixed: Sequence[Skeleton], where: str)
         listed = ", ".join(f"{name} {len(skeleton)}" for name, skeleton in SKELETONS.items())
         raise InputError(
             f"{where}: people have {', '.join(map(str, sorted(set(lengths))[:5]))} keypoints, but layouts that are "
-            f"known: {listed}"
+            f"known: {listed}{_OWN}"
         )
     length = max(set(known), key=lambda number: (known.count(number), number))
     by_number = [skeleton for skeleton in fixed if len(skeleton) == length]

@@ -14,6 +14,7 @@ from trilift.formats import Camera, CameraEntry, DetectedRecording, LeftOut, Ref
 from trilift.formats.paths import VIEW, matches
 from trilift.formats.registry import CAMERAS, DETECTIONS, ArchiveFormat, Thing, View, ViewFormat
 from trilift.formats.source import METRES, Calibration, Detections, Reference, Source, existing
+from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,11 @@ def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[Detecte
     if not kind.recordings(raw, path):
         raise InputError(f"{raw / path}: not there, or no detections in it")
     if isinstance(kind, ArchiveFormat):
-        stated = skeletons.get(source.detections.skeleton) if source.detections.skeleton else None
+        stated = skeletons.get(source.detections.skeleton, raw) if source.detections.skeleton else None
         for name, file in kind.recordings(raw, path).items():
             yield from kind.read_detections(file, name or dataset, stated)
         return
+    skeleton = skeletons.get(str(source.detections.skeleton), raw)
     recordings = kind.recordings(raw, path)
     passed_over = [] if VIEW in path else [place for n, place in matches(raw, path).items() if n not in recordings]
     if passed_over:
@@ -36,11 +38,12 @@ def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[Detecte
         if not views:
             wanted = "a folder with files" if kind.in_folders else "a file"
             raise InputError(f"{raw / path}: no {wanted} {' or '.join(kind.suffixes)} per camera in it")
-        yield _read_views(kind, views, name or dataset, source)
+        yield _read_views(kind, views, name or dataset, skeleton, source)
 
 
-def _read_views(kind: ViewFormat, views: list[View], name: str, source: Source) -> DetectedRecording:
-    skeleton = skeletons.get(str(source.detections.skeleton))
+def _read_views(
+    kind: ViewFormat, views: list[View], name: str, skeleton: Skeleton, source: Source
+) -> DetectedRecording:
     read = [
         replace(
             _or_leave_it_out(source.camera_of(view.name), source, kind.read_view, view.path, skeleton), name=view.name

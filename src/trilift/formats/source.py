@@ -41,6 +41,14 @@ def _one_of(known: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _layout(stated: str) -> str:
+    if skeletons.is_file(stated):
+        return _inside(stated)
+    if stated not in skeletons.SKELETONS:
+        raise ValueError(f"must be one of {', '.join(skeletons.SKELETONS)}, or a file of one's own, my_layout.yaml")
+    return stated
+
+
 class Detections(StrictModel):
     """Where the 2D detections are, relative to the raw folder.
 
@@ -56,7 +64,8 @@ class Detections(StrictModel):
     detector
         What made them, for tables and figures, for example ``OpenPose BODY_25B``.
     skeleton
-        The layout of the keypoints, where the format does not fix it or, for ``videopose3d``, the file tells another.
+        The layout of the keypoints, where the format does not fix it or, for ``videopose3d``, the file tells another:
+        a name, or the path of a file with one's own, ``my_layout.yaml``.
     undistorted
         Whether the coordinates are of undistorted images: the calibration's lens distortion is then not applied.
     ground_truth
@@ -66,7 +75,7 @@ class Detections(StrictModel):
     format: Annotated[str, _one_of(DETECTIONS)]
     path: Inside
     detector: Name
-    skeleton: Annotated[str, _one_of(skeletons.SKELETONS)] | None = None
+    skeleton: Annotated[str, AfterValidator(_layout)] | None = None
     undistorted: bool = False
     ground_truth: bool = False
 
@@ -214,6 +223,8 @@ class Source(StrictModel):
         found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.path))
         for match in _expected(raw, self.cameras.path) if self.cameras.path else ():
             found += CAMERAS[self.cameras.format].files(match) if self.cameras.format in CAMERAS else [match]
+        if self.detections.skeleton and skeletons.is_file(self.detections.skeleton):
+            found.append(raw / self.detections.skeleton)
         return found + (_expected(raw, self.reference.path) if self.reference else [])
 
     def digest(self, raw: Path) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from trilift import skeletons
 from trilift.captures import reading
 from trilift.captures.hdf5 import holds
 from trilift.captures.schema import Recording
@@ -42,7 +41,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     """
     with _opened(path) as opened:
         for group, capture in opened.items():
-            skeleton = skeletons.get(capture.attrs["skeleton"])
+            skeleton = reading.skeleton_of(capture, f"{path}, capture {group}")
             if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != 2:
                 raise InputError(
                     f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"

@@ -236,7 +236,9 @@ def _limbs(points: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
 
 
 def _wrong_layout(sample: Sample, skeleton: Skeleton) -> list[Problem]:
-    """Name a skeleton of as many keypoints that the poses clearly look more like."""
+    """Name a skeleton of as many keypoints that the poses clearly look more like; one's own is taken at its word."""
+    if skeleton.name not in SKELETONS:
+        return []
     result = layouts.vote(sample.pixels.numpy(), [one for one in SKELETONS.values() if len(one) == len(skeleton)])
     if not result.is_clear or result.skeleton is skeleton:
         return []

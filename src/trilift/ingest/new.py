@@ -65,7 +65,10 @@ def describe(command: argparse.ArgumentParser) -> None:
     command.epilog = "Example:\n  trilift new ~/recordings/gait --name gait"
     command.add_argument("folder", type=Path, help="holds the detections and the calibration")
     command.add_argument("--name", help="of the data set (default: the folder's)")
-    command.add_argument("--skeleton", help="layout of the keypoints (default: told from names or poses)")
+    command.add_argument(
+        "--skeleton",
+        help="layout of the keypoints, a name or a .yaml file in the folder (default: told from names or poses)",
+    )
     command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
 
 
@@ -95,7 +98,10 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     raw = layout.raw
     if (raw.exists() or raw.is_symlink()) and raw.resolve() != folder.resolve():
         raise InputError(f"{raw}: there already, and not this folder; remove it, or take another name (--name)")
-    found = recognise.look_at(folder, skeleton and skeletons.get(skeleton).name)
+    if skeleton:
+        skeleton = _in_folder(skeleton, folder) if skeletons.is_file(skeleton) else skeleton
+        skeletons.get(skeleton, folder)
+    found = recognise.look_at(folder, skeleton)
     for line in found.described:
         log.info("%s", line)
     text = _text(found, folder)
@@ -119,6 +125,14 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         name,
         name,
     )
+
+
+def _in_folder(skeleton: str, folder: Path) -> str:
+    """Give the path of a layout's file as a data set's file states it."""
+    path = Path(skeleton).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise InputError(f"--skeleton {skeleton}: lies outside of {folder}; put it there, with the recordings")
+    return path.relative_to(folder.resolve()).as_posix()
 
 
 def _name_of(folder: Path) -> str:

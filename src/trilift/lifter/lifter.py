@@ -19,6 +19,7 @@ from trilift.lifter.settings import NetworkSettings
 from trilift.project.files import replacing
 from trilift.project.params import parse
 from trilift.skeletons import Mapping, Skeleton
+from trilift.skeletons.definition import of_definition
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Lifter:
         (joint, 3), metres, camera frame, root at 0: the mean of the training poses, a baseline. NaN for joints that
         none of them has; the network learnt nothing of these.
     facts
-        How it was trained: data set, settings, seed, layouts of the detections.
+        How it was trained: data set, settings, seed, layouts of the detections and the definitions of one's own.
     """
 
     network: nn.Module
@@ -132,7 +133,12 @@ class Lifter:
         InputError
             If joints are lacking that detections had in training, or the root.
         """
-        trained = [skeletons.mapping(skeletons.get(name), self.skeleton).formed_of for name in self.facts["layouts"]]
+        own = self.facts.get("own_layouts", {})
+        layouts = [
+            of_definition(name, own[name], f"lifter.json, layout {name}") if name in own else skeletons.get(name)
+            for name in self.facts["layouts"]
+        ]
+        trained = [skeletons.mapping(layout, self.skeleton).formed_of for layout in layouts]
         now = mapping.formed_of
         lacking = [
             joint

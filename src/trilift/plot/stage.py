@@ -130,7 +130,7 @@ class _Shown:
         self.detections, self.compared, self.predictions = detections, compared, predictions
         self.R = detections["R"].values
         self.views = detections["view"].values.tolist()
-        self.skeleton = skeletons.get(detections.attrs["skeleton"])
+        self.skeleton = reading.skeleton_of(detections)
         self.frame_of_capture = predictions["frame_of_capture"].values
         self.error = predictions["pose_error"].values
         some = np.array(_even(len(self.frame_of_capture), 200))
@@ -141,7 +141,7 @@ class _Shown:
         if "joints_3d" in self.compared:
             world = self.compared["joints_3d"].isel(frame=frames).values
         else:
-            mapping = skeletons.mapping(skeletons.get(self.compared.attrs["skeleton"]), TRAINING_SKELETON)
+            mapping = skeletons.mapping(reading.skeleton_of(self.compared), TRAINING_SKELETON)
             world = mapping.apply(self.compared["keypoints_3d"].isel(frame=frames).values)
         return world - world[:, TRAINING_SKELETON.root_index, None]
 

@@ -56,7 +56,11 @@ def describe(command: argparse.ArgumentParser) -> None:
         "the format's own")  # fmt: skip
     add("--undistorted", action="store_true", help="the detections are of undistorted images")
     add("--format", metavar="NAME", help="of the detections (default: recognised)")
-    add("--skeleton", metavar="NAME", help="layout of the keypoints (default: recognised; from stdin the lifter's)")
+    add(
+        "--skeleton",
+        metavar="NAME|PATH",
+        help="layout of the keypoints, or a .yaml file with one's own (default: recognised; from stdin the lifter's)",
+    )
     add("--recording", metavar="NAME", help="which one, where a file holds several")
     add("--view", metavar="NAME", help="which one, where a file holds several")
     add("--subject", choices=("confidence", "size"), default="confidence", help="of several people take the surest "

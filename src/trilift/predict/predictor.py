@@ -123,7 +123,7 @@ class Predictor:
         confidence
             (frame, keypoint), 0 to 1; by default 1.
         skeleton
-            Layout of the keypoints, such as ``coco17``; by default the lifter's own.
+            Layout of the keypoints, such as ``coco17`` or the path of a file with one's own; by default the lifter's.
 
         Raises
         ------

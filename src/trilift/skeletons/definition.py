@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any
@@ -65,7 +65,13 @@ class Skeleton:
     @property
     def definition(self) -> dict[str, Any]:
         """What the layout's file says, for other files to hold; `of_definition` reads it."""
-        return {name: value for name, value in asdict(self).items() if name != "name"}
+        return {
+            "keypoints": list(self.keypoints),
+            "bones": [list(bone) for bone in self.bones],
+            "root": self.root,
+            "mirror": [list(pair) for pair in self.mirror],
+            "derived": {joint: list(members) for joint, members in self.derived.items()},
+        }
 
 
 def _mirror_image(name: str, pairs: tuple[tuple[str, str], ...]) -> str:

@@ -23,7 +23,7 @@ from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
-from trilift.skeletons import TRAINING_SKELETON, Mapping
+from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Mapping
 from trilift.train.checkpoint import Checkpoint
 from trilift.train.runs import of_run
 from trilift.train.samples import Rigs, Samples, trust
@@ -44,7 +44,8 @@ def run(layout: Layout, device: torch.device) -> None:
     ):
         splits.check_names(detections, split, str(layout.dataset_file))
         reading.check_same_recordings(layout.pseudo_labels, detections, labels)
-        layouts = sorted({capture.attrs["skeleton"] for capture in detections.values()})
+        layouts = [reading.skeleton_of(capture) for capture in detections.values()]
+        own_layouts = {layout.name: layout.definition for layout in layouts if layout.name not in SKELETONS}
         samples, is_validation = _join(
             [_load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections]
         )
@@ -85,8 +86,9 @@ def run(layout: Layout, device: torch.device) -> None:
             "dataset": layout.dataset,
             "seed": seed,
             "settings": settings.model_dump(),
-            "layouts": layouts,
-        },
+            "layouts": sorted({layout.name for layout in layouts}),
+        }
+        | ({"own_layouts": own_layouts} if own_layouts else {}),
     )
     if lifter.unlearnt:
         log.warning(
@@ -150,7 +152,7 @@ def _load_frames(
     What belongs to the capture and to people is numbered from 0.
     """
     cameras = Cameras.from_arrays(capture)
-    mapping = skeletons.mapping(skeletons.get(capture.attrs["skeleton"]), TRAINING_SKELETON)
+    mapping = skeletons.mapping(reading.skeleton_of(capture), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
     held_out = _ends_of_recordings(capture, chosen, validation_share)
     points, confidence, joints, weights = [], [], [], []

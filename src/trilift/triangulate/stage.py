@@ -50,7 +50,7 @@ def run(layout: Layout, device: torch.device) -> None:
         total = sum(capture.sizes["frame"] for capture in opened.values())
         with tqdm(total=total, unit="frame", unit_scale=True, desc="triangulate", disable=None) as progress:
             for name, capture in opened.items():
-                skeleton = skeletons.get(capture.attrs["skeleton"])
+                skeleton = reading.skeleton_of(capture)
                 written = file.add_capture(
                     name,
                     recordings=reading.recordings(capture),
@@ -108,7 +108,7 @@ def _triangulate_capture(
 ) -> dict[str, pd.DataFrame]:
     """Triangulate a capture; returns tables of what became of the detections and of findings about its cameras."""
     cameras = Cameras.from_arrays(capture).to(device)
-    skeleton = skeletons.get(capture.attrs["skeleton"])
+    skeleton = reading.skeleton_of(capture)
     mapping = skeletons.mapping(skeleton, skeletons.TRAINING_SKELETON)
     recordings = reading.recordings(capture)
     people = list(dict.fromkeys(recording.subject for recording in recordings))
