@@ -88,7 +88,7 @@ def make(frames: int = 24, seed: int = 0) -> StandIn:
     for person in sorted((*TRAIN, *TEST, *ONLY_2D), key=lambda name: int(name[1:])):
         body = sample_body(rng)
         rig = rigs[person]
-        cameras = Cameras.from_arrays({n: [getattr(c, n) for c in rig] for n in ("K", "distortion", "R", "t")})
+        cameras = Cameras.stack(rig)
         sizes = np.stack([camera.image_size for camera in rig])
         for action, takes in TAKES.items():
             for take in takes:

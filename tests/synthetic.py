@@ -113,9 +113,7 @@ split:
 
 
 def as_tensors(cameras: list[Camera]) -> Cameras:
-    return Cameras.from_arrays(
-        {name: np.stack([getattr(camera, name) for camera in cameras]) for name in ("K", "distortion", "R", "t")}
-    )
+    return Cameras.stack(cameras)
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,7 @@ def _limit(motion: Motion, frames: int | None) -> Motion:
 def rig() -> Rig:
     """Human3.6M's four cameras as they stood for one subject."""
     views = human36m.read_cameras()[SUBJECT]
-    arrays = {name: [getattr(view, name) for view in views] for name in ("K", "distortion", "R", "t")}
-    return Rig(Cameras.from_arrays(arrays), np.stack([view.image_size for view in views]))
+    return Rig(Cameras.stack(views), np.stack([view.image_size for view in views]))
 
 
 def sample_frames(frames: int) -> np.ndarray:

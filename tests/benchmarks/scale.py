@@ -72,9 +72,8 @@ def write_project(project: Path, captures: int, frames: int) -> None:
 
     layout = Layout(DATASET, project)
     rng, rig = np.random.default_rng(0), human36m.read_cameras()["S1"]
-    stacked = {name: [getattr(camera, name) for camera in rig] for name in ("K", "distortion", "R", "t")}
     joints = simulate_motion("walking", sample_body(rng), frames, FPS, rng)
-    pixels = see(Cameras.from_arrays(stacked), torch.as_tensor(joints)).numpy()
+    pixels = see(Cameras.stack(rig), torch.as_tensor(joints)).numpy()
     image_size = np.stack([camera.image_size for camera in rig])
     found = detect(pixels, image_size, H36M17, FPS, LEVELS["off-the-shelf"], rng)
     seen = np.concatenate([found.keypoints_2d, found.confidence[..., None]], -1).astype(np.float32)

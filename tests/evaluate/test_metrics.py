@@ -27,7 +27,7 @@ from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.skeletons import H36M17
 
 RIG = ring_of_cameras(4)
-CAMERAS = Cameras.from_arrays({name: [getattr(c, name) for c in RIG] for name in ("K", "distortion", "R", "t")})
+CAMERAS = Cameras.stack(RIG)
 ROOT = H36M17.root_index
 
 

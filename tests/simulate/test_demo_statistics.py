@@ -32,9 +32,7 @@ def errors() -> dict[str, NDArray[np.float64]]:
     collected: dict[str, list[torch.Tensor]] = {"truth": [], "other views": []}
     for person in PEOPLE:
         body, rig = sample_body(rng), rigs[person]
-        cameras = Cameras.from_arrays(
-            {name: [getattr(c, name) for c in rig] for name in ("K", "distortion", "R", "t")}
-        )
+        cameras = Cameras.stack(rig)
         size = np.stack([camera.image_size for camera in rig])
         for motion in MOTIONS:
             joints = simulate_motion(motion, body, SECONDS * FPS, FPS, rng)

@@ -5,24 +5,15 @@ camera has mirrored images, so detections are mirrored back. (Settings are made 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
+from trilift.formats import Camera
 from trilift.project.params import StrictModel
 
 _TURNS = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]])  # x right, y down
-
-
-class Calibrated(NamedTuple):
-    """What is known of one camera, as in `trilift.formats.Camera`."""
-
-    K: np.ndarray
-    distortion: np.ndarray
-    R: np.ndarray
-    t: np.ndarray
-    image_size: np.ndarray
 
 
 class ImageChange(StrictModel):
@@ -50,24 +41,24 @@ class ImageChange(StrictModel):
             {"turned": turned, "size": other.size or size, "mirrored": self.mirrored != other.mirrored}
         )
 
-    def camera(self, calibrated: Calibrated) -> Calibrated:
+    def camera(self, calibrated: Camera) -> Camera:
         """Give the camera whose images, before any mirroring, are the changed ones.
 
         Notes
         -----
         The tangential part of the lens distortion, ``r^2 v + 2 (v x) x`` with ``v = (p2, p1)``, turns as a vector.
         """
-        K, distortion, R, t, size = calibrated
-        turn = _TURNS[self.turned // 90]
+        size, turn = calibrated.image_size, _TURNS[self.turned // 90]
         turned = np.abs(turn) @ size
         final = turned if self.size is None else np.array(self.size)
         factor = final / turned
-        K, distortion, about_axis = K.copy(), distortion.copy(), np.eye(3)
+        K, distortion, about_axis = calibrated.K.copy(), calibrated.distortion.copy(), np.eye(3)
         K[:2, 2] = (turn @ (K[:2, 2] - size / 2) + turned / 2) * factor
         K[[0, 1], [0, 1]] = np.abs(turn) @ K[[0, 1], [0, 1]] * factor
         distortion[[3, 2]] = turn @ distortion[[3, 2]]
         about_axis[:2, :2] = turn
-        return Calibrated(K, distortion, about_axis @ R, about_axis @ t, final)
+        R, t = about_axis @ calibrated.R, about_axis @ calibrated.t
+        return Camera(calibrated.name, K, distortion, R, t, final)
 
 
 def mirror(keypoints: np.ndarray, width: float, other_side: Sequence[int]) -> np.ndarray:

@@ -39,6 +39,11 @@ class Cameras:
         """Take the cameras from anything that holds arrays by these names, such as a capture."""
         return cls(*(torch.as_tensor(np.array(arrays[field.name], np.float64)) for field in fields(cls)))
 
+    @classmethod
+    def stack(cls, cameras: Sequence[Any]) -> "Cameras":
+        """Stack single cameras, which have these fields without their first axis, such as `trilift.Camera`."""
+        return cls.from_arrays({name: [getattr(camera, name) for camera in cameras] for name in cls.__annotations__})
+
     def __len__(self) -> int:
         return len(self.K)
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, reading
-from trilift.formats.images import Calibrated, ImageChange, mirror
+from trilift.formats.images import mirror
 from trilift.formats.names import plain
 from trilift.formats.source import Source
-from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd, as_cameras
+from trilift.geometry.cameras import Cameras
+from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd
 from trilift.ingest.clock import set_clock
 from trilift.ingest.match import Rig, match_views, names_unknown, refuse_names
 from trilift.ingest.people import choose_subject, prominence
@@ -123,7 +124,7 @@ def _assemble(
     skeleton, has_confidence = detected[0].skeleton, True
     first = detected[0].name
     changes = {camera.name: source.change_of(camera.name) for camera in rig}
-    usable = [_with_images(camera, changes[camera.name]) for camera in rig if isinstance(camera, Camera)]
+    usable = [changes[camera.name].camera(camera) for camera in rig if isinstance(camera, Camera)]
     lenses = {camera.name: camera.distortion for camera in usable}
     if source.detections.undistorted:
         usable = [replace(camera, distortion=np.zeros(5)) for camera in usable]
@@ -156,11 +157,6 @@ def _assemble(
         has_confidence=has_confidence,
         views=named,
     )
-
-
-def _with_images(camera: Camera, change: ImageChange) -> Camera:
-    calibrated = Calibrated(camera.K, camera.distortion, camera.R, camera.t, camera.image_size)
-    return replace(camera, **change.camera(calibrated)._asdict())
 
 
 def _align(
@@ -238,7 +234,7 @@ def _take_subject(
     names: list[str],
     where: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    choice = choose_subject(as_cameras(cameras), keypoints, score)
+    choice = choose_subject(Cameras.stack(cameras), keypoints, score)
     for view in choice.unmatched:
         log.warning(
             "%s: nobody in view %s lies where the other views see the subject; the most prominent one is taken",

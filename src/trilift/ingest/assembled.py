@@ -91,11 +91,4 @@ class AssembledCapture:
         return [camera.name for camera in self.cameras]
 
     def to_tensors(self) -> Cameras:
-        return as_cameras(self.cameras)
-
-
-def as_cameras(cameras: list[Camera]) -> Cameras:
-    """Stack cameras."""
-    return Cameras.from_arrays(
-        {name: np.stack([getattr(camera, name) for camera in cameras]) for name in ("K", "distortion", "R", "t")}
-    )
+        return Cameras.stack(self.cameras)

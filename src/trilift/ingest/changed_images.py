@@ -6,10 +6,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 
-from trilift.formats.images import Calibrated, ImageChange, mirror
+from trilift.formats import Camera
+from trilift.formats.images import ImageChange, mirror
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.mistakes import Kind, Mistake, disagreement, mixtures, same_for_all, sample_points
 from trilift.ingest.readings import Reading
@@ -98,16 +98,17 @@ def other_images(
 def _with_images(read: Reading, changes: Sequence[ImageChange], other_side: Sequence[int]) -> Reading:
     """Take the images for changed ones."""
     arrays = [getattr(read.cameras, name).numpy() for name in ("K", "distortion", "R", "t")]
-    calibrated = map(Calibrated, *arrays, read.sizes)
-    cameras = [change.camera(one) for change, one in zip(changes, calibrated, strict=True)]
-    *tensors, sizes = (np.stack(values) for values in zip(*cameras, strict=True))
+    cameras = [
+        change.camera(Camera("", *fields)) for change, *fields in zip(changes, *arrays, read.sizes, strict=True)
+    ]
+    sizes = np.stack([camera.image_size for camera in cameras])
     pixels = read.pixels
     if any(change.mirrored for change in changes):
         pixels = pixels.copy()
         for view, change in enumerate(changes):
             if change.mirrored:
                 pixels[:, view] = mirror(pixels[:, view], sizes[view][0], other_side)
-    return Reading(Cameras(*map(torch.as_tensor, tensors)), sizes, pixels)
+    return Reading(Cameras.stack(cameras), sizes, pixels)
 
 
 def _with_better_factors(

@@ -145,7 +145,7 @@ class Predictor:
         """Predict as `predict` does, and give the poses block by block."""
         mapping = self._mapping(skeleton)
         keypoints, confidence = _checked(keypoints, confidence, mapping.source)
-        cameras, around = self._cameras(camera), self.lifter.network_settings.frames // 2
+        cameras, around = Cameras.stack([camera]).to(self.device), self.lifter.network_settings.frames // 2
         for start in range(0, len(keypoints), _FRAMES_PER_BLOCK):
             stop = min(start + _FRAMES_PER_BLOCK, len(keypoints))
             seen = slice(max(0, start - around), stop + around)
@@ -174,7 +174,7 @@ class Predictor:
         Prediction
             Of one frame.
         """
-        mapping, cameras = self._mapping(skeleton), self._cameras(camera)
+        mapping, cameras = self._mapping(skeleton), Cameras.stack([camera]).to(self.device)
         before: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.lifter.network_settings.frames // 2 + 1)
         for keypoints, confidence in frames:
             sure_of = None if confidence is None else np.asarray(confidence)[None]
@@ -186,10 +186,6 @@ class Predictor:
     @property
     def _no_poses(self) -> np.ndarray:
         return np.empty((0, len(self.skeleton), 3), np.float32)
-
-    def _cameras(self, camera: Camera) -> Cameras:
-        arrays = {name: np.asarray(getattr(camera, name), float)[None] for name in ("K", "distortion", "R", "t")}
-        return Cameras.from_arrays(arrays).to(self.device)
 
     def _mapping(self, skeleton: str | Skeleton | None) -> Mapping:
         if skeleton is None:

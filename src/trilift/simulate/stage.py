@@ -44,9 +44,7 @@ def run(layout: Layout) -> None:
         for person in _PEOPLE:
             body = sample_body(rng)
             rig = rigs[person]
-            cameras = Cameras.from_arrays(
-                {name: [getattr(camera, name) for camera in rig] for name in ("K", "distortion", "R", "t")}
-            )
+            cameras = Cameras.stack(rig)
             image_size = np.stack([camera.image_size for camera in rig])
             for motion in MOTIONS:
                 joints = simulate_motion(motion, body, frames, FPS, rng)
