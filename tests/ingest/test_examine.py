@@ -171,6 +171,31 @@ def test_a_camera_that_sees_nobody_does_not_stand_out(long_walk, view):
     assert examine(captured(unseen, cameras=CAMERAS)).verdict.standing_out == ()
 
 
+@pytest.mark.parametrize(
+    "unseen", [[(2, 3)], [(0, 2)], [(2, 3), (0, 1)]], ids=["the same pair", "another", "in turn"]
+)
+def test_views_that_see_the_person_two_at_a_time_are_compared(long_walk, unseen):
+    seen, parts = long_walk.copy(), np.array_split(np.arange(len(long_walk)), len(unseen))
+    for frames, views in zip(parts, unseen, strict=True):
+        seen[frames[:, None], list(views)] = np.nan
+    findings = examine(captured(seen, cameras=CAMERAS))
+    assert findings.problems == []
+    assert 0 < findings.verdict.error_px < 5
+    of_views = findings.errors.groupby("view")["median_px"].median()
+    blind = set.intersection(*map(set, unseen))
+    assert of_views.isna().to_list() == [view in blind for view in range(len(CAMERAS))]
+    wrong = examine(captured(seen, cameras=[CAMERAS[1], CAMERAS[0], *CAMERAS[2:]]))
+    assert wrong.verdict.error_px > 3 * findings.verdict.error_px
+
+
+@pytest.mark.parametrize("views", [(1, 2, 3), (0, 1, 2, 3)])
+def test_where_no_two_views_see_the_same_nothing_is_called_sound(long_walk, views):
+    seen = long_walk.copy()
+    seen[:, list(views)] = np.nan
+    (problem,) = examine(captured(seen, cameras=CAMERAS)).problems
+    assert "no two views see the same keypoint" in problem.text
+
+
 @pytest.mark.parametrize("frames", [6, 25])
 def test_a_camera_that_drops_frames_has_no_one_offset(long_walk, frames):
     findings = examine(captured(dropping(long_walk, 1, 300, frames), cameras=CAMERAS), over_time=True)

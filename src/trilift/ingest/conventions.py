@@ -20,7 +20,7 @@ from torch import Tensor
 from trilift.formats.images import ImageChange
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.changed_images import USUAL_SIDES, other_images
-from trilift.ingest.mistakes import Kind, Mistake, disagreement, same_for_all, sample_points
+from trilift.ingest.mistakes import Kind, Mistake, disagreement, most_at_once, same_for_all, sample_points
 from trilift.ingest.people import box_sides
 from trilift.ingest.readings import Reading, epipolar_cost, mixed
 from trilift.project.yaml_text import in_yaml
@@ -140,10 +140,12 @@ def _is_sound(of_views: Tensor, size: Tensor, share: float = _SOUND_SHARE) -> bo
 def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple[int, ...], float]:
     """Find the views without which the others agree much better, and by how much these disagree (pixels)."""
     points = points[::3]
-    kept, out = points.isfinite().all(-1).any(0).nonzero()[:, 0].tolist(), list[int]()
+    seen = points.isfinite().all(-1)
+    kept, out = seen.any(0).nonzero()[:, 0].tolist(), list[int]()
 
     def errors(views: list[int]) -> Tensor:
-        return disagreement(cameras[views], points[:, views])
+        of_views = disagreement(cameras[views], points[:, views])
+        return of_views * torch.nan if most_at_once(seen[:, views]) < min(3, len(views)) else of_views
 
     def share(views: list[int]) -> float:
         return float((errors(views) / size[views]).nanmean().nan_to_num(torch.inf))
@@ -157,7 +159,7 @@ def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple
         else:
             now = share(kept)
             enough = max(_STANDS_OUT_BELOW * now, min(now, _STANDS_OUT_OF_OTHERS_BELOW * second))
-        if not least <= enough:
+        if math.isinf(least) or not least <= enough:
             break
         out.append(kept.pop(shares.index(least)))
     return tuple(sorted(out)), float(errors(kept).nanmean())

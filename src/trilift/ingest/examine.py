@@ -110,6 +110,12 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
             f"without this mistake ({verdict.mistake.name}): {verdict.mistake.advice}"
         )
         problems.append(Problem(text, verdict.certain))
+    elif math.isnan(verdict.error_px):
+        text = (
+            "in the frames looked at, no two views see the same keypoint at one time, so nothing is compared; see "
+            "which views show the person, and whether they are synchronised"
+        )
+        problems.append(Problem(text, certain=False))
     else:
         timing, out_of_time = _timing(cameras, sample, scale, names, capture.source, over_time)
         problems += out_of_time or _unexplained(verdict, names, capture.source)
@@ -182,10 +188,11 @@ def _unexplained(verdict: Verdict, names: list[str], source: Source) -> list[Pro
 
 
 def _residuals(cameras: Cameras, pixels: Tensor, scale: Tensor) -> np.ndarray:
-    """Give what lies between detections and the points that the other views (of two: both) make up."""
+    """Give what lies between detections and the points that the other views, or only two in all, make up."""
     residuals = []
+    both = mistakes.most_at_once(pixels.isfinite().all(-1).transpose(1, 2).flatten(0, 1)) < 3
     for view in range(len(cameras)):
-        if len(cameras) == 2:
+        if both:
             points = triangulate_robust(cameras, pixels, scale).points
         else:
             points = triangulate_without(cameras, pixels, scale, view).points

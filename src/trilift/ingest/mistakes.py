@@ -42,22 +42,27 @@ def typical_scale(cameras: Cameras, pixels: Tensor) -> Tensor:
     return (_TYPICAL_SHARE * cameras.focal.mean(-1))[:, None].expand_as(pixels[..., 0])
 
 
+def most_at_once(seen: Tensor) -> int:
+    """Give the largest number of views that see one point, of (point, view) whether it is seen."""
+    return int(seen.sum(1).max()) if len(seen) else 0
+
+
 def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
     """Give for each view (view,) the median distance (pixels) of its detections from what the other views see there.
 
-    `pixels` are (point, view, 2). With two views only, the distance is that from the point that both make up. It is
-    NaN for views without common points.
+    `pixels` are (point, view, 2). Where no point is seen by three views, the distance is that from the point that two
+    make up. It is NaN for views without common points.
     """
     pixels = pixels.unsqueeze(2)
     seen = pixels[..., 0, :].isfinite().all(-1)
     scale = typical_scale(cameras, pixels)
     medians = []
     for view in range(len(cameras)):
-        if len(cameras) == 2:
-            points, counts = triangulate(cameras, pixels)[0], seen.all(1)
+        if most_at_once(seen) < 3:
+            points, enough = triangulate(cameras, pixels)[0], 2
         else:
-            points = triangulate_without(cameras, pixels, scale, view).points
-            counts = seen[:, view] & (seen.sum(1) >= 3)
+            points, enough = triangulate_without(cameras, pixels, scale, view).points, 3
+        counts = seen[:, view] & (seen.sum(1) >= enough)
         error = reprojection_error(cameras, points, pixels)[counts, view, 0]
         # An error that is not known is that of a point behind a camera.
         worst = _WORST_SHARE * cameras.focal[view].mean()
@@ -74,7 +79,8 @@ def sample_points(read: Reading, score: np.ndarray | None) -> Tensor:
         pixels = np.take_along_axis(read.pixels, person.clip(0)[:, :, None, None, None], 2)[:, :, 0]
         pixels = np.where((person < 0)[..., None, None], np.nan, pixels)
     points = torch.as_tensor(pixels).double().transpose(1, 2).flatten(0, 1)
-    points = points[points.isfinite().all(-1).sum(1) >= min(3, points.shape[1])]
+    seen = points.isfinite().all(-1)
+    points = points[seen.sum(1) >= (3 if most_at_once(seen) >= 3 else 2)]
     return points[:: max(1, len(points) // _MOST_POINTS)]
 
 

@@ -1,6 +1,7 @@
 """ingest: raw files of any format -> captures (detections and cameras) and references."""
 
 import logging
+import math
 from itertools import accumulate
 
 import numpy as np
@@ -91,7 +92,7 @@ def _describe(capture: AssembledCapture) -> None:
 
 def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> None:
     findings = examine.examine(capture)
-    if findings.verdict.sound:
+    if findings.verdict.sound and math.isfinite(findings.verdict.error_px):
         log.info("%s: views agree within %.1f px (median)", capture.name, findings.verdict.error_px)
     where = f"{layout.raw}, capture {capture.name}"
     stops = [problem for problem in findings.problems if problem.certain and settings.check == "stop"]
