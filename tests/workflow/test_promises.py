@@ -175,6 +175,25 @@ def test_snakemake_refuses_changed_raw_data_until_their_owner_accepts_them(own_r
 
 
 @takes_long
+def test_a_changed_layout_of_ones_own_reruns_ingest_and_what_follows(own_recording, tmp_path):
+    project = own_recording.copy(tmp_path / "project")
+    layout = project.path / "data/raw/mine/mine.yaml"
+    layout.write_text((project.path / "src/trilift/skeletons/body25b.yaml").read_text())
+    dataset = project.path / "workflow/datasets/mine.yaml"
+    dataset.write_text(OPENPOSE_DATA_SET.replace("body25b", "mine.yaml"))
+    project.run("dvc", "add", "data/raw/mine")
+    project.snakemake()
+    project.commit()
+    assert project.jobs() == project.changed() == set()
+    text = layout.read_text()
+    layout.unlink()  # dvc may have linked it to its cache
+    layout.write_text(text + "root: mid_hip\n")
+    project.run("dvc", "add", "data/raw/mine")
+    assert project.changed() == {"ingest"}
+    assert project.jobs() == from_stage("ingest")
+
+
+@takes_long
 def test_raw_data_changed_during_a_run_are_not_committed(own_recording, tmp_path):
     project = own_recording.copy(tmp_path / "project")
     project.set("triangulate.min_confidence", 0.1)
