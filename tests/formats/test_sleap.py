@@ -74,15 +74,6 @@ def test_names_of_variable_length_are_refused(path):
     assert "`node_names` as strings of fixed length" in message(path)
 
 
-def test_chunks_that_a_small_file_cannot_hold_are_refused(path):
-    contents = entries(values())
-    del contents["tracks"]
-    write(path, **contents)
-    with h5py.File(path, "a") as file:
-        file.create_dataset("tracks", (1, 2, N, 4), "f8", chunks=(1, 2, N, 10**6), maxshape=(1, 2, N, None))
-    assert "GiB of tracks" in message(path)
-
-
 def test_the_other_order_of_axes_is_read(path):
     expected = values(people=2)
     contents = entries(expected)
@@ -201,17 +192,6 @@ def test_a_group_is_no_data_set(path):
     with h5py.File(path, "a") as file:
         file.create_group("tracks")
     assert "`tracks` is no data set" in message(path)
-
-
-@pytest.mark.parametrize("frames", [10**6, 10**12])
-def test_sizes_that_a_small_file_cannot_hold_are_refused(path, frames):
-    contents = entries(values())
-    del contents["tracks"], contents["point_scores"]
-    write(path, **contents)
-    with h5py.File(path, "a") as file:
-        file.create_dataset("tracks", (1, 2, N, frames), "f8", chunks=(1, 2, N, 1000))
-        file.create_dataset("point_scores", (1, N, frames), "f8", chunks=(1, N, 1000))
-    assert "GiB of tracks" in message(path)
 
 
 @pytest.mark.parametrize(

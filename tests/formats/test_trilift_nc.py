@@ -1,4 +1,3 @@
-import h5netcdf
 import h5py
 import numpy as np
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from formats.camera_writers import read_all
 from synthetic import ring_of_cameras
 from trilift.captures import writing
-from trilift.captures.schema import SCHEMAS, Recording
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats.recognise import look_at
 from trilift.formats.trilift_nc import list_cameras, read_detections
@@ -108,30 +107,6 @@ def test_a_recording_outside_its_capture_is_refused(path, first, length):
         file["S1/recording_start"][1] = first
         file["S1/recording_length"][1] = length
     assert "recording S1 Sit: damaged, lies outside its capture" in message(path)
-
-
-def test_a_size_that_the_file_cannot_hold_is_refused(path):
-    sizes = {
-        "frame": 10**9,
-        "view": 2,
-        "keypoint": 17,
-        "space": 2,
-        "row": 3,
-        "column": 3,
-        "coefficient": 5,
-        "side": 2,
-        "recording": 0,
-    }
-    with h5netcdf.File(path, "w") as file:
-        file.attrs["kind"] = "captures"
-        group = file.create_group("S1")
-        group.dimensions = sizes
-        for name, about in SCHEMAS["captures"].items():
-            group.create_variable(name, about.dims, dtype=about.dtype)
-        for name in ("name", "subject", "action", "fps", "start", "length", "first_frame"):
-            group.create_variable(f"recording_{name}", ("recording",), dtype="f8")
-    for read in (lambda path: list(read_detections(path, "unused")), read_cameras):
-        assert "capture S1: damaged, states" in message(path, read)
 
 
 def test_strings_that_hdf5_would_read_forever_are_refused(path):

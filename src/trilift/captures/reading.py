@@ -139,8 +139,8 @@ def skeleton_of(capture: xr.Dataset, where: str = "a capture") -> Skeleton:
     try:
         definition = json.loads(capture.attrs["skeleton_definition"])
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: no definition of its skeleton {name} ({error}); make it again") from None
-    return of_definition(name, definition, f"{where}, skeleton {name}")
+        raise InputError(f"{where}: no definition of its skeleton {name!a:.60} ({error}); make it again") from None
+    return of_definition(name, definition, f"{where}, skeleton {name!a:.60}")
 
 
 def recordings(capture: xr.Dataset) -> list[Recording]:

@@ -12,9 +12,6 @@ from trilift.skeletons import Skeleton
 
 _LARGEST = float(np.finfo(np.float32).max)
 
-MOST_EXPANSION = 1200
-"""Arrays of more bytes than this, for each byte of the file, are refused: no compression that we read can do that."""
-
 
 def load_json(path: Path, expected: str) -> Any:
     """Read a JSON file; `expected` says in messages what it should be."""

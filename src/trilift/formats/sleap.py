@@ -1,6 +1,5 @@
 """SLEAP's analysis HDF5: a file per view with ``tracks``, ``point_scores`` and ``node_names``."""
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from trilift.captures.hdf5 import holds
 from trilift.errors import InputError
 from trilift.formats import MOST_PEOPLE, DetectedView, layouts, view_of_people
-from trilift.formats.checks import MOST_EXPANSION, check_not_infinite
+from trilift.formats.checks import check_not_infinite
 from trilift.formats.layouts import Told
 from trilift.formats.names import match_keypoints
 from trilift.skeletons import Skeleton
@@ -131,15 +130,7 @@ def _checked(file: h5py.File, path: Path) -> _Analysis:
             f"{path}: `tracks` {tracks.shape}, `point_scores` {scores.shape} and `node_names` {names.shape} do not "
             "fit each other; export the file again"
         )
-    size = sum(max(array.nbytes, _chunk_bytes(array)) for array in (tracks, scores, names))
-    if size > MOST_EXPANSION * path.stat().st_size:
-        raise InputError(f"{path}: damaged, states {size / 2**30:.1f} GiB of tracks; export the file again")
     return _Analysis([name.decode() for name in names[:]], tracks, scores, axes)
-
-
-def _chunk_bytes(array: h5py.Dataset) -> int:
-    """Tell the size of a chunk: it is read as a whole, whatever its part in the array."""
-    return math.prod(array.chunks or ()) * array.dtype.itemsize
 
 
 def _find_axes(tracks: tuple[int, ...], scores: tuple[int, ...], names: tuple[int, ...]) -> _Axes | None:

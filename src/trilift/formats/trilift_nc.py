@@ -15,7 +15,7 @@ from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView, Stated
 from trilift.formats.camera_fields import camera_name, check_camera
-from trilift.formats.checks import MOST_EXPANSION, check_frames, check_not_infinite
+from trilift.formats.checks import check_frames, check_not_infinite
 from trilift.formats.names import name_for_files
 
 
@@ -103,11 +103,6 @@ def _camera(where: str, camera: Camera, stated: Stated) -> Camera:
 def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
     try:
         with reading.read(path, "captures") as opened:
-            for group, capture in opened.items():
-                if capture.nbytes > MOST_EXPANSION * path.stat().st_size:
-                    raise InputError(
-                        f"{path}, capture {group}: damaged, states {capture.nbytes} bytes; make it again"
-                    )
             yield opened
     except InputError:
         raise
