@@ -187,7 +187,6 @@ def test_the_example_of_a_layout_gives_all_joints(tmp_path):
 
 def test_the_example_of_a_loss_is_one(examples):
     from train.batches import complete, make_batch, truth
-    from trilift.train import losses
     from trilift.train.settings import LossSettings
 
     batch = complete(make_batch())
@@ -195,8 +194,7 @@ def test_the_example_of_a_loss_is_one(examples):
     moved = exact + torch.tensor([0.0, 0.0, 0.4])
     sideways = exact + torch.tensor([0.1, 0.0, 0.0])
     for predicted, expected in ((exact, 0.0), (moved, 0.0), (sideways, 0.05)):
-        problem = losses._Problem(predicted, batch, LossSettings())
-        assert float(examples.across_the_axis(problem)) == pytest.approx(expected, abs=1e-9)
+        assert float(examples.across_the_axis(predicted, batch, LossSettings())) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_example_of_a_network_is_one(examples):

@@ -25,7 +25,9 @@ sys.path.insert(0, sys.argv[1])
 from train import test_training as tests
 from train.batches import make_samples
 from trilift.train.settings import GEOMETRIC, LossSettings
-from trilift.train.training import Checkpoint, Scaling, fit
+from trilift.train.checkpoint import Checkpoint
+from trilift.train.samples import Scaling
+from trilift.train.training import fit
 torch.set_num_threads(1)
 samples, validation = tests.parts(make_samples(3300), 3000)
 losses = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))

@@ -17,9 +17,9 @@ import torch
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
 from trilift.skeletons import H36M17
-from trilift.train.samples import Rigs, Samples
+from trilift.train.samples import Rigs, Samples, Scaling
 from trilift.train.settings import GEOMETRIC, AugmentationSettings, LossSettings, TrainingSettings
-from trilift.train.training import Scaling, training_step
+from trilift.train.training import training_step
 
 FRAMES, VIEWS, JOINTS = 2048, 4, len(H36M17)
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
@@ -56,7 +56,12 @@ def make_samples(frames: int, device: torch.device) -> Samples:
         first=torch.zeros_like(every),
         last=torch.full_like(every, frames - 1),
         chosen=every,
-        rigs=Rigs(rotations, translations, torch.full((5, VIEWS, 2), 1100.0), torch.zeros(5, VIEWS, 5)),
+        rigs=Rigs(
+            rotations=rotations,
+            translations=translations,
+            focal=torch.full((5, VIEWS, 2), 1100.0),
+            distortion=torch.zeros(5, VIEWS, 5),
+        ),
         skeleton=H36M17,
     ).to(device)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,9 +36,9 @@ from trilift.lifter.settings import NetworkSettings
 from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
 from trilift.train import training
-from trilift.train.samples import Rigs, Samples, trust
+from trilift.train.samples import Rigs, Samples, Scaling, trust
 from trilift.train.settings import AugmentationSettings, TrainingSettings
-from trilift.train.training import Scaling, fit
+from trilift.train.training import fit
 from trilift.triangulate.labels import Sample, learn
 from trilift.triangulate.noise import learn as learn_noise
 from trilift.triangulate.settings import Smoothing
@@ -157,21 +158,20 @@ def load_samples(
     first, last = np.where(number < border, first, border), np.where(number < border, border - 1, last)
     variance = torch.as_tensor(labels["covariance"]).diagonal(dim1=-2, dim2=-1).mean(-1)
     weights = trust(variance).nan_to_num(0.0).float()
-    zero = torch.zeros(len(points), dtype=torch.int64)
     people = list(dict.fromkeys(seen.person))
     samples = Samples(
-        points,
-        confidence,
-        torch.as_tensor(labels[name]).float(),
-        weights if name == "time and body" else torch.ones_like(weights),
-        points[:, :, H36M17.root_index].isfinite().all(-1),
-        zero,
-        torch.tensor([people.index(person) for person in seen.person]),
-        torch.as_tensor(first),
-        torch.as_tensor(last),
-        torch.as_tensor(number[number >= border]),  # for the caller: validation
-        Rigs(*(values.float()[None] for values in (cameras.R, cameras.t, cameras.focal, cameras.distortion))),
-        H36M17,
+        points=points,
+        confidence=confidence,
+        joints=torch.as_tensor(labels[name]).float(),
+        trust=weights if name == "time and body" else torch.ones_like(weights),
+        visible=points[:, :, H36M17.root_index].isfinite().all(-1),
+        capture=torch.zeros(len(points), dtype=torch.int64),
+        person=torch.tensor([people.index(person) for person in seen.person]),
+        first=torch.as_tensor(first),
+        last=torch.as_tensor(last),
+        chosen=torch.as_tensor(number[number >= border]),  # for the caller: validation
+        rigs=Rigs.of(cameras),
+        skeleton=H36M17,
     )
     return samples, seen
 
@@ -190,10 +190,11 @@ def defective(defect: str) -> Iterator[None]:
             yield
     elif defect == "samples never shuffled":
 
-        def in_order(batches: Any, step: int) -> Tensor:
-            return torch.arange(batches.frames).tensor_split(batches.per_epoch)[step % batches.per_epoch]
+        def in_order(step: int, frames: int, batch_frames: int, *_: Any) -> Iterator[Tensor]:
+            parts = torch.arange(frames).tensor_split(-(-frames // batch_frames))
+            return islice(cycle(parts), step, None)
 
-        with mock.patch.object(training._Batches, "of_step", in_order):
+        with mock.patch.object(training, "batches_from", in_order):
             yield
     else:
         yield

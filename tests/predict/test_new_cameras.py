@@ -18,9 +18,9 @@ from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS, detect
 from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.skeletons import H36M17
-from trilift.train.samples import Rigs, Samples
+from trilift.train.samples import Rigs, Samples, Scaling
 from trilift.train.settings import TrainingSettings
-from trilift.train.training import Scaling, fit
+from trilift.train.training import fit
 
 FPS, ROOT, DETECTOR = 50.0, H36M17.root_index, LEVELS["fine-tuned"]
 SETTINGS = TrainingSettings(
@@ -77,9 +77,7 @@ def predictor() -> Predictor:
         first=torch.zeros_like(every),
         last=torch.full_like(every, frames - 1),
         chosen=every,
-        rigs=Rigs(
-            cameras.R.float()[None], cameras.t.float()[None], cameras.focal.float()[None], torch.zeros(1, 4, 5)
-        ),
+        rigs=Rigs.of(replace(cameras, distortion=torch.zeros(4, 5))),
         skeleton=H36M17,
     )
     scaling = Scaling.of(samples)

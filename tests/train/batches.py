@@ -62,23 +62,23 @@ def make_samples(
     half = frames // 2
     first = torch.tensor([0] * half + [half] * (frames - half))
     return Samples(
-        points.to(dtype),
-        confidence.to(dtype),
-        joints.to(dtype),
-        torch.tensor(rng.uniform(0.3, 1, (frames, JOINTS))).to(dtype),
-        ~missed[..., 0],
-        torch.tensor(capture),
-        torch.tensor(rng.integers(0, 2, frames)),
-        first,
-        torch.where(first == 0, half - 1, frames - 1),
-        torch.arange(frames),
-        Rigs(
-            torch.tensor(rotations).to(dtype),
-            torch.tensor(translations).to(dtype),
-            torch.full((captures, views, 2), 1000.0, dtype=dtype),
-            torch.tensor(rng.normal(0, 0.02, (captures, views, 5))).to(dtype),
+        points=points.to(dtype),
+        confidence=confidence.to(dtype),
+        joints=joints.to(dtype),
+        trust=torch.tensor(rng.uniform(0.3, 1, (frames, JOINTS))).to(dtype),
+        visible=~missed[..., 0],
+        capture=torch.tensor(capture),
+        person=torch.tensor(rng.integers(0, 2, frames)),
+        first=first,
+        last=torch.where(first == 0, half - 1, frames - 1),
+        chosen=torch.arange(frames),
+        rigs=Rigs(
+            rotations=torch.tensor(rotations).to(dtype),
+            translations=torch.tensor(translations).to(dtype),
+            focal=torch.full((captures, views, 2), 1000.0, dtype=dtype),
+            distortion=torch.tensor(rng.normal(0, 0.02, (captures, views, 5))).to(dtype),
         ),
-        STICK,
+        skeleton=STICK,
     )
 
 

@@ -14,12 +14,12 @@ from train.batches import complete, make_batch, truth
 from trilift.errors import InputError
 from trilift.geometry.cameras import distort
 from trilift.project.params import parse
-from trilift.train.losses import into_all_views, losses, weighted_sum
+from trilift.train.losses import LOSSES, into_all_views, losses, weighted_sum
 from trilift.train.samples import Batch
-from trilift.train.settings import GEOMETRIC, OF_THE_BODY, LossSettings
+from trilift.train.settings import GEOMETRIC, LossSettings
 
 NORMS = ("l1", "mpjpe", "huber")
-ALL = dict.fromkeys((*GEOMETRIC, *OF_THE_BODY), 1.0)
+ALL = dict.fromkeys(LOSSES, 1.0)
 
 
 def with_all(**changes: object) -> LossSettings:

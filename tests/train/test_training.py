@@ -1,10 +1,13 @@
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,9 @@ from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
 from trilift.train import training as module
 from trilift.train.checkpoint import Checkpoint
-from trilift.train.samples import Samples
+from trilift.train.samples import Samples, Scaling
 from trilift.train.settings import AugmentationSettings, LossSettings, TrainingSettings
-from trilift.train.training import Scaling, _Batches, _Run, fit, predict_visible, training_step
+from trilift.train.training import batches_from, fit, predict_visible, training_step
 
 CPU = torch.device("cpu")
 TINY = TrainingSettings(
@@ -38,10 +41,6 @@ INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
 
 
 NONE = torch.empty(0, dtype=torch.int64)
-
-
-def nothing_of(samples: Samples) -> Samples:
-    return replace(samples, chosen=NONE)
 
 
 def parts(samples: Samples, training: int) -> tuple[Samples, Tensor]:
@@ -72,23 +71,39 @@ def test_a_seed_decides_every_bit() -> None:
     assert history != other_history
 
 
-def test_one_optimiser_serves_the_whole_run() -> None:
+def after_each_step(monkeypatch: pytest.MonkeyPatch, look: Callable[..., None]) -> None:
+    """Let a test see the network, the optimiser and the losses of every step that `fit` takes."""
+    take = module.training_step
+
+    def step(network: nn.Module, optimiser: torch.optim.Optimizer, *others: Any) -> dict[str, Tensor]:
+        taken = take(network, optimiser, *others)
+        look(network, optimiser, taken)
+        return taken
+
+    monkeypatch.setattr(module, "training_step", step)
+
+
+def test_one_optimiser_serves_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published code makes a new Adam for every batch, so that its moments never accumulate."""
-    samples = make_samples()
-    state = _Run(samples, nothing_of(samples), Scaling.of(samples), TINY, 0, CPU)
-    optimiser = state.optimiser
-    for _ in range(12):
-        state.take_step()
-    assert state.optimiser is optimiser
-    assert {float(moments["step"]) for moments in optimiser.state.values()} == {12}
+    seen = []
+    after_each_step(monkeypatch, lambda _, optimiser, __: seen.append(optimiser))
+    run()
+    assert len(seen) == 12
+    assert len(set(map(id, seen))) == 1
+    assert {float(moments["step"]) for moments in seen[0].state.values()} == {12}
+
+
+def first(number: int, step: int, frames: int, batch_frames: int, seed: int) -> list[Tensor]:
+    """The batches of so many steps, from one on."""
+    return list(islice(batches_from(step, frames, batch_frames, seed, CPU), number))
 
 
 @given(st.integers(1, 300), st.integers(1, 64))
 @settings(max_examples=60)
 def test_an_epoch_visits_every_frame_once(frames: int, batch_frames: int) -> None:
-    batches = _Batches(frames, batch_frames, 0, CPU)
+    per_epoch = -(-frames // batch_frames)
     for epoch in range(2):
-        parts = [batches.of_step(epoch * batches.per_epoch + part) for part in range(batches.per_epoch)]
+        parts = first(per_epoch, epoch * per_epoch, frames, batch_frames, seed=0)
         assert sorted(torch.cat(parts).tolist()) == list(range(frames))
         assert max(map(len, parts)) <= batch_frames
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -96,16 +111,15 @@ def test_an_epoch_visits_every_frame_once(frames: int, batch_frames: int) -> Non
 
 def test_samples_are_shuffled_anew_in_every_epoch() -> None:
     """The published code never shuffles."""
-    batches = _Batches(50, 50, 0, CPU)
-    orders = [batches.of_step(step).tolist() for step in range(3)]
+    orders = [batch.tolist() for batch in first(3, 0, 50, 50, seed=0)]
     assert list(range(50)) not in orders
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_steps_can_be_asked_for_in_any_order() -> None:
-    there, back = _Batches(50, 20, 1, CPU), _Batches(50, 20, 1, CPU)
-    expected = [there.of_step(step).tolist() for step in range(9)]
-    assert [back.of_step(step).tolist() for step in reversed(range(9))] == expected[::-1]
+def test_batches_are_the_same_from_whichever_step_on() -> None:
+    expected = [batch.tolist() for batch in first(9, 0, 50, 20, seed=1)]
+    for step in range(9):
+        assert [batch.tolist() for batch in first(9 - step, step, 50, 20, seed=1)] == expected[step:]
 
 
 def test_captures_with_fewer_views_train_and_their_filling_does_not_matter() -> None:
@@ -197,18 +211,17 @@ def test_gradients_are_cut_to_a_length() -> None:
     assert float((after - before).norm()) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_weights_are_averaged_over_the_steps() -> None:
-    samples = make_samples()
-    factor = 0.6
-    settings = TINY.model_copy(update={"averaging": factor})
-    state = _Run(samples, nothing_of(samples), Scaling.of(samples), settings, 0, CPU)
-    expected = state.network[-1].bias.detach().clone()
-    for step in range(12):
-        state.take_step()
-        share = 1 - min(factor, (1 + step) / (10 + step))
-        expected += share * (state.network[-1].bias.detach() - expected)
-    torch.testing.assert_close(state.result()[-1].bias.detach(), expected)
-    assert not torch.equal(state.result()[-1].bias, state.network[-1].bias)
+def test_weights_are_averaged_over_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    factor, biases = 0.6, []
+    after_each_step(monkeypatch, lambda network, *_: biases.append(network[-1].bias.detach().clone()))
+    torch.manual_seed(0)
+    expected = build(INPUTS, OUTPUTS, TINY.network)[-1].bias.detach().clone()
+    weights, _ = run(averaging=factor)
+    for step, bias in enumerate(biases):
+        expected += (1 - min(factor, (1 + step) / (10 + step))) * (bias - expected)
+    averaged = list(weights.values())[-1]
+    torch.testing.assert_close(averaged, expected)
+    assert not torch.equal(averaged, biases[-1])
 
 
 def test_validation_frames_are_not_trained_on() -> None:
@@ -231,23 +244,19 @@ class Watched(nn.Module):
 
 
 def test_the_weights_of_the_lowest_validation_error_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = make_samples()
-    monkeypatch.setattr(module, "build", lambda *_: Watched())
-    settings = TINY.model_copy(update={"averaging": 0.0, "steps": 5})
-    state = _Run(samples, samples, Scaling.of(samples), settings, 0, CPU)
+    steps = itertools.count()
     errors = iter([0.5, 0.2, 0.3, 0.25, 0.4])
-    monkeypatch.setattr(state, "_validate", lambda: next(errors))
-    for step in range(5):
-        state.take_step()
-        with torch.no_grad():
-            state.network.weight.fill_(step)
-        state.end_row()
-    assert torch.equal(state.result().weight, torch.ones(OUTPUTS))
+    monkeypatch.setattr(module, "build", lambda *_: Watched())
+    monkeypatch.setattr(module, "validation_error", lambda *_: next(errors))
+    after_each_step(monkeypatch, lambda network, *_: nn.init.constant_(network.weight, next(steps)))
+    samples = make_samples()
+    weights, _ = run(samples, samples.chosen, steps=5)
+    assert torch.equal(weights["weight"], torch.ones(OUTPUTS))
 
 
 def test_training_stops_when_it_gets_no_better(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = iter([0.5, 0.2, *[0.3] * 200])
-    monkeypatch.setattr(_Run, "_validate", lambda _: next(errors))
+    monkeypatch.setattr(module, "validation_error", lambda *_: next(errors))
     samples = make_samples()
     _, history = run(samples, samples.chosen, steps=200, patience=7)
     assert [row["step"] for row in history] == [*range(2, 20, 2)]
@@ -283,21 +292,14 @@ def test_the_frames_that_can_be_compared_are_watched_however_few_they_are(monkey
     samples.joints[lacking, 1:] = torch.nan
     samples.visible[53] = False
     training, validation = parts(samples, 40)
-    watched = module._comparable(replace(training, chosen=validation))
-    assert validation[watched].tolist() == [41, 47]
+    assert module._comparable(replace(training, chosen=validation)).chosen.tolist() == [41, 47]
 
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The losses of every step that is taken."""
     taken: list[dict[str, Tensor]] = []
-    step_of = module.training_step
-
-    def step(*arguments: Any) -> dict[str, Tensor]:
-        taken.append(step_of(*arguments))
-        return taken[-1]
-
-    monkeypatch.setattr(module, "training_step", step)
+    after_each_step(monkeypatch, lambda _, __, losses: taken.append(losses))
     return taken
 
 
@@ -330,11 +332,16 @@ def test_samples_are_on_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None
     class Stopped(Exception):
         pass
 
-    def stop(training: Samples, validation: Samples, *_: object) -> None:
-        held.extend([training, validation])
+    def move(samples: Samples, device: torch.device) -> Samples:
+        held.append(samples.map(lambda tensor: tensor.to(device)))
+        return held[-1]
+
+    def stop(watched: Samples) -> None:
+        held.append(watched)
         raise Stopped
 
-    monkeypatch.setattr(module, "_Run", stop)
+    monkeypatch.setattr(Samples, "to", move)
+    monkeypatch.setattr(module, "_comparable", stop)
     training, validation = parts(make_samples(60), 40)
     with pytest.raises(Stopped):
         fit(training, validation, Scaling.of(training), TINY, 0, torch.device("meta"))
@@ -383,23 +390,45 @@ def test_the_history_has_up_to_a_hundred_rows_and_ends_with_the_last_step(steps:
 
 
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
+@pytest.mark.parametrize("steps", [12, 250])  # a row of the history each, or each third
 @pytest.mark.parametrize("stop_after", [1, 7, 11])
-def test_an_interrupted_training_ends_with_the_same_bits(tmp_path: Path, averaging: float, stop_after: int) -> None:
+def test_an_interrupted_training_ends_with_the_same_bits(
+    tmp_path: Path, averaging: float, steps: int, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     training, validation = parts(make_samples(60), 40)
-    settings = TINY.model_copy(update={"averaging": averaging, "steps": 12})
+    settings = TINY.model_copy(update={"averaging": averaging, "steps": steps})
     more = (Scaling.of(training), settings, 5, CPU)
     network, history = fit(training, validation, *more)
-    state = _Run(training, replace(training, chosen=validation), *more)
-    for _ in range(stop_after):
-        state.take_step()
-        if state.row_is_due:
-            state.end_row()
-    path = tmp_path / "state.pt"
-    Checkpoint(path).write(state.state())
-    again, history_again = fit(training, validation, *more, Checkpoint(path))
+    checkpoint = Checkpoint(tmp_path / "state.pt", every_s=0.0)
+    taken = itertools.count()
+
+    def stop(*_: object) -> None:
+        if next(taken) == stop_after:
+            raise KeyboardInterrupt
+
+    after_each_step(monkeypatch, stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(training, validation, *more, checkpoint)
+    again, history_again = fit(training, validation, *more, checkpoint)
+    assert next(taken) == steps + 1  # the step that was stopped is taken again
     assert same_bits(again.state_dict(), network.state_dict())
     assert history_again == history
-    assert path.exists()  # until what came of it is saved
+    assert checkpoint.path.exists()  # until what came of it is saved
+
+
+def test_a_training_that_had_ended_is_not_gone_on_with(
+    tmp_path: Path, steps: list[dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = make_samples()
+    for patience, length in ((0, 12), (3, 4)):
+        monkeypatch.setattr(module, "validation_error", lambda *_: 0.5)
+        settings = TINY.model_copy(update={"patience": patience})
+        checkpoint = Checkpoint(tmp_path / f"{patience}.pt", every_s=0.0)
+        for _ in range(2):  # the second one finds the state in which the first has ended
+            _, history = fit(samples, samples.chosen, Scaling.of(samples), settings, 0, CPU, checkpoint)
+            assert len(history) == length
+            assert len(steps) == length
+        steps.clear()
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "changed"])
@@ -424,12 +453,12 @@ from trilift.train import training as module
 torch.set_num_threads(1)
 samples = make_samples(200)
 settings = tests.TINY.model_copy(update={"steps": 400})
-step = module._Run.take_step
-def slowly(run):
-    step(run)
+step = module.training_step
+def slowly(*arguments):
     time.sleep(0.002)
-module._Run.take_step = slowly
-checkpoint = module.Checkpoint(Path(sys.argv[2]), every_s=0.02) if sys.argv[2] else None
+    return step(*arguments)
+module.training_step = slowly
+checkpoint = tests.Checkpoint(Path(sys.argv[2]), every_s=0.02) if sys.argv[2] else None
 network, _ = module.fit(samples, samples.chosen, tests.Scaling.of(samples), settings, 0, tests.CPU, checkpoint)
 torch.save(network.state_dict(), sys.argv[3])
 """

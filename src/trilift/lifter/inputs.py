@@ -7,11 +7,17 @@ from trilift.geometry.cameras import Cameras, to_normalised
 from trilift.skeletons import Mapping, Skeleton
 
 
+def without_root(values: Tensor, skeleton: Skeleton, axis: int = -1) -> Tensor:
+    """Leave the root out of an axis of joints."""
+    root = skeleton.root_index
+    before, after = values.narrow(axis, 0, root), values.narrow(axis, root + 1, len(skeleton) - root - 1)
+    return torch.cat([before, after], axis)
+
+
 def root_relative(points: Tensor, skeleton: Skeleton) -> Tensor:
     """Subtract the root and leave it out: (..., joint, space) to (..., joint - 1, space)."""
     root = skeleton.root_index
-    relative = points - points[..., root : root + 1, :]
-    return torch.cat([relative[..., :root, :], relative[..., root + 1 :, :]], -2)
+    return without_root(points - points[..., root : root + 1, :], skeleton, axis=-2)
 
 
 def insert_root(relative: Tensor, skeleton: Skeleton) -> Tensor:

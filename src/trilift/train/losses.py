@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import distort
-from trilift.lifter.inputs import insert_root
-from trilift.skeletons import Skeleton
+from trilift.lifter.inputs import insert_root, without_root
 from trilift.train.samples import Batch
-from trilift.train.settings import GEOMETRIC, OF_THE_BODY, LossSettings
+from trilift.train.settings import LossSettings
 
 _SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
 
@@ -35,144 +34,124 @@ def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: fl
     dict
         Unweighted losses by name; NaN where the batch has nothing to compare.
     """
-    problem = _Problem(predicted, batch, settings)
-    computed = {}
-    for name in (*GEOMETRIC, *OF_THE_BODY):
-        late = name == "output_triangulation" and progress < settings.output_triangulation_from
-        if getattr(settings, name) and not late:
-            computed[name] = getattr(problem, name)()
-    return computed
+    predicted = torch.where(batch.visible[..., None, None], predicted, 0.0)
+    weights = dict(settings)
+    if progress < settings.output_triangulation_from:
+        weights["output_triangulation"] = 0.0
+    return {name: loss(predicted, batch, settings) for name, loss in LOSSES.items() if weights[name]}
 
 
 def weighted_sum(computed: dict[str, Tensor], settings: LossSettings) -> Tensor:
     """Add the losses up with their weights, but for those that have nothing to compare; a zero without any."""
+    weights = dict(settings)
     known = {name: torch.where(value.isnan(), 0.0, value) for name, value in computed.items()}
-    return sum((getattr(settings, name) * value for name, value in known.items()), torch.zeros(()))
+    return sum((weights[name] * value for name, value in known.items()), torch.zeros(()))
 
 
-class _Problem:
-    """Predictions beside what they are compared with, all in the frames of the views."""
+def input_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+    """Compare the prediction from each view with the pseudo-label."""
+    labels, trust = labels_and_trust(batch, settings)
+    return mean_norm(predicted - labels, batch.visible[..., None] * trust, settings)
 
-    def __init__(self, predicted: Tensor, batch: Batch, settings: LossSettings):
-        self.settings, self.skeleton = settings, batch.skeleton
-        self.batch, self.visible, self.rotations = batch, batch.visible, batch.rotations
-        self.predicted = torch.where(batch.visible[..., None, None], predicted, 0.0)
-        labels = batch.labels
-        exists = labels.isfinite().all(-1)  # (B, J)
-        trust = _without_root(batch.trust, batch.skeleton).to(predicted.dtype) if settings.trust_labels else 1.0
-        self.trust = torch.where(exists, trust, 0.0).to(predicted.dtype)
-        labels = torch.where(exists[..., None], labels, 0.0)
-        self.labels = labels.unsqueeze(1) @ batch.rotations.mT  # (B, V, J, 3)
-        itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.device)
-        self.pairs = batch.visible.unsqueeze(2) & batch.visible.unsqueeze(1)  # (B, i, j)
-        self.other_pairs = self.pairs & ~itself
 
-    def mean(self, difference: Tensor, weights: Tensor, factor: Tensor | float = 1.0) -> Tensor:
-        """Average the norm of differences (..., joint, space) in metres with weights (..., joint); NaN without any.
+def multi_view_consistency(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+    """Compare the prediction from each view with what is known in every other view."""
+    turned = into_all_views(predicted, batch.rotations)  # (B, i, j, J, 3)
+    itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.device)
+    others = (_pairs(batch) & ~itself)[..., None]  # (B, i, j, 1)
+    if settings.consistency_target == "prediction":
+        return mean_norm(turned - predicted[:, None], others, settings)
+    labels, trust = labels_and_trust(batch, settings)
+    return mean_norm(turned - labels[:, None], others * trust[:, None], settings)
 
-        `factor` turns metres into another unit.
-        """
-        if self.settings.norm == "l1":
-            size = difference.abs().mean(-1)
-        else:
-            size = difference.square().sum(-1).clamp(min=1e-18).sqrt()  # no infinite slope at 0
-            if self.settings.norm == "huber":
-                limit = self.settings.huber_from_m
-                size = torch.where(size < limit, size.square() / (2 * limit), size - limit / 2)
-        weights = weights.to(size.dtype)
-        total = (size * factor * weights).sum()
-        number = weights.expand_as(size).sum()
-        return torch.where(number > 0, total / torch.where(number > 0, number, 1.0), torch.nan)
 
-    @property
-    def root(self) -> Tensor:
-        """(B, V, 3): the pseudo-label's root in the views."""
-        root = (self.rotations @ self.batch.root[:, None, :, None])[..., 0] + self.batch.translations
-        return torch.where(self.visible[..., None], root, root.new_tensor([0.0, 0.0, 1.0]))
+def reprojection(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+    """Compare the prediction from each view, projected into every view, with the detections there."""
+    detected = without_root(batch.points[:, batch.middle], batch.skeleton, axis=-2)  # (B, V, J, 2)
+    exists = detected.isfinite().all(-1)  # (B, V, J)
+    detected = torch.where(exists[..., None], detected, 0.0)
+    confidence = without_root(batch.confidence[:, batch.middle], batch.skeleton)
+    weights = torch.where(exists, confidence if settings.trust_detections else 1.0, 0.0)
+    weights = _pairs(batch)[..., None] * weights[:, None]  # (B, i, j, J)
+    root = _root_in_views(batch)
+    points = into_all_views(predicted, batch.rotations) + root[:, None, :, None]  # (B, i, j, J, 3)
+    projected = points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)  # (B, i, j, J, 2)
+    depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)[:, None, :, None]  # (B, 1, j, 1)
+    if settings.reprojection_unit == "metres":
+        return mean_norm((projected - detected[:, None]) * depth[..., None], weights, settings)
+    focal = batch.focal.mean(-1)[:, None, :, None]
+    difference = distort(projected, batch.distortion[:, None]) - distort(detected, batch.distortion)[:, None]
+    return mean_norm(difference * depth[..., None], weights, settings, factor=focal / depth)
 
-    def input_triangulation(self) -> Tensor:
-        return self.mean(self.predicted - self.labels, self.visible[..., None] * self.trust[:, None])
 
-    def multi_view_consistency(self) -> Tensor:
-        turned = into_all_views(self.predicted, self.rotations)
-        if self.settings.consistency_target == "pseudo_label":
-            return self.mean(turned - self.labels[:, None], self.other_pairs[..., None] * self.trust[:, None, None])
-        return self.mean(turned - self.predicted[:, None], self.other_pairs[..., None].expand(turned.shape[:-1]))
+def output_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+    """Compare the prediction from each view with the point triangulated from those of all views."""
+    target = _triangulated(predicted, batch)  # (B, J, 3)
+    if settings.output_triangulation_detached:
+        target = target.detach()
+    several = batch.visible & (batch.visible.sum(1, keepdim=True) >= 2)
+    return mean_norm(predicted - target[:, None] @ batch.rotations.mT, several[..., None], settings)
 
-    def reprojection(self) -> Tensor:
-        batch, root = self.batch, self.root
-        detected = _without_root(batch.points[:, batch.middle], self.skeleton, axis=-2)  # (B, V, J, 2)
-        exists = detected.isfinite().all(-1)
-        detected = torch.where(exists[..., None], detected, 0.0)
-        confidence = _without_root(batch.confidence[:, batch.middle], self.skeleton)
-        weights = torch.where(exists, confidence if self.settings.trust_detections else 1.0, 0.0)
-        points = into_all_views(self.predicted, self.rotations) + root[:, None, :, None]  # (B, i, j, J, 3)
-        projected = points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)
-        depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)[:, None, :, None]  # (B, 1, j, 1)
-        weights = self.pairs[..., None] * weights[:, None]
-        if self.settings.reprojection_unit == "metres":
-            return self.mean((projected - detected[:, None]) * depth[..., None], weights)
-        focal = batch.focal.mean(-1)[:, None, :, None]
-        difference = distort(projected, batch.distortion[:, None]) - distort(detected, batch.distortion)[:, None]
-        return self.mean(difference * depth[..., None], weights, focal / depth)
 
-    def output_triangulation(self) -> Tensor:
-        target = self.triangulated()  # (B, J, 3)
-        if self.settings.output_triangulation_detached:
-            target = target.detach()
-        several = self.visible & (self.visible.sum(1, keepdim=True) >= 2)
-        difference = self.predicted - target[:, None] @ self.rotations.mT
-        return self.mean(difference, several[..., None].expand(difference.shape[:-1]))
+def bone_symmetry(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+    """Compare the length of each left bone with that of its right one."""
+    bones, mirrored = batch.skeleton.bone_indices, batch.skeleton.mirrored
+    pairs = [
+        (number, bones.index((mirrored[parent], mirrored[child])))
+        for number, (parent, child) in enumerate(bones)
+        if (mirrored[parent], mirrored[child]) in bones
+    ]
+    left, right = ([pair[side] for pair in pairs if pair[0] < pair[1]] for side in (0, 1))
+    lengths = _bone_lengths(predicted, batch)
+    return mean_norm((lengths[..., left] - lengths[..., right])[..., None], batch.visible[..., None], settings)
 
-    def triangulated(self) -> Tensor:
-        """Triangulate the predictions, each projected into its own view: (B, J, 3), world frame, root-relative.
 
-        The direct linear transform, each view's equations divided by the depth of the root, which makes them errors
-        on the normalised image plane.
-        """
-        root = self.root[:, :, None]  # (B, V, 1, 3)
-        points = self.predicted + root
-        x, y = (points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)).unbind(-1)
-        zero, one = torch.zeros_like(x), torch.ones_like(x)
-        equations = torch.stack([torch.stack([one, zero, -x], -1), torch.stack([zero, one, -y], -1)], -2)
-        equations = equations / root[..., 2:, None].clamp(min=_SMALLEST_DEPTH)
-        equations = equations * self.visible[..., None, None, None]
-        offsets = (equations @ root[..., None])[..., 0]  # (B, V, J, 2)
-        in_world = equations @ self.rotations[:, :, None]
-        matrix = torch.einsum("bvjra,bvjrc->bjac", in_world, in_world).double()
-        vector = torch.einsum("bvjra,bvjr->bja", in_world, offsets).double()
-        several = (self.visible.sum(1) >= 2)[:, None, None]
-        matrix = torch.where(several[..., None], matrix, torch.eye(3, dtype=matrix.dtype, device=matrix.device))
-        return -_solve_symmetric(matrix, torch.where(several, vector, 0.0)).to(self.predicted.dtype)
+def bone_constancy(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+    """Compare the length of each bone with its mean over the predictions of the same person in the batch."""
+    lengths = _bone_lengths(predicted, batch)
+    weights = batch.visible[..., None].to(lengths.dtype)
+    people = int(batch.person.max()) + 1 if len(lengths) else 0
+    total = lengths.new_zeros(people, lengths.shape[-1]).index_add(0, batch.person, (lengths * weights).sum(1))
+    number = lengths.new_zeros(people, 1).index_add(0, batch.person, weights.sum(1))
+    mean = (total / number.clamp(min=1))[batch.person]  # (B, bone)
+    return mean_norm((lengths - mean[:, None])[..., None], weights, settings)
 
-    def bone_symmetry(self) -> Tensor:
-        lengths = self._bone_lengths()
-        bones = self.skeleton.bone_indices
-        mirrored = self.skeleton.mirrored
-        pairs = [
-            (number, bones.index((mirrored[parent], mirrored[child])))
-            for number, (parent, child) in enumerate(bones)
-            if (mirrored[parent], mirrored[child]) in bones
-        ]
-        left, right = ([pair[side] for pair in pairs if pair[0] < pair[1]] for side in (0, 1))
-        difference = (lengths[..., left] - lengths[..., right])[..., None]
-        return self.mean(difference, self.visible[..., None].expand(difference.shape[:-1]))
 
-    def bone_constancy(self) -> Tensor:
-        lengths = self._bone_lengths()  # (B, V, bone)
-        weights = self.visible[..., None].to(lengths.dtype)
-        people = int(self.batch.person.max()) + 1 if len(lengths) else 0
-        total = lengths.new_zeros(people, lengths.shape[-1]).index_add(
-            0, self.batch.person, (lengths * weights).sum(1)
-        )
-        number = lengths.new_zeros(people, 1).index_add(0, self.batch.person, weights.sum(1))
-        mean = (total / number.clamp(min=1))[self.batch.person]
-        return self.mean((lengths - mean[:, None])[..., None], weights.expand_as(lengths))
+LOSSES = {
+    "input_triangulation": input_triangulation,
+    "multi_view_consistency": multi_view_consistency,
+    "reprojection": reprojection,
+    "output_triangulation": output_triangulation,
+    "bone_symmetry": bone_symmetry,
+    "bone_constancy": bone_constancy,
+}
+"""The losses by the names of their weights in `LossSettings`. Predictions are 0 where a view is not visible."""
 
-    def _bone_lengths(self) -> Tensor:
-        poses = insert_root(self.predicted, self.skeleton)
-        parents, children = zip(*self.skeleton.bone_indices, strict=True)
-        return (poses[..., list(parents), :] - poses[..., list(children), :]).square().sum(-1).clamp(min=1e-18).sqrt()
+
+def mean_norm(difference: Tensor, weights: Tensor, settings: LossSettings, factor: Tensor | float = 1.0) -> Tensor:
+    """Average the norm of differences (..., joint, space) in metres with weights (..., joint); NaN without any.
+
+    `factor` turns metres into another unit.
+    """
+    if settings.norm == "l1":
+        size = difference.abs().mean(-1)
+    else:
+        size = difference.square().sum(-1).clamp(min=1e-18).sqrt()  # no infinite slope at 0
+        if settings.norm == "huber":
+            limit = settings.huber_from_m
+            size = torch.where(size < limit, size.square() / (2 * limit), size - limit / 2)
+    weights = weights.to(size.dtype)
+    total = (size * factor * weights).sum()
+    number = weights.expand_as(size).sum()
+    return torch.where(number > 0, total / torch.where(number > 0, number, 1.0), torch.nan)
+
+
+def labels_and_trust(batch: Batch, settings: LossSettings) -> tuple[Tensor, Tensor]:
+    """Give pseudo-labels in all views (B, V, J, 3) and how much each counts (B, 1, J); 0 where one is missing."""
+    exists = batch.labels.isfinite().all(-1)[:, None]  # (B, 1, J)
+    labels = torch.where(exists[..., None], batch.labels_in_views, 0.0)
+    trust = without_root(batch.trust, batch.skeleton)[:, None] if settings.trust_labels else 1.0
+    return labels, torch.where(exists, trust, 0.0).to(labels.dtype)
 
 
 def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
@@ -184,9 +163,44 @@ def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
     return turned.reshape(frames, views, joints, views, 3).transpose(2, 3)
 
 
-def _without_root(values: Tensor, skeleton: Skeleton, axis: int = -1) -> Tensor:
-    others = [joint for joint in range(len(skeleton)) if joint != skeleton.root_index]
-    return values.index_select(axis, torch.tensor(others, device=values.device))
+def _pairs(batch: Batch) -> Tensor:
+    """(B, i, j) bool: whether both views are visible."""
+    return batch.visible.unsqueeze(2) & batch.visible.unsqueeze(1)
+
+
+def _root_in_views(batch: Batch) -> Tensor:
+    """(B, V, 3): the pseudo-label's root in the views; 1 m in front of one that is not visible."""
+    root = (batch.rotations @ batch.root[:, None, :, None])[..., 0] + batch.translations
+    return torch.where(batch.visible[..., None], root, torch.eye(3, dtype=root.dtype, device=root.device)[2])
+
+
+def _bone_lengths(predicted: Tensor, batch: Batch) -> Tensor:
+    """(B, V, bone), metres."""
+    poses = insert_root(predicted, batch.skeleton)
+    parents, children = zip(*batch.skeleton.bone_indices, strict=True)
+    return (poses[..., list(parents), :] - poses[..., list(children), :]).square().sum(-1).clamp(min=1e-18).sqrt()
+
+
+def _triangulated(predicted: Tensor, batch: Batch) -> Tensor:
+    """Triangulate the predictions, each projected into its own view: (B, J, 3), world frame, root-relative.
+
+    The direct linear transform, each view's equations divided by the depth of the root, which makes them errors
+    on the normalised image plane.
+    """
+    root = _root_in_views(batch)[:, :, None]  # (B, V, 1, 3)
+    points = predicted + root
+    x, y = (points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)).unbind(-1)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    equations = torch.stack([torch.stack([one, zero, -x], -1), torch.stack([zero, one, -y], -1)], -2)
+    equations = equations / root[..., 2:, None].clamp(min=_SMALLEST_DEPTH)  # (B, V, J, 2, 3)
+    equations = equations * batch.visible[..., None, None, None]
+    offsets = (equations @ root[..., None])[..., 0]  # (B, V, J, 2)
+    in_world = equations @ batch.rotations[:, :, None]
+    matrix = torch.einsum("bvjra,bvjrc->bjac", in_world, in_world).double()  # (B, J, 3, 3)
+    vector = torch.einsum("bvjra,bvjr->bja", in_world, offsets).double()  # (B, J, 3)
+    several = (batch.visible.sum(1) >= 2)[:, None, None]
+    matrix = torch.where(several[..., None], matrix, torch.eye(3, dtype=matrix.dtype, device=matrix.device))
+    return -_solve_symmetric(matrix, torch.where(several, vector, 0.0)).to(predicted.dtype)
 
 
 def _solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:

@@ -1,27 +1,48 @@
 """What training draws its batches from: all frames on the device, as detections, pseudo-labels and cameras."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from trilift.lifter.inputs import features, root_relative, scale
+from trilift.geometry.cameras import Cameras
+from trilift.lifter.inputs import feature_scaling, features, root_relative, scale
 from trilift.skeletons import Skeleton
 
 
+@dataclass(frozen=True)
 class _Tensors:
-    """A dataclass of tensors that move together."""
+    """Tensors by name, which are changed and joined together; what else there is stays as it is."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Change every tensor."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return change(value)
+            return value.map(change) if isinstance(value, _Tensors) else value
+
+        return replace(self, **{field.name: changed(getattr(self, field.name)) for field in fields(self)})
 
     def to(self, device: torch.device) -> Self:
-        moved = {
-            field.name: value.to(device) if isinstance(value := getattr(self, field.name), Tensor) else value
-            for field in fields(self)  # type: ignore[arg-type]
-        }
-        return replace(self, **moved)  # type: ignore[type-var]
+        return self.map(lambda tensor: tensor.to(device))
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        """Join tensors of the same name along their first axis."""
+
+        def joined(values: list[Any]) -> Any:
+            if isinstance(values[0], Tensor):
+                return torch.cat(values)
+            return values[0].cat(values) if isinstance(values[0], _Tensors) else values[0]
+
+        return cls(**{field.name: joined([getattr(part, field.name) for part in parts]) for field in fields(cls)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rigs(_Tensors):
     """The cameras of all captures; views that a capture does not have are never visible.
 
@@ -38,27 +59,31 @@ class Rigs(_Tensors):
     focal: Tensor
     distortion: Tensor
 
+    @classmethod
+    def of(cls, cameras: Cameras) -> "Rigs":
+        """Take the cameras of one capture."""
+        one = cls(rotations=cameras.R, translations=cameras.t, focal=cameras.focal, distortion=cameras.distortion)
+        return one.map(lambda values: values.float()[None])
 
-@dataclass(frozen=True)
-class Batch(_Tensors):
-    """Frames of one optimiser step; T frames around each of the B ones that are to be lifted.
+
+@dataclass(frozen=True, kw_only=True)
+class Frames(_Tensors):
+    """Frames of synchronised views, in the joints of a skeleton.
 
     Attributes
     ----------
     points
-        (B, T, V, J, 2): detections, undistorted, at depth 1; NaN where missing.
+        (frame, view, joint, 2): detections, undistorted, at depth 1; NaN where missing.
     confidence
-        (B, T, V, J); 0 where missing.
+        (frame, view, joint); 0 where missing.
     joints
-        (B, T, J, 3): pseudo-labels, metres, world frame; NaN where missing. Those in the middle have a root.
+        (frame, joint, 3): pseudo-labels, metres, world frame; NaN where missing.
     trust
-        (B, J): how much a pseudo-label counts, from 0 to 1.
+        (frame, joint): how much a pseudo-label counts, from 0 to 1.
     visible
-        (B, V) bool: whether a pose is to be predicted from this view.
-    rotations, translations, focal, distortion
-        Of each frame's cameras, as in `Rigs`.
+        (frame, view) bool: whether a pose is to be predicted from this view, which has its root then.
     person
-        (B,) int64.
+        (frame,) int64.
     skeleton
         Of the joints.
     """
@@ -68,12 +93,17 @@ class Batch(_Tensors):
     joints: Tensor
     trust: Tensor
     visible: Tensor
-    rotations: Tensor
-    translations: Tensor
-    focal: Tensor
-    distortion: Tensor
     person: Tensor
     skeleton: Skeleton
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Frames, Rigs):
+    """Frames of one optimiser step, each with its cameras.
+
+    The fields are those of `Frames` and `Rigs`, with B in the place of frame and of capture. `points`, `confidence`
+    and `joints` are of T frames around each that is to be lifted: (B, T, ...). Labels in the middle have a root.
+    """
 
     def __len__(self) -> int:
         return len(self.points)
@@ -93,74 +123,75 @@ class Batch(_Tensors):
         """(B, J - 1, 3): root-relative pseudo-labels, world frame."""
         return root_relative(self.joints[:, self.middle], self.skeleton)
 
-    def rows(self, mean: Tensor, spread: Tensor) -> Tensor:
+    @cached_property
+    def labels_in_views(self) -> Tensor:
+        """(B, V, J - 1, 3): root-relative pseudo-labels, in the views' camera frames."""
+        return self.labels.unsqueeze(1) @ self.rotations.mT
+
+    def rows(self, scaling: "Scaling") -> Tensor:
         """Form the inputs of all visible views: (row, T, feature), or (row, feature) if T is 1."""
         raw = features(self.points, self.confidence, self.skeleton)  # (B, T, V, feature)
-        rows = scale(raw, mean, spread).transpose(1, 2)[self.visible]
+        rows = scale(raw, scaling.mean, scaling.spread).transpose(1, 2)[self.visible]
         return rows[:, 0] if rows.shape[1] == 1 else rows
 
 
-@dataclass(frozen=True)
-class Samples(_Tensors):
+@dataclass(frozen=True, kw_only=True)
+class Samples(Frames):
     """Frames to train on or to watch.
 
     Attributes
     ----------
-    points, confidence, joints, trust
-        Of all frames, as in `Batch` but without T: (frame, ...).
-    visible
-        (frame, view) bool: whether the view has its root.
-    capture, person
-        (frame,) int64.
+    capture
+        (frame,) int64: which of the rigs has filmed it.
     first, last
         (frame,) int64: the frames between which the recording goes on without a gap; windows do not look beyond.
     chosen
         (sample,) int64: the frames that are lifted. The others are seen in windows only.
     rigs
         The cameras of the captures.
-    skeleton
-        Of the joints.
     """
 
-    points: Tensor
-    confidence: Tensor
-    joints: Tensor
-    trust: Tensor
-    visible: Tensor
     capture: Tensor
-    person: Tensor
     first: Tensor
     last: Tensor
     chosen: Tensor
     rigs: Rigs
-    skeleton: Skeleton
 
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def to(self, device: torch.device) -> "Samples":
-        return replace(super().to(device), rigs=self.rigs.to(device))
-
     def batch(self, which: Tensor, window: int) -> Batch:
         """Take samples by their position in `chosen`, with `window` frames around each."""
-        frames = self.chosen[which]
-        seen = frames[:, None]
+        frames = self.chosen[which]  # (B,)
+        seen = frames[:, None]  # (B, T)
         if window > 1:
             seen = windows(frames, self.first[frames], self.last[frames], window)
         capture = self.capture[frames]
         return Batch(
-            self.points[seen],
-            self.confidence[seen],
-            self.joints[seen],
-            self.trust[frames],
-            self.visible[frames],
-            self.rigs.rotations[capture],
-            self.rigs.translations[capture],
-            self.rigs.focal[capture],
-            self.rigs.distortion[capture],
-            self.person[frames],
-            self.skeleton,
+            points=self.points[seen],
+            confidence=self.confidence[seen],
+            joints=self.joints[seen],
+            trust=self.trust[frames],
+            visible=self.visible[frames],
+            person=self.person[frames],
+            skeleton=self.skeleton,
+            **vars(self.rigs.map(lambda of_captures: of_captures[capture])),
         )
+
+
+@dataclass(frozen=True)
+class Scaling(_Tensors):
+    """Mean and spread of the inputs, (feature,) each."""
+
+    mean: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, samples: Samples) -> "Scaling":
+        """Measure the inputs of the chosen frames, in the views that are visible."""
+        frames = samples.chosen
+        raw = features(samples.points[frames], samples.confidence[frames], samples.skeleton)
+        return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
 
 
 TRUSTED_BELOW = 0.03

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from trilift.lifter.settings import NetworkSettings
 from trilift.project.params import StrictModel
 
+# One of these is on: the other losses alone do not say where a joint is.
 GEOMETRIC = ("input_triangulation", "multi_view_consistency", "reprojection", "output_triangulation")
-OF_THE_BODY = ("bone_symmetry", "bone_constancy")
 
 
 class LossSettings(StrictModel):

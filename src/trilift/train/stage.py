@@ -26,9 +26,9 @@ from trilift.project.params import load_dataset
 from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Mapping
 from trilift.train.checkpoint import Checkpoint
 from trilift.train.runs import of_run
-from trilift.train.samples import Rigs, Samples, trust
+from trilift.train.samples import Rigs, Samples, Scaling, trust
 from trilift.train.settings import Settings
-from trilift.train.training import Scaling, fit
+from trilift.train.training import fit
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +46,7 @@ def run(layout: Layout, device: torch.device) -> None:
         reading.check_same_recordings(layout.pseudo_labels, detections, labels)
         layouts = [reading.skeleton_of(capture) for capture in detections.values()]
         own_layouts = {layout.name: layout.definition for layout in layouts if layout.name not in SKELETONS}
-        samples, is_validation = _join(
-            [_load_frames(detections[name], labels[name], split, settings.validation_share) for name in detections]
-        )
-    has_sample = samples.visible.any(1) & samples.joints[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
-    training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
-    validation = (has_sample & is_validation).nonzero()[:, 0]
+        training, validation = _load_samples(detections, labels, split, settings.validation_share)
     if len(training) < 2:
         raise InputError(
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
@@ -67,7 +62,7 @@ def run(layout: Layout, device: torch.device) -> None:
         "%d frames to train on, %d to validate on, up to %d views; on %s",
         len(training),
         len(validation),
-        samples.visible.shape[1],
+        training.visible.shape[1],
         device,
     )
     _warn_of_few_frames(len(training), settings)
@@ -144,12 +139,41 @@ def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) ->
     return digest.hexdigest()[:32]
 
 
-def _load_frames(
-    capture: xr.Dataset, pseudo_labels: xr.Dataset, split: Split, validation_share: float
-) -> tuple[Samples, Tensor, list[str]]:
-    """Load the training frames of one capture, which of them are for validation, and the names of their people.
+def _load_samples(
+    detections: dict[str, xr.Dataset], pseudo_labels: dict[str, xr.Dataset], split: Split, validation_share: float
+) -> tuple[Samples, Tensor]:
+    """Load the training frames of all captures, and which of them (frame,) are to be watched and not trained on."""
+    views = max(capture.sizes["view"] for capture in detections.values())
+    people = list(
+        dict.fromkeys(
+            recording.subject for capture in detections.values() for recording in reading.recordings(capture)
+        )
+    )
+    parts: list[Samples] = []
+    held_out, start = [], 0
+    for number, (name, capture) in enumerate(detections.items()):
+        part, ends = _load_capture(capture, pseudo_labels[name], split, validation_share, people, views)
+        first, last = part.first + start, part.last + start
+        parts.append(replace(part, capture=part.capture + number, first=first, last=last))
+        held_out.append(ends)
+        start += len(part.points)
+    samples, is_validation = Samples.cat(parts), torch.cat(held_out)
+    has_sample = samples.visible.any(1) & samples.joints[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
+    training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
+    return training, (has_sample & is_validation).nonzero()[:, 0]
 
-    What belongs to the capture and to people is numbered from 0.
+
+def _load_capture(
+    capture: xr.Dataset,
+    pseudo_labels: xr.Dataset,
+    split: Split,
+    validation_share: float,
+    people: list[str],
+    views: int,
+) -> tuple[Samples, Tensor]:
+    """Load the training frames of one capture, none chosen yet, and which of them are for validation.
+
+    Captures and frames are numbered from 0. Views that the capture does not have are not visible.
     """
     cameras = Cameras.from_arrays(capture)
     mapping = skeletons.mapping(reading.skeleton_of(capture), TRAINING_SKELETON)
@@ -163,43 +187,43 @@ def _load_frames(
         seen, sure = normalised_joints(
             torch.as_tensor(pixels[picked]).double(), torch.as_tensor(scores[picked]), cameras, mapping
         )
-        points.append(seen.float())
-        confidence.append(sure)
+        points.append(_widen(seen.float(), views, torch.nan))
+        confidence.append(_widen(sure, views, 0.0))
         joints.append(torch.as_tensor(joints_3d[picked]))
         weights.append(trust(_variance(covariance[picked], mapping)))
-    names = list(dict.fromkeys(recording.subject for recording in reading.recordings(capture)))
     person = np.zeros(len(chosen), np.int64)
     run = np.zeros(len(chosen), np.int64)
     for number, recording in enumerate(reading.recordings(capture)):
-        person[recording.frames] = names.index(recording.subject)
+        person[recording.frames] = people.index(recording.subject)
         run[recording.frames] = number
     # Frames that follow each other in one recording and are all for training, or all for validation.
     run = (2 * run + held_out)[chosen]
     gap = np.flatnonzero(np.diff(run, prepend=-1) | (np.diff(np.flatnonzero(chosen), prepend=-2) != 1))
     length = np.diff(gap, append=len(run))
     first = np.repeat(gap, length)
-    rigs = Rigs(
-        cameras.R.float()[None],
-        cameras.t.float()[None],
-        cameras.focal.float()[None],
-        cameras.distortion.float()[None],
-    )
     all_points = torch.cat(points)
     samples = Samples(
-        all_points,
-        torch.cat(confidence),
-        torch.cat(joints).float(),
-        torch.cat(weights).float(),
-        all_points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
-        torch.zeros(len(run), dtype=torch.int64),
-        torch.as_tensor(person[chosen]),
-        torch.as_tensor(first),
-        torch.as_tensor(first + np.repeat(length, length) - 1),
-        torch.empty(0, dtype=torch.int64),
-        rigs,
-        TRAINING_SKELETON,
+        points=all_points,
+        confidence=torch.cat(confidence),
+        joints=torch.cat(joints).float(),
+        trust=torch.cat(weights).float(),
+        visible=all_points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
+        person=torch.as_tensor(person[chosen]),
+        capture=torch.zeros(len(run), dtype=torch.int64),
+        first=torch.as_tensor(first),
+        last=torch.as_tensor(first + np.repeat(length, length) - 1),
+        chosen=torch.empty(0, dtype=torch.int64),
+        rigs=Rigs.of(cameras).map(lambda values: _widen(values, views, 0.0)),
+        skeleton=TRAINING_SKELETON,
     )
-    return samples, torch.as_tensor(held_out[chosen]), names
+    return samples, torch.as_tensor(held_out[chosen])
+
+
+def _widen(values: Tensor, views: int, fill: float) -> Tensor:
+    """Add views to an axis of them: (..., view, ...) after the first."""
+    wide = values.new_full((len(values), views, *values.shape[2:]), fill)
+    wide[:, : values.shape[1]] = values
+    return wide
 
 
 def _variance(covariance: np.ndarray, mapping: Mapping) -> Tensor:
@@ -225,51 +249,13 @@ def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -
     return marked
 
 
-def _join(parts: list[tuple[Samples, Tensor, list[str]]]) -> tuple[Samples, Tensor]:
-    """Join the frames of captures; views that a capture does not have are not visible."""
-    views = max(samples.visible.shape[1] for samples, _, _ in parts)
-
-    def widen(values: Tensor, fill: float) -> Tensor:
-        wide = values.new_full((len(values), views, *values.shape[2:]), fill)
-        wide[:, : values.shape[1]] = values
-        return wide
-
-    def joined(name: str, fill: float | None = None) -> Tensor:
-        values = [getattr(samples, name) for samples, _, _ in parts]
-        return torch.cat(values if fill is None else [widen(value, fill) for value in values])
-
-    people = list(dict.fromkeys(name for _, _, names in parts for name in names))
-    starts = np.cumsum([0, *(len(samples.points) for samples, _, _ in parts)]).tolist()
-    rigs = {
-        name: torch.cat([widen(getattr(samples.rigs, name), 0.0) for samples, _, _ in parts])
-        for name in ("rotations", "translations", "focal", "distortion")
-    }
-    samples = Samples(
-        joined("points", torch.nan),
-        joined("confidence", 0.0),
-        joined("joints"),
-        joined("trust"),
-        joined("visible", False),
-        torch.cat([torch.full((len(samples.points),), i) for i, (samples, _, _) in enumerate(parts)]),
-        torch.cat(
-            [torch.tensor([people.index(name) for name in names])[samples.person] for samples, _, names in parts]
-        ),
-        torch.cat([samples.first + start for start, (samples, _, _) in zip(starts, parts, strict=False)]),
-        torch.cat([samples.last + start for start, (samples, _, _) in zip(starts, parts, strict=False)]),
-        joined("chosen"),
-        Rigs(**rigs),
-        TRAINING_SKELETON,
-    )
-    return samples, torch.cat([validation for _, validation, _ in parts])
-
-
 def _mean_pose(samples: Samples) -> Tensor:
     """Average the pseudo-labels as all visible views see them: (joint, 3); NaN where there are none."""
     total = torch.zeros(len(TRAINING_SKELETON) - 1, 3)
     number = torch.zeros_like(total)
     for which in torch.arange(len(samples)).split(reading.FRAMES_PER_BLOCK):
         batch = samples.batch(which, window=1)
-        seen = (batch.labels.unsqueeze(1) @ batch.rotations.mT)[batch.visible]
+        seen = batch.labels_in_views[batch.visible]
         total += seen.nan_to_num().sum(0)
         number += seen.isfinite().sum(0)
     return insert_root(total / number, TRAINING_SKELETON)

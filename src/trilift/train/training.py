@@ -5,9 +5,10 @@ seeded by their number. A training that goes on from a checkpoint therefore ends
 """
 
 import copy
-import logging
+import itertools
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -16,66 +17,32 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from trilift.errors import InputError
-from trilift.lifter.inputs import feature_scaling, features, root_relative
+from trilift.lifter.inputs import root_relative
 from trilift.lifter.networks import build
 from trilift.train.augmentation import augment
 from trilift.train.checkpoint import Checkpoint
 from trilift.train.losses import losses, weighted_sum
-from trilift.train.samples import Batch, Samples
-from trilift.train.settings import TrainingSettings
+from trilift.train.samples import Batch, Samples, Scaling
+from trilift.train.settings import LossSettings, TrainingSettings
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Mean and spread of the inputs, (feature,) each."""
-
-    mean: Tensor
-    spread: Tensor
-
-    @classmethod
-    def of(cls, samples: Samples) -> "Scaling":
-        """Measure the inputs of the chosen frames, in the views that are visible."""
-        frames = samples.chosen
-        raw = features(samples.points[frames], samples.confidence[frames], samples.skeleton)
-        return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
+_ROWS_OF_HISTORY = 100
+_MOST_VALIDATION_FRAMES, _VALIDATION_BATCH = 1024, 256  # evenly spread, where there are more
 
 
-def predict_visible(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:
-    """Predict (frame, view, joint - 1, 3) where a view is visible, 0 elsewhere; batch statistics see only these."""
-    inputs = batch.rows(scaling.mean, scaling.spread)
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        rows = network(inputs)
-    joints = len(batch.skeleton) - 1
-    if bool(batch.visible.all()):
-        return rows.float().reshape(*batch.visible.shape, joints, 3)
-    predicted = torch.zeros(*batch.visible.shape, joints, 3, device=rows.device)
-    predicted[batch.visible] = rows.float().reshape(-1, joints, 3)
-    return predicted
+@dataclass
+class _Progress:
+    """What a training remembers from step to step, beside its weights and the moments of the optimiser.
 
+    `sums` has, for each loss, its sum since the last row of the history, and over how many steps.
+    """
 
-def training_step(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    scaling: Scaling,
-    settings: TrainingSettings,
-    progress: float = 1.0,
-) -> dict[str, Tensor]:
-    """Take one step on a batch; returns the losses, detached."""
-    if settings.augmentation.changes_anything:
-        batch = augment(batch, settings.augmentation)
-    predicted = predict_visible(network, batch, scaling, settings.precision)
-    computed = losses(predicted, batch, settings.losses, progress)
-    total = weighted_sum(computed, settings.losses)
-    optimiser.zero_grad(set_to_none=True)
-    if computed:
-        total.backward()
-        if settings.largest_gradient:
-            nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
-        optimiser.step()
-    return {"loss": total.detach(), **{name: value.detach() for name, value in computed.items()}}
+    steps: int = 0
+    frames: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_error: float = math.inf
+    rows_since_best: int = 0
 
 
 def fit(
@@ -122,188 +89,153 @@ def fit(
     InputError
         If the weights are no numbers in the end.
     """
-    training = training.to(device)  # once: the frames to watch are among the same
-    run = _Run(training, replace(training, chosen=validation.to(device)), scaling, settings, seed, device)
+    torch.manual_seed(seed)
+    training, scaling = training.to(device), scaling.to(device)  # once: the frames to watch are among the same
+    watched = _comparable(replace(training, chosen=validation.to(device)))
+    joints = len(training.skeleton)
+    network = build(3 * joints, 3 * (joints - 1), settings.network).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+    trained = copy.deepcopy(network) if settings.averaging else network  # the one whose weights count
+    parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "trained": trained}
+    done = _Progress()
     if checkpoint and (state := checkpoint.read(device)):
-        run.load(state)
-    written = monotonic()
-    with tqdm(total=settings.steps, initial=run.step, unit="step", desc="train", disable=None) as bar:
-        while not run.finished:
-            run.take_step()
-            bar.update()
-            if run.row_is_due:
-                row = run.end_row()
-                bar.set_postfix(
-                    loss=f"{row['loss']:.4f}", samples_per_s=f"{_speed(bar, settings):.0f}", refresh=False
-                )
+        done = _Progress(**state["done"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    written, row_every = monotonic(), -(-settings.steps // _ROWS_OF_HISTORY)
+    steps = range(done.steps, settings.steps)
+    batches = batches_from(done.steps, len(training), settings.batch_frames, seed, device)
+    with tqdm(steps, "train", settings.steps, initial=done.steps, unit="step", disable=None) as bar:
+        for step, which in zip(bar, batches, strict=False):
+            if 0 < settings.patience <= done.rows_since_best:
+                break
+            rate = learning_rate(settings, step)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            torch.manual_seed(_mix(seed, 2 * step))
+            batch = training.batch(which, settings.network.frames)  # B frames, with T around each
+            computed = training_step(network, optimiser, batch, scaling, settings, step / settings.steps)
+            if settings.averaging:
+                _average(trained, network, settings.averaging, step)
+            for name, value in computed.items():
+                known = ~value.isnan()
+                one = torch.stack([torch.where(known, value, 0.0), known])
+                done.sums[name] = done.sums.get(name, 0.0) + one
+            done.steps, done.frames = step + 1, done.frames + len(which)
+
+            if done.steps % row_every == 0 or done.steps == settings.steps:
+                row = {"step": float(done.steps), "epoch": done.frames / len(training), "learning_rate": rate}
+                row |= _means(done.sums, settings.losses)
+                if len(watched):
+                    error = validation_error(trained, watched, scaling, settings)
+                    row["validation_mpjpe_mm"] = 1000 * error
+                    done.rows_since_best += 1
+                    if error < done.best_error:
+                        done.best_error, done.rows_since_best = error, 0
+                        if settings.keep == "best":
+                            done.best = copy.deepcopy(trained.state_dict())
+                done.history.append(row)
+                done.sums = {}
+                speed = (bar.format_dict["rate"] or 0.0) * settings.batch_frames
+                bar.set_postfix(loss=f"{row['loss']:.4f}", samples_per_s=f"{speed:.0f}", refresh=False)
+
             if checkpoint and monotonic() - written >= checkpoint.every_s:
-                checkpoint.write(run.state())
+                checkpoint.write({name: part.state_dict() for name, part in parts.items()} | {"done": vars(done)})
                 written = monotonic()
-    return run.result(), run.history
+
+    if done.best:
+        trained.load_state_dict(done.best)
+    if not all(value.isfinite().all() for value in trained.state_dict().values()):
+        raise InputError(
+            "the training diverged: the weights of the network are no numbers any more; lower "
+            "train.learning_rate in params.yaml"
+        )
+    return trained.cpu().eval(), done.history
 
 
-def _speed(bar: tqdm, settings: TrainingSettings) -> float:
-    return (bar.format_dict["rate"] or 0.0) * settings.batch_frames
+def training_step(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    scaling: Scaling,
+    settings: TrainingSettings,
+    progress: float = 1.0,
+) -> dict[str, Tensor]:
+    """Take one step on a batch; returns the losses, detached."""
+    network.train()
+    if settings.augmentation.changes_anything:
+        batch = augment(batch, settings.augmentation)
+    predicted = predict_visible(network, batch, scaling, settings.precision)  # (B, V, J, 3)
+    computed = losses(predicted, batch, settings.losses, progress)
+    total = weighted_sum(computed, settings.losses)
+    optimiser.zero_grad(set_to_none=True)
+    if computed:
+        total.backward()
+        if settings.largest_gradient:
+            nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
+        optimiser.step()
+    return {"loss": total.detach(), **{name: value.detach() for name, value in computed.items()}}
 
 
-_ROWS_OF_HISTORY = 100
-_MOST_VALIDATION_FRAMES, _VALIDATION_BATCH = 1024, 256  # evenly spread, where there are more
+def predict_visible(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:
+    """Predict (frame, view, joint - 1, 3) where a view is visible, 0 elsewhere; batch statistics see only these."""
+    inputs = batch.rows(scaling)  # (row, feature), a row for each visible view; (row, T, feature) if T is not 1
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        rows = network(inputs)
+    rows = rows.float().reshape(len(inputs), len(batch.skeleton) - 1, 3)
+    if len(rows) == batch.visible.numel():
+        return rows.reshape(*batch.visible.shape, *rows.shape[1:])
+    predicted = torch.zeros(*batch.visible.shape, *rows.shape[1:], device=rows.device)
+    predicted[batch.visible] = rows
+    return predicted
 
 
-class _Run:
-    """A training between two steps."""
-
-    def __init__(
-        self,
-        training: Samples,
-        validation: Samples,
-        scaling: Scaling,
-        settings: TrainingSettings,
-        seed: int,
-        device: torch.device,
-    ):
-        self.training, self.validation, self.settings, self.seed = training, validation, settings, seed
-        self.scaling = Scaling(scaling.mean.to(device), scaling.spread.to(device))
-        self.device = device
-        torch.manual_seed(seed)
-        joints = len(training.skeleton)
-        self.network = build(3 * joints, 3 * (joints - 1), settings.network).to(device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, fused=True)
-        self.averaged = copy.deepcopy(self.network) if settings.averaging else None
-        self.interval = -(-settings.steps // _ROWS_OF_HISTORY)
-        self.batches = _Batches(len(training), settings.batch_frames, seed, device)
-        self.step = self.frames_seen = 0
-        self.watched = _comparable(validation)
-        self.sums: dict[str, Tensor] = {}
-        self.numbers: dict[str, Tensor] = {}
-        self.history: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_error, self.rows_since_best = math.inf, 0
-
-    @property
-    def finished(self) -> bool:
-        patience = self.settings.patience
-        return self.step >= self.settings.steps or (patience > 0 and self.rows_since_best >= patience)
-
-    @property
-    def row_is_due(self) -> bool:
-        return self.step % self.interval == 0 or self.step == self.settings.steps
-
-    @property
-    def trained(self) -> nn.Module:
-        """The network whose weights count."""
-        return self.network if self.averaged is None else self.averaged
-
-    def learning_rate(self) -> float:
-        if self.settings.schedule == "constant":
-            return self.settings.learning_rate
-        return self.settings.learning_rate * (1 + math.cos(math.pi * self.step / self.settings.steps)) / 2
-
-    def take_step(self) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        torch.manual_seed(_mix(self.seed, 2 * self.step))
-        which = self.batches.of_step(self.step)
-        self.network.train()
-        batch = self.training.batch(which, self.settings.network.frames)
-        progress = self.step / self.settings.steps
-        taken = training_step(self.network, self.optimiser, batch, self.scaling, self.settings, progress)
-        if self.averaged is not None:
-            _average(self.averaged, self.network, self.settings.averaging, self.step)
-        for name, value in taken.items():
-            known = ~value.isnan()
-            self.sums[name] = self.sums.get(name, 0.0) + torch.where(known, value, 0.0)
-            self.numbers[name] = self.numbers.get(name, 0) + known
-        self.frames_seen += len(which)
-        self.step += 1
-
-    def end_row(self) -> dict[str, float]:
-        row = {
-            "step": float(self.step),
-            "epoch": self.frames_seen / len(self.training),
-            "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
-        }
-        pixels = self.settings.losses.reprojection_unit == "pixels"
-        for name, value in self.sums.items():
-            unit = "" if name == "loss" else "_px" if name == "reprojection" and pixels else "_m"
-            row[name + unit] = float(value / self.numbers[name])
-        if len(self.watched):
-            error = self._validate()
-            row["validation_mpjpe_mm"] = 1000 * error
-            self.rows_since_best += 1
-            if error < self.best_error:
-                self.best_error, self.rows_since_best = error, 0
-                if self.settings.keep == "best":
-                    self.best = {name: value.detach().clone() for name, value in self.trained.state_dict().items()}
-        self.history.append(row)
-        self.sums, self.numbers = {}, {}
-        return row
-
-    @torch.no_grad()
-    def _validate(self) -> float:
-        """Give the mean distance (metres) of predictions from pseudo-labels in the frames that are watched."""
-        self.trained.eval()
-        total, number = 0.0, 0
-        for which in self.watched.split(_VALIDATION_BATCH):
-            batch = self.validation.batch(which, self.settings.network.frames)
-            labels = batch.labels.unsqueeze(1) @ batch.rotations.mT
-            exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
-            predicted = predict_visible(self.trained, batch, self.scaling, self.settings.precision)
-            total += (predicted - labels).norm(dim=-1)[exists].double().sum().item()
-            number += int(exists.sum())
-        return total / number
-
-    def result(self) -> nn.Module:
-        network = copy.deepcopy(self.trained)
-        if self.best:
-            network.load_state_dict(self.best)
-        if not all(value.isfinite().all() for value in network.state_dict().values()):
-            raise InputError(
-                "the training diverged: the weights of the network are no numbers any more; lower "
-                "train.learning_rate in params.yaml"
-            )
-        return network.cpu().eval()
-
-    def state(self) -> dict[str, Any]:
-        names = ("step", "frames_seen", "sums", "numbers", "history", "best", "best_error", "rows_since_best")
-        state = {name: getattr(self, name) for name in names}
-        state |= {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        return state | ({} if self.averaged is None else {"averaged": self.averaged.state_dict()})
-
-    def load(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            if name in ("network", "optimiser", "averaged"):
-                getattr(self, name).load_state_dict(value)
-            else:
-                setattr(self, name, value)
+@torch.no_grad()
+def validation_error(network: nn.Module, samples: Samples, scaling: Scaling, settings: TrainingSettings) -> float:
+    """Give the mean distance (metres) of predictions from pseudo-labels over all that a sample has of both."""
+    network.eval()
+    total, number = 0.0, 0
+    for which in torch.arange(len(samples), device=samples.chosen.device).split(_VALIDATION_BATCH):
+        batch = samples.batch(which, settings.network.frames)
+        labels = batch.labels_in_views
+        exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
+        predicted = predict_visible(network, batch, scaling, settings.precision)
+        total += (predicted - labels).norm(dim=-1)[exists].double().sum().item()
+        number += int(exists.sum())
+    return total / number
 
 
-def _comparable(samples: Samples) -> Tensor:
+def _comparable(samples: Samples) -> Samples:
     """Choose samples to watch, evenly spread: those with a label beside the root's, and a view to predict it from."""
     labelled = root_relative(samples.joints[samples.chosen], samples.skeleton).isfinite().all(-1).any(-1)
-    (which,) = (labelled & samples.visible[samples.chosen].any(-1)).nonzero(as_tuple=True)
-    return which[:: max(1, -(-len(which) // _MOST_VALIDATION_FRAMES))]
+    chosen = samples.chosen[labelled & samples.visible[samples.chosen].any(-1)]
+    return replace(samples, chosen=chosen[:: max(1, -(-len(chosen) // _MOST_VALIDATION_FRAMES))])
 
 
-class _Batches:
-    """Batches of indices without end, each frame once per epoch in a new order.
+def batches_from(step: int, frames: int, batch_frames: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+    """Give the frames (B,) of this step and of all after it; each comes once per epoch, in a new order.
 
     The batches of an epoch are of nearly equal size: a last one of a single row would have no statistics.
     """
+    per_epoch = -(-frames // batch_frames)
+    first, part = divmod(step, per_epoch)
+    for epoch in itertools.count(first):
+        generator = torch.Generator(device).manual_seed(_mix(seed, 2 * epoch + 1))
+        order = torch.randperm(frames, generator=generator, device=device)
+        yield from order.tensor_split(per_epoch)[part if epoch == first else 0 :]
 
-    def __init__(self, frames: int, batch_frames: int, seed: int, device: torch.device):
-        self.frames, self.seed, self.device = frames, seed, device
-        self.per_epoch = -(-frames // batch_frames)
-        self.epoch = -1
-        self.parts: tuple[Tensor, ...] = ()
 
-    def of_step(self, step: int) -> Tensor:
-        epoch, part = divmod(step, self.per_epoch)
-        if epoch != self.epoch:
-            generator = torch.Generator(self.device).manual_seed(_mix(self.seed, 2 * epoch + 1))
-            permutation = torch.randperm(self.frames, generator=generator, device=self.device)
-            self.epoch, self.parts = epoch, permutation.tensor_split(self.per_epoch)
-        return self.parts[part]
+def learning_rate(settings: TrainingSettings, step: int) -> float:
+    """Follow the schedule."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
+
+
+def _means(sums: dict[str, Tensor], settings: LossSettings) -> dict[str, float]:
+    """Give the means of losses by the name of their column, which ends with the unit."""
+    units = {"loss": "", "reprojection": "_px" if settings.reprojection_unit == "pixels" else "_m"}
+    return {name + units.get(name, "_m"): float(total / number) for name, (total, number) in sums.items()}
 
 
 def _mix(seed: int, number: int) -> int:

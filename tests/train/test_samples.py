@@ -1,0 +1,41 @@
+"""Samples and their cameras are changed, joined and drawn from field by field."""
+
+from dataclasses import fields, replace
+
+import torch
+
+from train.batches import make_samples
+from trilift.train.samples import Batch, Frames, Rigs, Samples
+
+
+def test_a_change_reaches_every_tensor_and_those_of_the_rigs() -> None:
+    samples = make_samples()
+    changed = samples.map(torch.zeros_like)
+    assert changed.skeleton is samples.skeleton
+    for one in (changed, changed.rigs):
+        values = [getattr(one, field.name) for field in fields(one)]
+        assert not any(value.any() for value in values if isinstance(value, torch.Tensor))
+
+
+def test_joined_samples_have_the_frames_and_rigs_of_all() -> None:
+    one, other = make_samples(20, seed=1), make_samples(30, seed=2)
+    joined = Samples.cat([one, other])
+    assert joined.skeleton is one.skeleton
+    for name in (field.name for field in fields(Samples) if field.name not in ("rigs", "skeleton")):
+        assert len(getattr(joined, name)) == 50
+        torch.testing.assert_close(getattr(joined, name)[20:], getattr(other, name), equal_nan=True, rtol=0, atol=0)
+    assert len(joined.rigs.rotations) == 4
+    assert torch.equal(joined.rigs.distortion[2:], other.rigs.distortion)
+
+
+def test_a_batch_has_the_frames_that_were_asked_for_with_their_cameras() -> None:
+    samples = make_samples()
+    samples = replace(samples, chosen=torch.arange(40).flip(0))
+    batch = samples.batch(torch.tensor([0, 3]), 1)
+    for name in (field.name for field in fields(Frames) if field.name != "skeleton"):
+        value, expected = getattr(batch, name), getattr(samples, name)[[39, 36]]
+        torch.testing.assert_close(value.reshape(expected.shape), expected, equal_nan=True, rtol=0, atol=0)
+    for name in (field.name for field in fields(Rigs)):
+        assert torch.equal(getattr(batch, name), getattr(samples.rigs, name)[[1, 0]])
+    assert isinstance(batch, Batch)
+    assert len(batch) == 2
