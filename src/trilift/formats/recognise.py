@@ -156,6 +156,3 @@ def _rigs(folder: Path, folders: Folders, found: Found) -> Rigs:
         cameras = listed(camera.name for camera in rigs[name, place])
         found.described.append(f"{folder / place}: {len(rigs[name, place])} cameras in the format {name}: {cameras}")
     return rigs
-
-
-# The rest

@@ -198,19 +198,16 @@ class Chunk:
         kernels.reproject_distorted(*self._with_distortion(points), *errors)
         return errors
 
-    def refine(self, points: Array, steps: int) -> _Refined:
-        """Levenberg-Marquardt; a step that does not lower the cost of a point is not taken."""
-        damping = np.full(self.size, 1e-6)
+    def refine(self, points: Array) -> _Refined:
+        """Take a step of Gauss-Newton, but not for a point whose cost it does not lower."""
         errors = self.reproject_distorted(points, "errors")
-        for _ in range(steps):
-            normal, gradient = self.linearise(points)
-            candidates, inverse = self._of_points("candidates", 3), self._of_points("inverse", 9)
-            kernels.step(normal, gradient, damping, points, candidates, inverse)
-            new = self.reproject_distorted(candidates, "new errors")
-            better = new.cost < errors.cost
-            for values, new_values in zip((points, *errors), (candidates, *new), strict=True):
-                np.copyto(values, new_values, where=better)
-            damping = np.where(better, damping / 10, damping * 100).clip(1e-9, 1e9)
+        normal, gradient = self.linearise(points)
+        candidates, inverse = self._of_points("candidates", 3), self._of_points("inverse", 9)
+        kernels.step(normal, gradient, points, candidates, inverse)
+        new = self.reproject_distorted(candidates, "new errors")
+        better = new.cost < errors.cost
+        for values, new_values in zip((points, *errors), (candidates, *new), strict=True):
+            np.copyto(values, new_values, where=better)
         return _Refined(points, inverse, errors)
 
     def _with_distortion(self, points: Array) -> tuple[Array | float, ...]:

@@ -169,10 +169,10 @@ def linearise(px, py, information, lens, projection, degrees, points, normal, gr
 
 
 @compiled
-def step(normal, gradient, damping, points, stepped, inverse):
-    """Solve for a step of Levenberg-Marquardt; gives the inverse of the damped normal matrix (9 rows), too."""
+def step(normal, gradient, points, stepped, inverse):
+    """Solve for a step of Gauss-Newton, slightly damped; gives the inverse of the normal matrix (9 rows), too."""
+    more = 1 + 1e-6
     for i in range(points.shape[1]):
-        more = 1 + damping[i]
         a, b, c = normal[0, i] * more, np.float64(normal[1, i]), np.float64(normal[2, i])
         d, e, f = normal[3, i] * more, np.float64(normal[4, i]), normal[5, i] * more
         u, v, w = np.float64(gradient[0, i]), np.float64(gradient[1, i]), np.float64(gradient[2, i])

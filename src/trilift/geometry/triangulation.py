@@ -139,7 +139,7 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
     t-weight and, to make its algebraic error that of the image, by the inverse depth). Points with suspicious views
     are solved again from the starts that leave one of these out, and the likeliest wins: with four views that is as
     good as starting from all pairs of views, and with any number it costs one start per suspicious view. A
-    Gauss-Newton step on the reprojection error with distortion ends it (`refine`).
+    Gauss-Newton step on the reprojection error with distortion ends it.
     The covariance is the inverse of the weighted normal matrix of that step, times a factor.
     """
     rig = Rig(cameras, pixels)
@@ -154,7 +154,7 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
         solution = chunk.solve_linear(chunk.reproject(solution)[1])
         if views > 2:
             search(chunk, solution)
-        refined = chunk.refine(solution, steps=1)
+        refined = chunk.refine(solution)
         kernels.write(
             refined.points,
             refined.inverse,
@@ -175,41 +175,6 @@ def triangulate_without(cameras: Cameras, pixels: Tensor, scale: Tensor, view: i
     others = scale.clone()
     others[:, view] = torch.inf
     return triangulate_robust(cameras, pixels, others)
-
-
-def refine(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor, steps: int = 10) -> Tensor:
-    """Minimise the reprojection error with distortion, by Levenberg-Marquardt.
-
-    Parameters
-    ----------
-    cameras
-        The cameras.
-    pixels
-        (frame, view, keypoint, 2), as detected (distorted).
-    scale
-        (frame, view, keypoint), pixels; infinite or NaN where a detection does not count.
-    points
-        (frame, keypoint, 3), metres: where to start.
-    steps
-        Number of steps, from 1.
-
-    Returns
-    -------
-    Tensor
-        (frame, keypoint, 3) float64: local maxima of the likelihood of `triangulate_robust`; never less likely than
-        the start.
-    """
-    rig = Rig(cameras, pixels)
-    scale_of = rig.take(scale)
-    refined = points.double().cpu().numpy().copy()
-
-    def solve(rows: slice, memory: Memory) -> None:
-        chunk = Chunk.of_scales(rig, memory, rig.pixels[rows], scale_of[rows])
-        solution = chunk.refine(chunk.take_points(refined[rows]), steps).points
-        refined[rows] = chunk.by_frame(solution, refined[rows].shape)
-
-    by_chunks(rig, solve)
-    return rig.give(refined)
 
 
 def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:

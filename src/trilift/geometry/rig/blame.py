@@ -36,8 +36,6 @@ class CameraFinding:
         Whether its pose or focal length contradicts the other cameras.
     time_offset_frames
         By how much it is late; NaN where that cannot be told.
-    time_offset_error_frames
-        Standard error of that.
     error_px
         Median distance of its detections from the other cameras' points, with the calibration as it is, the cameras
         at fault corrected.
@@ -47,8 +45,6 @@ class CameraFinding:
         How far the refitted pose is from the calibrated one (focal length as calibrated).
     focal_factor
         The refitted focal length over the calibrated one (pose as calibrated).
-    pose_share, focal_share
-        Share of the rig's robust cost that the refit of pose, and of the focal length, explains.
     message
         One sentence for the user.
     """
@@ -57,14 +53,11 @@ class CameraFinding:
     timing: Timing
     geometry: Geometry
     time_offset_frames: float
-    time_offset_error_frames: float
     error_px: float
     error_refitted_px: float
     displacement_m: float
     rotation_deg: float
     focal_factor: float
-    pose_share: float
-    focal_share: float
     message: str
 
     @property
@@ -175,10 +168,9 @@ def find(geometry: Trials, blamed: tuple[int, ...], view: int, timing: TimeOffse
     known = geometry.views > 2 and rest is not None and geometry.examine(rest, view).enough
     if not known or rest is None:
         sentence = f"{name}: too few detections in common with two other cameras to tell anything"
-        unknown = dict.fromkeys(("error_px", "error_refitted_px", "displacement_m", "rotation_deg"), math.nan)
-        unknown |= dict.fromkeys(("focal_factor", "pose_share", "focal_share"), math.nan)
+        unknown = ("error_px", "error_refitted_px", "displacement_m", "rotation_deg", "focal_factor")
         return CameraFinding(
-            view, timing.verdict, "cannot tell", timing.offset, timing.error, message=sentence, **unknown
+            view, timing.verdict, "cannot tell", timing.offset, message=sentence, **dict.fromkeys(unknown, math.nan)
         )
     pose, focal = (geometry.refit(rest, view, free) for free in (_POSE, _FOCAL))
     pose_share, focal_share = (
@@ -207,14 +199,11 @@ def find(geometry: Trials, blamed: tuple[int, ...], view: int, timing: TimeOffse
         timing=timing.verdict,
         geometry=found,
         time_offset_frames=timing.offset,
-        time_offset_error_frames=timing.error,
         error_px=pose.error_before,
         error_refitted_px=min(pose.error, focal.error),
         displacement_m=displacement,
         rotation_deg=rotation,
         focal_factor=factor,
-        pose_share=pose_share,
-        focal_share=focal_share,
         message=f"{name} is " + " and ".join(parts),
     )
 

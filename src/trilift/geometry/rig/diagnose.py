@@ -86,12 +86,3 @@ def diagnose(
         trusted = geometry.sets[blamed].cameras
     names = names or [f"camera {view + 1}" for view in range(len(cameras))]
     return [find(geometry, blamed, view, timing, names[view]) for view, timing in enumerate(timings)]
-
-
-# --- time ------------------------------------------------------------
-
-
-# --- geometry ------------------------------------------------------------
-
-
-# --- shared ------------------------------------------------------------
