@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridge import _OFF
+from bridge.engines import OFF
 from trilift.project.params import load_datasets, read_yaml
 
 _DONE = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
@@ -146,7 +146,7 @@ def _md5(path: Path) -> str:
 def _environment() -> dict[str, str]:
     """The clone's own code, and no bridge: what it makes is compared, and goes into nobody's dvc.lock or cache."""
     own = ("DVC_STAGE", "DVC_ROOT", "PYTHONPATH")
-    return {name: value for name, value in os.environ.items() if name not in own} | {_OFF: "1"}
+    return {name: value for name, value in os.environ.items() if name not in own} | {OFF: "1"}
 
 
 def _run(command: list[str], folder: Path, check: bool = False) -> subprocess.CompletedProcess[str]:

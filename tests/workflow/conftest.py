@@ -133,13 +133,6 @@ class Project:
         lock = yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
         return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
 
-    def record_results_every(self, seconds: int) -> None:
-        """Have the bridge record what a run has made so often, and not every minute."""
-        bridge = self.path / "workflow/bridge.py"
-        replace(bridge, "BETWEEN_COMMITS = 60", f"BETWEEN_COMMITS = {seconds}")
-        replace(bridge, "10 * took", "0")
-        self.commit()
-
     def commit(self) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", "work")

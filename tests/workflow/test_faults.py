@@ -91,7 +91,6 @@ def full(project, leaving):
 
 def test_on_a_full_disk_a_run_ends_with_one_message_and_the_next_goes_on(on_a_small_disk, real_finished):
     project = on_a_small_disk
-    project.record_results_every(6000)  # all at the end, however slow the machine is
     remove(project, CAPTURES, LIFTER, FIGURE)
     for path in real_finished.hashes().keys() - SIMULATED:
         in_cache(project, path).unlink(missing_ok=True)
