@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -29,3 +31,12 @@ def test_an_error_within_frees_it(tmp_path):
     for _ in range(2):
         with pytest.raises(OSError, match="full"), alone(tmp_path / "lock", "train"):
             raise OSError("full")
+
+
+def test_on_a_file_system_without_locks_nothing_is_held(tmp_path, monkeypatch):
+    def refuse(file, how):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone(tmp_path / "lock", "train"), alone(tmp_path / "lock", "train"):
+        pass

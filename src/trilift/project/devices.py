@@ -1,14 +1,15 @@
+import getpass
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import torch
+from filelock import FileLock
 
 from trilift.errors import InputError
 
-_held: list[IO[bytes]] = []  # locks that this process keeps until it ends
+_held: list[FileLock] = []  # locks that this process keeps until it ends
 
 
 def choose(name: str) -> torch.device:
@@ -36,15 +37,13 @@ def choose(name: str) -> torch.device:
 
 def _free_gpu(number: int) -> int:
     """Take the first GPU whose lock is free; the system gives it back when the process ends, however it does."""
-    import fcntl  # not on Windows, where nobody has asked for several GPUs yet
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    user = getattr(os, "getuid", getpass.getuser)()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace("/", "_")
     for index in range(number):
-        path = Path(tempfile.gettempdir()) / f"trilift-{os.getuid()}-gpu-{visible.replace('/', '_')}-{index}.lock"
-        file = path.open("wb")
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _held.append(file)
+        path = Path(tempfile.gettempdir()) / f"trilift-{user}-gpu-{visible}-{index}.lock"
+        lock = FileLock(path, blocking=False, fallback_to_soft=False)
+        with suppress(OSError):  # another process has it, or it is a file system without locks
+            lock.acquire()
+            _held.append(lock)
             return index
-        file.close()
     return os.getpid() % number

@@ -1,30 +1,26 @@
-"""One process per stage and run: a stage that a killed workflow has left running must not meet its successor."""
+"""Locks that the operating system frees when the process that holds them ends, however it does."""
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from trilift.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
 def alone(file: Path, what: str) -> Iterator[None]:
-    """Hold a lock while the block runs; the operating system frees it if the process dies.
+    """Hold a lock while the block runs: a stage that a killed workflow left running must not meet its successor.
 
     On file systems without locks nothing is held.
 
     Parameters
     ----------
     file
-        What is locked: an empty file that stays.
+        What is locked: an empty file that stays, beside one that names who holds it.
     what
         What runs, for the message.
 
@@ -33,28 +29,21 @@ def alone(file: Path, what: str) -> Iterator[None]:
     InputError
         If another process holds the lock.
     """
-    if fcntl is None:
-        yield
-        return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+") as lock:
-        if not _lock(lock):
-            lock.seek(0)
-            raise InputError(
-                f"{what} runs here already ({lock.read() or 'another process'}), perhaps left by a workflow that was "
-                "killed: wait until it has ended, or end it, and run again"
-            )
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
+    holder = file.with_name(f"{file.name}.holder")  # what is locked cannot be read on Windows
+    lock = FileLock(file, blocking=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = holder.read_text() if holder.exists() else "another process"
+        raise InputError(
+            f"{what} runs here already ({who or 'another process'}), perhaps left by a workflow that was "
+            "killed: wait until it has ended, or end it, and run again"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
-
-
-def _lock(file: TextIO) -> bool:
-    """Take the lock; False if another process has it."""
-    with suppress(OSError):  # a file system without locks
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    finally:
+        lock.release()
