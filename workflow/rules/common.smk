@@ -93,19 +93,35 @@ def threads_of_training():
         return 1  # such settings are refused before anything runs
 
 
-def category(wildcards):
-    """The section of the report: the data set, and whether it is simulated."""
-    return f"{wildcards.dataset} (SIMULATED)" if source(wildcards.dataset).simulated else wildcards.dataset
-
-
 def of_main(path):
     """The file of the main run."""
     return path.replace("{run}", "main")
 
 
-def subcategory(name):
-    """Within it: what it is, and of which run of the sweep if it is one."""
-    return lambda wildcards: name if wildcards.run == "main" else f"sweep: {wildcards.run}"
+def reported(path, caption, section):
+    """A file that the report shows: in a section of its data set, or under the run of the sweep that made it."""
+
+    def category(wildcards):
+        dataset = wildcards.get("dataset", "demo")  # simulate makes this one
+        return f"{dataset} (SIMULATED)" if source(dataset).simulated else dataset
+
+    def subcategory(wildcards):
+        run = wildcards.get("run", "main")
+        return section if run == "main" else f"sweep: {run}"
+
+    return report(path, caption=f"../report/{caption}.rst", category=category, subcategory=subcategory)
+
+
+def figure(path):
+    return reported(f"results/{{dataset}}/main/{path}", Path(path).stem, "figures")
+
+
+def table(name):
+    return reported(f"results/{{dataset}}/{{run}}/{name}", "tables", "tables")
+
+
+def provenance(path):
+    return reported(path, "provenance", "provenance")
 
 
 def simulated(wildcards):

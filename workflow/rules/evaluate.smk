@@ -8,42 +8,17 @@ rule evaluate:
         code=code("evaluate"),
     output:
         metrics="results/{dataset}/{run}/metrics.json",
-        per_recording=report(
-            "results/{dataset}/{run}/per_recording.csv",
-            caption="../report/tables.rst",
-            category=category,
-            subcategory=subcategory("tables"),
-        ),
-        per_action=report(
-            "results/{dataset}/{run}/per_action.csv",
-            caption="../report/tables.rst",
-            category=category,
-            subcategory=subcategory("tables"),
-        ),
-        per_joint=report(
-            "results/{dataset}/{run}/per_joint.csv",
-            caption="../report/tables.rst",
-            category=category,
-            subcategory=subcategory("tables"),
-        ),
-        per_view=report(
-            "results/{dataset}/{run}/per_view.csv",
-            caption="../report/tables.rst",
-            category=category,
-            subcategory=subcategory("tables"),
-        ),
+        per_recording=table("per_recording.csv"),
+        per_action=table("per_action.csv"),
+        per_joint=table("per_joint.csv"),
+        per_view=table("per_view.csv"),
         by_confidence="results/{dataset}/{run}/by_confidence.csv",
         by_angle="results/{dataset}/{run}/by_angle.csv",
         distribution="results/{dataset}/{run}/distribution.csv",
         markdown="results/{dataset}/{run}/table.md",
         latex="results/{dataset}/{run}/table.tex",
         predictions="results/{dataset}/{run}/predictions.nc",
-        provenance=report(
-            "results/{dataset}/{run}/provenance/evaluate.json",
-            caption="../report/provenance.rst",
-            category=category,
-            subcategory=subcategory("provenance"),
-        ),
+        provenance=provenance("results/{dataset}/{run}/provenance/evaluate.json"),
     log:
         "logs/{dataset}/{run}/evaluate.log",
     threads: share_of_cores(len(DATASETS) * len(RUNS))

@@ -5,12 +5,7 @@ rule ingest:
     output:
         captures="data/captures/{dataset}.nc",
         references="data/references/{dataset}.nc",
-        provenance=report(
-            "results/{dataset}/provenance/ingest.json",
-            caption="../report/provenance.rst",
-            category=category,
-            subcategory="provenance",
-        ),
+        provenance=provenance("results/{dataset}/provenance/ingest.json"),
     log:
         "logs/{dataset}/ingest.log",
     threads: share_of_cores(len(DATASETS))

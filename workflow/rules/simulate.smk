@@ -4,12 +4,7 @@ rule simulate:
     output:
         detections="data/raw/demo/detections.npz",
         reference="data/raw/demo/reference.npz",
-        provenance=report(
-            "results/demo/provenance/simulate.json",
-            caption="../report/provenance.rst",
-            category="demo (SIMULATED)",
-            subcategory="provenance",
-        ),
+        provenance=provenance("results/demo/provenance/simulate.json"),
     log:
         "logs/demo/simulate.log",
     params:

@@ -7,12 +7,7 @@ rule train:
         weights="results/{dataset}/{run}/lifter.safetensors",
         lifter="results/{dataset}/{run}/lifter.json",
         history="results/{dataset}/{run}/history.csv",
-        provenance=report(
-            "results/{dataset}/{run}/provenance/train.json",
-            caption="../report/provenance.rst",
-            category=category,
-            subcategory=subcategory("provenance"),
-        ),
+        provenance=provenance("results/{dataset}/{run}/provenance/train.json"),
     log:
         "logs/{dataset}/{run}/train.log",
     threads: lambda wildcards: threads_of_training()

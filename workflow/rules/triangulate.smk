@@ -9,12 +9,7 @@ rule triangulate:
         bones="results/{dataset}/pseudo_labels/bones.csv",
         recordings="results/{dataset}/pseudo_labels/recordings.csv",
         rig="results/{dataset}/pseudo_labels/rig.csv",
-        provenance=report(
-            "results/{dataset}/provenance/triangulate.json",
-            caption="../report/provenance.rst",
-            category=category,
-            subcategory="provenance",
-        ),
+        provenance=provenance("results/{dataset}/provenance/triangulate.json"),
     log:
         "logs/{dataset}/triangulate.log",
     threads: share_of_cores(len(DATASETS))
