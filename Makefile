@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run report repro-check test test-engines test-cluster lint format docs bench fuzz
+.PHONY: help run report repro-check lock-check test test-engines test-cluster lint format docs bench fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -43,6 +43,9 @@ report: run ## One HTML page with all figures and tables of the demo, which open
 
 repro-check: .venv/run.installed ## Make what git has committed again, in a fresh clone, and compare it with dvc.lock
 	python workflow/repro_check.py
+
+lock-check: .venv/run.installed ## Whether dvc.lock in git fits the code and settings here; runs nothing
+	python workflow/lock_check.py
 
 test: .venv/dev.installed ## Set up and run the tests; SEED=3: in another order, and with other random numbers
 	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines" $(if $(SEED),--seed $(SEED))
