@@ -271,15 +271,11 @@ def test_a_run_killed_before_its_commit_is_committed_by_the_next(finished, tmp_p
     assert project.hashes() == before
 
 
-def logs(project):
-    return {file.stem: file.stat().st_mtime_ns for file in (project.path / "logs").rglob("*.log")}
-
-
 def recovers(project, finished, *command):
     """Run on, and see that all is as if nothing had happened; gives the stages that were made."""
-    before = logs(project)
+    before = project.logs()
     project.run(*command)
-    made = {stage for stage, _ in logs(project).items() - before.items()}
+    made = {stage for stage, _ in project.logs().items() - before.items()}
     assert project.jobs() == set()
     assert project.changed() == set()
     assert project.hashes() == project.made() == finished.hashes()

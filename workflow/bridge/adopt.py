@@ -60,7 +60,7 @@ def is_left_by_cut_off_run() -> bool:
     memory = Memory()
     if os.environ.get("DVC_STAGE") not in memory.pending or memory.inputs != hashes_of_inputs():
         return False
-    return not replaced_since(set(sys.argv[sys.argv.index("--") + 1 :]))
+    return not replaced_since(set(sys.argv))  # which name its outputs
 
 
 def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
