@@ -104,7 +104,7 @@ def test_on_a_full_disk_a_run_ends_with_one_message_and_the_next_goes_on(on_a_sm
     assert there == whole
 
     process = project.start_until("plot", *SNAKEMAKE)
-    with full(project, leaving=3_000_000):
+    with full(project, leaving=2_000_000):
         output, _ = process.communicate()
     assert "dvc commit failed, tried again later" in output
     project.snakemake()

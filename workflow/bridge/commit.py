@@ -28,6 +28,9 @@ def commit(names: set[str], memory: Memory) -> None:
                 stage.save()
                 # A copy back from the cache would only be newer than what Snakemake knows (`replaced_since`).
                 stage.commit(relink=repo.cache.local.cache_types[0] in ("hardlink", "symlink"))
+                lost = [str(output) for output in stage.outs if output.use_cache and output.changed_cache()]
+                if lost:  # which DVC itself finds when it copies them back
+                    raise OSError(f"DVC's cache did not take {' '.join(lost)}")
             stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
     except (DvcException, OSError) as error:
         say(f"dvc commit failed, tried again later: {error}")
@@ -37,7 +40,8 @@ def commit(names: set[str], memory: Memory) -> None:
     say(f"{len(names)} stage{'s' * (len(names) > 1)} recorded in dvc.lock")
     memory.pending -= names
     memory.uncertified -= names
-    memory.write()
+    with suppress(OSError):  # a full disk: the next start takes over from dvc.lock
+        memory.write()
     LOCK_BEFORE.unlink()
 
 
