@@ -16,6 +16,10 @@ from trilift.project.params import StrictModel
 _TURNS = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]])  # x right, y down
 
 
+Size = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)]
+"""Width and height in pixels."""
+
+
 class ImageChange(StrictModel):
     """What was done to the images of a camera after it was calibrated: turned, then scaled, then mirrored.
 
@@ -30,7 +34,7 @@ class ImageChange(StrictModel):
     """
 
     turned: Literal[0, 90, 180, 270] = 0
-    size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
+    size: Size | None = None
     mirrored: bool = False
 
     def then(self, other: "ImageChange") -> "ImageChange":

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.formats.images import ImageChange
+from trilift.formats.images import ImageChange, Size
 from trilift.formats.names import plain
 from trilift.formats.paths import VIEW, has_stars, matches, without_stars
 from trilift.formats.registry import CAMERAS, DETECTIONS, ArchiveFormat, ViewFormat
@@ -126,7 +126,7 @@ class Calibration(StrictModel):
     format: Annotated[str, _one_of((*CAMERAS, "trilift", "human36m"))]
     path: Inside | None = None
     unit: Annotated[str, _one_of(METRES)] | None = None
-    image_size: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
+    image_size: Size | None = None
     names: list[Name] | None = None
 
     @model_validator(mode="after")
