@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bridge.commit import commit, undo_half_commit
+from bridge.commit import LOCK_BEFORE, commit, undo_half_commit
 from bridge.engines import (
     certify,
     changed_raw_data,
@@ -31,6 +31,7 @@ def adopt() -> None:
     if "DVC_STAGE" in os.environ:
         if not is_left_by_cut_off_run():
             MEMORY.unlink(missing_ok=True)  # DVC is running things: look again next time
+        LOCK_BEFORE.unlink(missing_ok=True)  # DVC can read dvc.lock, and writes it from now on
         _tell_of_uncommitted_raw_data()
     if not is_on():
         return
