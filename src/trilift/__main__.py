@@ -1,3 +1,5 @@
+"""``python -m trilift`` is the command ``trilift``."""
+
 from trilift.cli import main
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The data that flows between stages: names, axes, units, validation, reading and writing.
+"""The data that flows between stages: names, axes and units.
 
 A file holds one data set with one netCDF group per capture. Axes are named and in the order frame, view,
 keypoint, space. NaN means missing; zero never does. `SCHEMAS` states what each kind of file holds. Writers fill

@@ -1,6 +1,6 @@
 """The TOML calibrations of Pose2Sim, Anipose, aniposelib and Caliscope: a section per camera.
 
-Caliscope's present file has them as ``[cameras.0]``, ``[cameras.1]``. Its ``rotation_count`` is the number of quarter
+Caliscope's current file has them as ``[cameras.0]``, ``[cameras.1]``. Its ``rotation_count`` is the number of quarter
 turns by which it shows a camera's images to people and detectors; it turns the points back, so that they, the size
 and the matrix are those of the images as they were recorded, and nothing is to be turned here.
 """

@@ -1,1 +1,1 @@
-"""Cameras, triangulation and alignment: pure functions on tensors, batched over frames, views and keypoints."""
+"""Cameras, triangulation, pairs of views and faults of rigs: pure functions of tensors or arrays."""

@@ -1,4 +1,4 @@
-"""Views of the same points, two at a time."""
+"""The essential matrix of two views, and the median that pairs of views are judged by."""
 
 import numpy as np
 

@@ -1,3 +1,5 @@
+"""The figures of `trilift check`: what each camera disagrees with, and its offset over time."""
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

@@ -1,3 +1,5 @@
+"""The beginning of a test recording as a GIF: what the lifter saw, and the pose that it predicted."""
+
 from pathlib import Path
 
 import matplotlib.pyplot as plt

@@ -1,3 +1,5 @@
+"""The figure of the lifter's error by the detector's confidence and by the angle of view."""
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,3 +1,5 @@
+"""The figure of how errors are distributed: which share of the joints is within each."""
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,3 +1,5 @@
+"""The figure of the error of each action."""
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

@@ -1,3 +1,5 @@
+"""The figure of single poses, from the best to the worst: detections, prediction, and what it is compared with."""
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The figure of what became of the detections in the triangulation."""
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,3 +1,5 @@
+"""The figure of losses and validation error over the training."""
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -1,3 +1,5 @@
+"""Which GPU, or the CPU, to compute on."""
+
 import getpass
 import os
 import tempfile

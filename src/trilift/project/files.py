@@ -1,3 +1,5 @@
+"""Writing files so that a killed program leaves no half of one."""
+
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager

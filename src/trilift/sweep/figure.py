@@ -1,3 +1,5 @@
+"""The figures of a sweep: errors of its runs, and their trainings."""
+
 import pandas as pd
 from matplotlib.figure import Figure
 
