@@ -1,12 +1,18 @@
 """What README.md and docs/ say exists: links, commands, settings, files; and their code examples run."""
 
 import importlib
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
 import tomllib
 import unicodedata
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,13 +20,19 @@ import pytest
 import torch
 import yaml
 
+from formats import test_damage
 from formats.camera_writers import read_all
-from trilift import cli
+from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person
+from trilift import cli, skeletons
+from trilift.captures import reading
 from trilift.captures.splits import Split
 from trilift.errors import InputError
+from trilift.formats.registry import CAMERAS, DETECTIONS
 from trilift.formats.source import Source
-from trilift.project import params
+from trilift.project import params, provenance
+from trilift.project.layout import Layout
 from trilift.project.stages import SECTIONS, STAGES
+from trilift.skeletons import BODY25B, COCO17
 from trilift.train.runs import Sweep
 
 ROOT = Path(__file__).parents[1]
@@ -134,47 +146,155 @@ def test_modules_of_the_reference_are_there(page):
         importlib.import_module(name)
 
 
+def test_every_format_is_in_the_reference_and_in_the_table():
+    of_code = {f"trilift.formats.{kind.module}" for kinds in (DETECTIONS, CAMERAS) for kind in kinds.values()}
+    assert of_code <= set(re.findall(r"^::: (\S+)$", (ROOT / "docs/api/formats.md").read_text("utf-8"), re.MULTILINE))
+    text = (ROOT / "docs/recordings.md").read_text("utf-8")
+    for field, known in (("detections", {*DETECTIONS}), ("cameras", {*CAMERAS, "human36m", "trilift"})):
+        table = text.partition(f"| `{field}: format:` |")[2].partition("\n\n")[0]
+        assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == known
+
+
+EXTENDING = (ROOT / "docs/extending.md").read_text("utf-8")
+
+
+def titled(title):
+    """The code of docs/extending.md with a title, the name of its file."""
+    (found,) = re.findall(rf'^ *```\w+ title="{re.escape(title)}"\n(.*?)^ *```$', EXTENDING, re.DOTALL | re.MULTILINE)
+    return textwrap.dedent(found)
+
+
+def module(name):
+    found = ModuleType(name)
+    exec(compile(titled(f"src/trilift/{name}.py"), name, "exec"), vars(found))
+    return found
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A copy of the code with the formats and the stage of docs/extending.md, entered as it says."""
+    package = shutil.copytree(ROOT / "src", tmp_path_factory.mktemp("extended") / "src") / "trilift"
+    (package / "coverage").mkdir()
+    (package / "coverage/__init__.py").write_text('"""The stage coverage."""\n')
+    for name in ("formats/tidy.py", "formats/studio_json.py", "coverage/settings.py", "coverage/stage.py"):
+        (package / name).write_text(titled(f"src/trilift/{name}"), "utf-8")
+    (detections,) = re.findall(r'`("tidy": ViewFormat\(.*?\))`', EXTENDING)
+    (cameras,) = re.findall(r'`("studio": CameraFormat\(.*?\))`', EXTENDING)
+    stage, declared = (
+        re.search(rf"^ +```python\n( +{begin}.*?)^ +```$", EXTENDING, re.DOTALL | re.MULTILINE)[1]
+        for begin in ('"coverage": ', "@property\n")
+    )
+    for name, before, entry in (
+        ("formats/registry.py", '    "trilift": ', f"    {detections},\n"),
+        ("formats/registry.py", '    "toml": ', f"    {cameras},\n"),
+        ("project/stages.py", '    "train": ', stage),
+        ("project/layout.py", "    @property\n    def results", f"{declared}\n"),
+    ):
+        text = (package / name).read_text("utf-8")
+        assert text.count(before) == 1
+        (package / name).write_text(text.replace(before, entry + before), "utf-8")
+    return package.parent
+
+
+def test_the_examples_of_formats_and_of_a_stage_are_found_by_the_commands(extended, tmp_path):
+    folder, cameras = tmp_path / "gait", ring_of_cameras(2)
+    folder.mkdir()
+    poses = skeletons.mapping(BODY25B, COCO17).apply(waving_person(20))
+    for camera in cameras:
+        frames = [zip(COCO17.keypoints, frame, strict=True) for frame in project_with_opencv(camera, poses)]
+        rows = [(number, name, *xy, 0.9) for number, frame in enumerate(frames) for name, xy in frame]
+        table = pd.DataFrame(rows, columns=["frame", "keypoint", "x", "y", "confidence"])
+        table.to_csv(folder / f"{camera.name}.csv", index=False)
+    entries = [
+        {
+            "name": camera.name,
+            "K": camera.K.tolist(),
+            "distortion": camera.distortion.tolist(),
+            "rotation": camera.R.tolist(),
+            "translation": (1000 * camera.t).tolist(),
+            "size": camera.image_size.tolist(),
+        }
+        for camera in cameras
+    ]
+    (folder / "rig.json").write_text(json.dumps(entries))
+    project = make_project(tmp_path / "project").layout.project
+    for command in (("new", folder), ("ingest", "gait"), ("coverage", "gait")):
+        subprocess.run(
+            [sys.executable, "-m", "trilift", *command, "--project", project],
+            env=os.environ | {"PYTHONPATH": str(extended)},
+            check=True,
+        )
+    stated = yaml.safe_load((project / "workflow/datasets/gait.yaml").read_text("utf-8"))["ingest"]
+    detections = {"format": "tidy", "path": ".", "skeleton": "coco17", "detector": "TidyPose (coco17)"}
+    assert stated["detections"] == detections
+    assert stated["cameras"] == {"format": "studio", "path": "rig.json"}
+    with reading.read(Layout("gait", project).captures, "captures") as opened:
+        np.testing.assert_allclose(opened["gait"]["t"], [camera.t for camera in cameras])
+    seen = pd.read_csv(project / "results/gait/coverage.csv")
+    assert seen.values.tolist() == [["gait", "cam1", 1.0], ["gait", "cam2", 1.0]]
+    assert (project / "results/gait/provenance/coverage.json").is_file()
+
+
+def test_the_example_of_a_stage_is_the_same_for_both_engines(extended):
+    made = re.findall(r'"(results/\S+)"', titled("workflow/rules/coverage.smk"))
+    assert made == ["results/{dataset}/coverage.csv", "results/{dataset}/provenance/coverage.json"]
+    stated = titled("dvc.yaml").replace("*kept", "{}").replace("${item.dataset}", "{dataset}")
+    stage = yaml.safe_load(stated)["coverage"]
+    assert [next(iter(out)) for out in stage["outs"]] == stage["cmd"].split()[-2:] == made
+    files = provenance.code_of(["trilift.coverage.stage"], extended).files
+    rooms = {"/".join(("src", *Path(file).parts[:2])) for file in files}
+    assert {dep for dep in stage["deps"] if dep.startswith("src/")} == rooms
+
+
 @pytest.fixture(scope="module")
 def examples():
-    """What the code of docs/extending.md defines."""
+    """What the code of docs/extending.md without a title defines."""
     names: dict[str, object] = {"__name__": "example"}
-    for code in blocks(ROOT / "docs/extending.md", "python"):
+    for code in re.findall(r"^```python\n(.*?)^```$", EXTENDING, re.DOTALL | re.MULTILINE):
         exec(compile(code, "docs/extending.md", "exec"), names)
     return SimpleNamespace(**{name: value for name, value in names.items() if not name.startswith("__")})
 
 
-def test_the_example_of_a_detection_format_reads_what_it_says(examples, tmp_path):
+def test_the_example_of_a_detection_format_reads_what_it_says(tmp_path):
     rows = [(7, "nose", 10, 20, 0.9), (7, "left_hip", 11, 21, 0.8), (9, "nose", 12, 22, 0.0)]
     file = tmp_path / "left.csv"
     pd.DataFrame(rows, columns=["frame", "keypoint", "x", "y", "confidence"]).to_csv(file, index=False)
-    skeleton = importlib.import_module("trilift.skeletons").COCO17
-    view = examples.read_view(file, skeleton)
+    tidy = module("formats/tidy")
+    assert tidy.recognises(file)
+    view = tidy.read_view(file, COCO17)
     assert (view.name, view.first_frame, view.keypoints.shape) == ("left", 7, (3, 1, 17, 2))
-    np.testing.assert_allclose(view.keypoints[0, 0, skeleton.index("left_hip")], [11, 21])
-    np.testing.assert_allclose(view.confidence[0, 0, skeleton.index("left_hip")], 0.8)
+    np.testing.assert_allclose(view.keypoints[0, 0, COCO17.index("left_hip")], [11, 21])
+    np.testing.assert_allclose(view.confidence[0, 0, COCO17.index("left_hip")], 0.8)
     assert np.isfinite(view.keypoints).all(-1).sum() == 2
     for text in ("", "frame,x\n1,2\n", "frame,keypoint,x,y,confidence\n", file.read_text().replace("nose", "tail")):
         file.write_text(text)
         with pytest.raises(InputError, match=r"left\.csv"):
-            examples.read_view(file, skeleton)
+            tidy.read_view(file, COCO17)
 
 
-def test_the_example_of_a_camera_format_reads_what_it_says(examples, tmp_path):
+STUDIO = (
+    '[{"name": "a", "K": [[900, 0, 320], [0, 900, 240], [0, 0, 1]], "distortion": [0, 0, 0, 0, 0],'
+    ' "rotation": [0, 0, 0], "translation": [0, 0, 3000], "size": [640, 480]}]'
+)
+
+
+def test_the_example_of_a_camera_format_reads_what_it_says(tmp_path):
     file = tmp_path / "rig.json"
-    file.write_text(
-        '[{"name": "a", "K": [[900, 0, 320], [0, 900, 240], [0, 0, 1]], "distortion": [0, 0, 0, 0, 0],'
-        ' "rotation": [0, 0, 0], "translation": [0, 0, 3000], "size": [640, 480]}]'
-    )
-    (camera,) = read_all(examples.list_cameras(file))
+    file.write_text(STUDIO)
+    studio = module("formats/studio_json")
+    assert studio.recognises(file) == file
+    (camera,) = read_all(studio.list_cameras(file))
     assert (camera.name, camera.t.tolist(), camera.image_size.tolist()) == ("a", [0, 0, 3], [640, 480])
-    for text in ("", "{}", "[1]", "[]", file.read_text().replace("900", "-900")):
+    for text in ("", "{}", "[1]", "[]", STUDIO.replace("900", "-900")):
         file.write_text(text)
         with pytest.raises(InputError, match=r"rig\.json"):
-            read_all(examples.list_cameras(file))
+            read_all(studio.list_cameras(file))
+    for name in ("coco", "mmpose"):
+        test_damage.FORMATS[name][1](file)
+        assert studio.recognises(file) is None
 
 
 def test_the_example_of_a_layout_gives_all_joints(tmp_path):
-    skeletons = importlib.import_module("trilift.skeletons")
     (text,) = [code for code in blocks(ROOT / "docs/extending.md", "yaml") if "keypoints:" in code]
     (tmp_path / "crowdpose14.yaml").write_text(text)
     skeleton = skeletons.get("crowdpose14.yaml", tmp_path)
@@ -202,8 +322,10 @@ def test_the_example_of_a_network_is_one(examples):
     assert examples.Gated(51, 48, settings)(torch.zeros(5, 51)).shape == (5, 48)
 
 
-def test_the_example_of_a_figure_is_one(examples):
-    figure = examples.error_per_recording(pd.DataFrame({"mpjpe_mm": [60.0, 50.0]}, index=["b", "a"]), "a test")
+def test_the_example_of_a_figure_is_one():
+    figure = module("plot/per_recording").error_per_recording(
+        pd.DataFrame({"mpjpe_mm": [60.0, 50.0]}, index=["b", "a"]), "a test"
+    )
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from formats.camera_writers import FORMATS
 from synthetic import project_with_opencv, ring_of_cameras
 from trilift.errors import InputError
-from trilift.formats import Camera
+from trilift.formats import Camera, registry
 
 POINTS = np.random.default_rng(0).uniform([-1, -1, 0], [1, 1, 2], (50, 3))
 every_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -32,6 +32,12 @@ def message(fmt, path):
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_every_format_of_cameras_has_a_writer():
+    """One or several."""
+    read_by = {fmt.list_cameras.__module__ for fmt in FORMATS.values()}
+    assert read_by == {f"trilift.formats.{kind.module}" for kind in registry.CAMERAS.values()}
 
 
 @every_format

@@ -24,6 +24,7 @@ from trilift.formats import (
     mmpose,
     mpi_inf_3dhp,
     openpose,
+    registry,
     sleap,
     trilift_nc,
     videopose3d,
@@ -167,6 +168,10 @@ def read_damaged(path, content, read):
     except InputError as error:
         problem = str(error)
     assert problem is None or (str(path.parent) in problem and problem.isprintable())
+
+
+def test_every_format_of_detections_has_a_file():
+    assert set(FORMATS) == set(registry.DETECTIONS)
 
 
 def test_the_intact_files_are_read(intact):
