@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run report repro-check lock-check test test-engines test-cluster lint format docs bench fuzz
+.PHONY: help run report repro-check lock-check metrics-check test test-engines test-cluster lint format docs bench fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +46,9 @@ repro-check: .venv/run.installed ## Make what git has committed again, in a fres
 
 lock-check: .venv/run.installed ## Whether dvc.lock in git fits the code and settings here; runs nothing
 	python workflow/lock_check.py
+
+metrics-check: run ## Make the demo here, and compare its metrics with those that git has
+	python workflow/lock_check.py --metrics
 
 test: .venv/dev.installed ## Set up and run the tests; SEED=3: in another order, and with other random numbers
 	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not engines" $(if $(SEED),--seed $(SEED))
