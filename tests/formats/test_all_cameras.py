@@ -54,7 +54,12 @@ def test_pixels_are_those_that_opencv_gives_for_the_cameras_written(fmt, tmp_pat
 
 
 small = st.floats(-0.3, 0.3)
-rotation_vectors = st.tuples(*[st.floats(-1.7, 1.7)] * 3).map(lambda v: cv2.Rodrigues(np.array(v))[0])
+# OpenCV, with which the test writes, takes smaller angles than 0.00001 for none.
+rotations = (
+    st.tuples(*[st.floats(-1.7, 1.7)] * 3)
+    .filter(lambda v: not 0 < np.linalg.norm(v) < 1e-4)
+    .map(lambda v: cv2.Rodrigues(np.array(v))[0])
+)
 valid_cameras = st.builds(
     lambda focal, aspect, centre, distortion, R, t, size: Camera(
         "cam1",
@@ -68,7 +73,7 @@ valid_cameras = st.builds(
     st.floats(0.5, 2),
     st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)),
     st.tuples(*[small] * 5),
-    rotation_vectors,
+    rotations,
     st.tuples(*[st.floats(-1e3, 1e3)] * 3),
     st.tuples(st.integers(1, 99_999), st.integers(1, 99_999)),
 )
