@@ -88,9 +88,9 @@ def moved_metrics(tolerance: float) -> dict[str, list[str]]:
 
 
 def _is_near(before: Any, after: Any, tolerance: float) -> bool:
-    if type(before) is float and type(after) is float:
-        return abs(after - before) <= tolerance * abs(before)
-    return bool(before == after)
+    """Compare numbers within the tolerance; what is none, and what only says yes or no, must be the same."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, after))
+    return abs(after - before) <= tolerance * abs(before) if numbers else bool(before == after)
 
 
 def _in_git(path: str) -> bool:

@@ -65,3 +65,14 @@ def test_metrics_made_again_may_differ_by_the_tolerance(clone, after, code):
     assert found == code
     assert lines[0] == (f"{METRICS}: mpjpe_mm 50.0 -> {after}" if code else "All metrics are within 2%")
     assert check(clone, "--metrics", "--tolerance", "0.03")[0] == (after is None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [(1000, 1010, 0), (1000, 1030, 1), (True, False, 1), ("human36m", "humaneva", 1), (0, 1, 1)],
+)
+def test_numbers_of_frames_have_the_tolerance_too_but_no_other_values(clone, before, after, code):
+    (clone.path / METRICS).write_text(json.dumps({"value": before}))
+    clone.commit()
+    (clone.path / METRICS).write_text(json.dumps({"value": after}))
+    assert check(clone, "--metrics")[0] == code
