@@ -20,7 +20,7 @@ from torch import Tensor
 from trilift.formats.images import ImageChange
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.changed_images import USUAL_SIDES, other_images
-from trilift.ingest.mistakes import Kind, Mistake, disagreement, most_at_once, same_for_all, sample_points
+from trilift.ingest.mistakes import Kind, Mistake, disagreement, same_for_all, sample_points, views_needed
 from trilift.ingest.people import box_sides
 from trilift.ingest.readings import Reading, epipolar_cost, mixed
 from trilift.project.yaml_text import in_yaml
@@ -145,7 +145,7 @@ def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple
 
     def errors(views: list[int]) -> Tensor:
         of_views = disagreement(cameras[views], points[:, views])
-        return of_views * torch.nan if most_at_once(seen[:, views]) < min(3, len(views)) else of_views
+        return of_views * torch.nan if views_needed(seen[:, views]) < min(3, len(views)) else of_views
 
     def share(views: list[int]) -> float:
         return float((errors(views) / size[views]).nanmean().nan_to_num(torch.inf))

@@ -101,7 +101,7 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
     scale = mistakes.typical_scale(cameras, sample.pixels).clone()
     scale[~sample.pixels.isfinite().all(-1)] = torch.inf
     points = triangulate_robust(cameras, sample.pixels, scale).points
-    residuals = _residuals(cameras, sample.pixels, scale)
+    residuals = _residuals(cameras, sample.pixels, scale, points)
     problems = _wrong_layout(sample, capture.skeleton)
     timing = _NO_TIMING
     if verdict.mistake is not None:
@@ -187,15 +187,12 @@ def _unexplained(verdict: Verdict, names: list[str], source: Source) -> list[Pro
     return [Problem(text, certain=verdict.share >= _STOPS_FROM)]
 
 
-def _residuals(cameras: Cameras, pixels: Tensor, scale: Tensor) -> np.ndarray:
+def _residuals(cameras: Cameras, pixels: Tensor, scale: Tensor, of_all: Tensor) -> np.ndarray:
     """Give what lies between detections and the points that the other views, or only two in all, make up."""
     residuals = []
-    both = mistakes.most_at_once(pixels.isfinite().all(-1).transpose(1, 2).flatten(0, 1)) < 3
+    needed = mistakes.views_needed(pixels.isfinite().all(-1).transpose(1, 2).flatten(0, 1))
     for view in range(len(cameras)):
-        if both:
-            points = triangulate_robust(cameras, pixels, scale).points
-        else:
-            points = triangulate_without(cameras, pixels, scale, view).points
+        points = of_all if needed == 2 else triangulate_without(cameras, pixels, scale, view).points
         residuals.append(pixels[:, view] - project(cameras, points)[:, view])
     return torch.stack(residuals, 1).numpy()
 

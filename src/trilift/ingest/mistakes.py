@@ -42,9 +42,9 @@ def typical_scale(cameras: Cameras, pixels: Tensor) -> Tensor:
     return (_TYPICAL_SHARE * cameras.focal.mean(-1))[:, None].expand_as(pixels[..., 0])
 
 
-def most_at_once(seen: Tensor) -> int:
-    """Give the largest number of views that see one point, of (point, view) whether it is seen."""
-    return int(seen.sum(1).max()) if len(seen) else 0
+def views_needed(seen: Tensor) -> int:
+    """Tell how many views must see a point for it to be compared: three, or two where no (point, view) has three."""
+    return 3 if (seen.sum(1) >= 3).any() else 2
 
 
 def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
@@ -55,14 +55,13 @@ def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
     """
     pixels = pixels.unsqueeze(2)
     seen = pixels[..., 0, :].isfinite().all(-1)
-    scale = typical_scale(cameras, pixels)
+    scale, needed = typical_scale(cameras, pixels), views_needed(seen)
+    enough = seen.sum(1) >= needed
+    of_all = triangulate(cameras, pixels)[0] if needed == 2 else None
     medians = []
     for view in range(len(cameras)):
-        if most_at_once(seen) < 3:
-            points, enough = triangulate(cameras, pixels)[0], 2
-        else:
-            points, enough = triangulate_without(cameras, pixels, scale, view).points, 3
-        counts = seen[:, view] & (seen.sum(1) >= enough)
+        points = triangulate_without(cameras, pixels, scale, view).points if of_all is None else of_all
+        counts = seen[:, view] & enough
         error = reprojection_error(cameras, points, pixels)[counts, view, 0]
         # An error that is not known is that of a point behind a camera.
         worst = _WORST_SHARE * cameras.focal[view].mean()
@@ -80,7 +79,7 @@ def sample_points(read: Reading, score: np.ndarray | None) -> Tensor:
         pixels = np.where((person < 0)[..., None, None], np.nan, pixels)
     points = torch.as_tensor(pixels).double().transpose(1, 2).flatten(0, 1)
     seen = points.isfinite().all(-1)
-    points = points[seen.sum(1) >= (3 if most_at_once(seen) >= 3 else 2)]
+    points = points[seen.sum(1) >= views_needed(seen)]
     return points[:: max(1, len(points) // _MOST_POINTS)]
 
 
