@@ -97,7 +97,7 @@ def make(frames: int = 24, seed: int = 0) -> StandIn:
                     more[2] = -1  # and one is shorter than the 3D
                 joints = simulate_motion(MOTION_OF[action], body, frames + 4, FPS, rng)
                 pixels = project(cameras, torch.as_tensor(joints)).numpy()
-                found = detect(pixels, sizes, H36M17, FPS, model, rng).keypoints_2d
+                found = detect(pixels, sizes, H36M17, FPS, model, rng).pixels
                 found = np.where(np.isnan(found), pixels.clip(0, sizes[:, None]), found).astype(np.float32)
                 views = [found[: frames + extra, view] for view, extra in enumerate(more)]
                 detections.setdefault(person, {})[take] = views

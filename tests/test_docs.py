@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import pkgutil
 import re
 import shlex
 import shutil
@@ -25,6 +26,7 @@ from formats.camera_writers import read_all
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person
 from trilift import cli, skeletons
 from trilift.captures import reading
+from trilift.captures.schema import SCHEMAS
 from trilift.captures.splits import Split
 from trilift.errors import InputError
 from trilift.formats.registry import CAMERAS, DETECTIONS
@@ -262,10 +264,10 @@ def test_the_example_of_a_detection_format_reads_what_it_says(tmp_path):
     tidy = module("formats/tidy")
     assert tidy.recognises(file)
     view = tidy.read_view(file, COCO17)
-    assert (view.name, view.first_frame, view.keypoints.shape) == ("left", 7, (3, 1, 17, 2))
-    np.testing.assert_allclose(view.keypoints[0, 0, COCO17.index("left_hip")], [11, 21])
+    assert (view.name, view.first_frame, view.pixels.shape) == ("left", 7, (3, 1, 17, 2))
+    np.testing.assert_allclose(view.pixels[0, 0, COCO17.index("left_hip")], [11, 21])
     np.testing.assert_allclose(view.confidence[0, 0, COCO17.index("left_hip")], 0.8)
-    assert np.isfinite(view.keypoints).all(-1).sum() == 2
+    assert np.isfinite(view.pixels).all(-1).sum() == 2
     for text in ("", "frame,x\n1,2\n", "frame,keypoint,x,y,confidence\n", file.read_text().replace("nose", "tail")):
         file.write_text(text)
         with pytest.raises(InputError, match=r"left\.csv"):
@@ -332,6 +334,26 @@ def test_the_example_of_a_figure_is_one():
 def test_the_example_of_a_setting_is_the_real_one(examples):
     ours, theirs = examples.Settings.model_fields["viewer_seconds"], SETTINGS["plot"].model_fields["viewer_seconds"]
     assert (ours.default, ours.metadata) == (theirs.default, theirs.metadata)
+
+
+def test_the_way_of_the_pixels_leads_through_functions_that_are_there():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8").partition("```text\nformats.")[2].partition("```")[0]
+    names = re.findall(r"^([\w.]+)  ?", f"formats.{text}", re.MULTILINE)
+    assert len(names) == 21
+    for name in names:
+        assert callable(pkgutil.resolve_name(f"trilift.{name}")), name
+
+
+def test_what_files_hold_is_called_as_the_architecture_says():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Names of things")[2].partition("```")[0]
+    assert {"pixels", "confidence", "poses"} <= set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    of_keypoints = {
+        name
+        for variables in SCHEMAS.values()
+        for name, about in variables.items()
+        if {"keypoint", "joint"} & set(about.dims) and "space" in about.dims
+    }
+    assert of_keypoints == {"pixels", "poses", "training_poses"}
 
 
 def test_the_architecture_has_a_line_for_every_folder_and_the_floors_that_are_linted():

@@ -48,7 +48,7 @@ def write_captures(path, frames=1000):
             walk = Recording("Walk", name, "Walk", 50.0, 0, frames)
             capture = file.add_capture(name, recordings=[walk], skeleton=COCO17, views=["a", "b"])
             for block in reading.blocks(frames, 100):
-                capture.write_block(block, keypoints_2d=np.ones((100, 2, 17, 2)), confidence=np.ones((100, 2, 17)))
+                capture.write_block(block, pixels=np.ones((100, 2, 17, 2)), confidence=np.ones((100, 2, 17)))
 
 
 @pytest.mark.parametrize("leaving", [0, 4096, 20_000, 100_000, 200_000])

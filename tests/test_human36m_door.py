@@ -126,7 +126,7 @@ def test_detections_are_cut_to_the_shortest(put_in: StandIn, detections: dict[st
             assert row.length == shortest
             lengths.add(shortest)
             expected = np.stack([view[:shortest] for view in views], 1)
-            np.testing.assert_array_equal(capture["keypoints_2d"][row.frames], expected)
+            np.testing.assert_array_equal(capture["pixels"][row.frames], expected)
             assert (capture["confidence"][row.frames] == 1).all()
     assert len(lengths) > 2  # a camera shorter than the 3D, the 3D the shortest, people without 3D
 
@@ -138,7 +138,7 @@ def test_the_references_are_what_was_put_in(put_in: StandIn, references: dict[st
         for row in reading.recordings(reference):
             if (person, row.action) != ("S11", "Directions"):
                 expected = put_in.poses[person][row.action][: row.length]
-                np.testing.assert_allclose(reference["keypoints_3d"][row.frames], expected, rtol=0, atol=1e-6)
+                np.testing.assert_allclose(reference["poses"][row.frames], expected, rtol=0, atol=1e-6)
                 compared += 1
     assert compared == 30 * 7 - 1
 
@@ -149,9 +149,9 @@ def test_the_references_fit_the_published_cameras(
     for person, reference in references.items():
         capture = detections[person]
         K, R, t = (capture[name].values for name in ("K", "R", "t"))
-        world = reference["keypoints_3d"].values.astype(float)
+        world = reference["poses"].values.astype(float)
         image = np.einsum("vab,vbc,fjc->fvja", K, R, world) + np.einsum("vab,vb->va", K, t)[:, None]
-        error = np.linalg.norm(image[..., :2] / image[..., 2:] - capture["keypoints_2d"].values, axis=-1)
+        error = np.linalg.norm(image[..., :2] / image[..., 2:] - capture["pixels"].values, axis=-1)
         # Lens distortion is left out here and the detector errs; with two cameras exchanged it would be above 20.
         assert np.nanmedian(error, axis=(0, 2)).max() < 8
 
@@ -163,7 +163,7 @@ def test_the_recording_without_3d_has_no_reference_and_ingest_says_so(
         row.name
         for reference in references.values()
         for row in reading.recordings(reference)
-        if np.isnan(reference["keypoints_3d"][row.frames]).all()
+        if np.isnan(reference["poses"][row.frames]).all()
     ]
     assert lacking == ["S11 Directions"]
     assert "recordings without a reference: S11 Directions\n" in ingested[1]
@@ -258,8 +258,8 @@ def test_the_errors_are_of_the_test_recordings_with_3d(finished: Project) -> Non
 def test_people_in_neither_list_never_reach_the_lifter(finished: Project, tmp_path: Path) -> None:
     copy = Project(Layout("h36m", shutil.copytree(finished.layout.project, tmp_path / "copy")))
     for path, variables in (
-        (copy.layout.captures, ("keypoints_2d", "confidence")),
-        (copy.layout.pseudo_labels, ("joints_3d",)),
+        (copy.layout.captures, ("pixels", "confidence")),
+        (copy.layout.pseudo_labels, ("training_poses",)),
     ):
         with h5netcdf.File(path, "a") as file:
             for name in variables:

@@ -87,7 +87,7 @@ def test_names_of_ones_own_change_no_number(named: Project, own: Project) -> Non
         reading.read(own.layout.pseudo_labels, "pseudo_labels") as found,
     ):
         for name, capture in found.items():
-            for variable in ("keypoints_3d", "covariance", "joints_3d"):
+            for variable in ("poses", "covariance", "training_poses"):
                 np.testing.assert_array_equal(capture[variable].values, expected[name][variable].values)
             assert reading.skeleton_of(capture).keypoints[0] == "Snout"
             assert capture.attrs["joints_absent"] == ""

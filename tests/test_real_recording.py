@@ -83,7 +83,7 @@ def test_the_body_has_15_joints():
 
 def test_all_frames_and_views_are_read(all_views):
     detections, _, _ = all_views
-    assert detections["keypoints_2d"].shape == (100, 4, 25, 2)
+    assert detections["pixels"].shape == (100, 4, 25, 2)
     assert detections["view"].values.tolist() == ["cam_01", "cam_02", "cam_03", "cam_04"]
 
 
@@ -108,7 +108,7 @@ def test_weighted_by_the_learnt_noise_the_error_is_smaller_than_of_the_plain_dlt
 
 def test_cameras_3_and_1_get_the_lowest_weight(all_views):
     detections, _, _ = all_views
-    arrays = (torch.as_tensor(detections[name].values) for name in ("keypoints_2d", "confidence"))
+    arrays = (torch.as_tensor(detections[name].values) for name in ("pixels", "confidence"))
     factor = noise.learn(Cameras.from_arrays(detections), *arrays).view_factor.tolist()
     order = sorted(zip(factor, detections["view"].values.tolist(), strict=True), reverse=True)
     assert [view for _, view in order[:2]] == ["cam_03", "cam_01"]
@@ -125,7 +125,7 @@ def spread_of_bones(labels):
     """Standard deviation over time (m) of the bones of the body."""
     bones = [bone for bone in BODY25B.bones if set(bone) <= set(BODY)]
     assert len(bones) == 14
-    points = labels["keypoints_3d"]
+    points = labels["poses"]
     lengths = [
         np.linalg.norm(points.sel(keypoint=parent).values - points.sel(keypoint=child).values, axis=-1)
         for parent, child in bones
@@ -142,7 +142,7 @@ def test_bone_lengths_vary_less_over_time_than_with_the_plain_dlt(all_views, sin
 
 def test_the_bones_of_both_sides_are_about_as_long(all_views):
     _, labels, _ = all_views
-    points = labels["keypoints_3d"]
+    points = labels["poses"]
     for parent, child in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist")):
         left, right = (
             np.nanmedian(
@@ -178,7 +178,7 @@ def test_the_views_with_the_dummy_have_plausible_errors(without_camera_3, camera
 def test_what_openpose_did_not_find_is_missing_and_the_rest_as_written(all_views, camera):
     detections, _, _ = all_views
     for frame in range(0, 100, 10):
-        found = detections["keypoints_2d"][frame, camera - 1].values
+        found = detections["pixels"][frame, camera - 1].values
         person = max(people(camera, frame), key=lambda keypoints: keypoints[:, 2].sum())
         expected = np.where(person[:, 2:] > 0, person[:, :2], np.nan)
         np.testing.assert_array_equal(found, expected.astype(np.float32))
@@ -186,8 +186,8 @@ def test_what_openpose_did_not_find_is_missing_and_the_rest_as_written(all_views
 
 def test_the_person_is_as_tall_as_a_person(without_camera_3):
     _, labels, _ = without_camera_3
-    head = labels["keypoints_3d"].sel(keypoint="head_top").values
-    ankles = labels["keypoints_3d"].sel(keypoint=["left_ankle", "right_ankle"]).values.mean(1)
+    head = labels["poses"].sel(keypoint="head_top").values
+    ankles = labels["poses"].sel(keypoint=["left_ankle", "right_ankle"]).values.mean(1)
     assert 1.3 < np.nanmedian(np.linalg.norm(head - ankles, axis=-1)) < 2.0
 
 
@@ -196,7 +196,7 @@ def test_no_camera_draws_the_triangulation_to_itself(tmp_path):
     """Three of four cameras look from one side, one of them from half the distance; none is better than the next."""
     capture = capture_of("caliscope_4cam", tmp_path)
     cameras, (recording,) = capture.to_tensors(), capture.recordings
-    pixels, confidence = torch.as_tensor(recording.keypoints).float(), torch.as_tensor(recording.confidence).float()
+    pixels, confidence = torch.as_tensor(recording.pixels).float(), torch.as_tensor(recording.confidence).float()
     found = noise.learn(cameras, pixels, confidence)
     assert 0.7 < found.view_factor.min() < found.view_factor.max() < 1.6
     assert found.view_share.max() < 0.4
@@ -225,4 +225,4 @@ def test_keypoints_that_are_never_seen_do_not_harm_the_others(tmp_path):
     _, labels, _ = run(project)
     assert 8 < np.nanmedian(labels["reprojection_error"]) < 13
     assert (labels["views_used"].values >= 3).mean() > 0.5
-    assert labels["keypoints_3d"].sel(keypoint=["nose", "left_elbow", "right_wrist"]).notnull().mean() > 0.95
+    assert labels["poses"].sel(keypoint=["nose", "left_elbow", "right_wrist"]).notnull().mean() > 0.95

@@ -479,7 +479,7 @@ def test_what_is_late_can_be_stated(project, caplog):
     assert "(ingest: offsets)" in caplog.text
     caplog.clear()
     (capture,) = read(project, {"offsets": {"cam2": 50}})
-    assert len(capture.recordings[0].keypoints) == FRAMES
+    assert len(capture.recordings[0].pixels) == FRAMES
     assert "(ingest: offsets)" not in caplog.text
 
 

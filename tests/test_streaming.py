@@ -36,9 +36,7 @@ def write_captures(layout, frames):
         written.write("image_size", np.stack([camera.image_size for camera in cameras]))
         for block in reading.blocks(frames):
             length = block.stop - block.start
-            written.write_block(
-                block, keypoints_2d=pixels[:length], confidence=np.full((length, VIEWS, len(BODY25B)), 0.8)
-            )
+            written.write_block(block, pixels=pixels[:length], confidence=np.full((length, VIEWS, len(BODY25B)), 0.8))
 
 
 # A process inherits the peak of the one that starts it, and what runs the tests may have grown large.

@@ -113,10 +113,10 @@ def poses_of(project: Path) -> Iterator[tuple[NDArray[np.float64], NDArray[np.fl
         reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions,
     ):
         for name, capture in predictions.items():
-            world = references[name]["keypoints_3d"].values[capture["frame_of_capture"].values].astype(float)
+            world = references[name]["poses"].values[capture["frame_of_capture"].values].astype(float)
             relative = world - world[:, :1]
             truth = np.einsum("vxy,fjy->fvjx", cameras[name]["R"].values, relative)
-            yield capture["joints_3d"].values.astype(float), truth
+            yield capture["poses"].values.astype(float), truth
 
 
 def test_the_mpjpe_is_the_mean_distance_of_the_16_joints(finished: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_temporal_lifter_sees_beyond_the_blocks_that_it_is_evaluated_in(
         monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", size)
         assert run(project, "evaluate", "demo") == 0
         with reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
-            found.append(np.concatenate([one["joints_3d"].values for one in predictions.values()]))
+            found.append(np.concatenate([one["poses"].values for one in predictions.values()]))
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
     assert np.isfinite(found[0]).any()
 
@@ -245,7 +245,7 @@ def test_a_capture_without_a_reference_is_left_out_with_a_notice(
         if lost == "the capture":
             del file["S11"]
         else:
-            file["S11/keypoints_3d"][:, 0] = np.nan  # without a root nothing can be compared
+            file["S11/poses"][:, 0] = np.nan  # without a root nothing can be compared
     assert run(project, "evaluate", "demo") == 0
     said = capsys.readouterr().err
     assert "capture S11: no reference, so it is left out of the evaluation" in said
@@ -269,7 +269,7 @@ def test_a_reference_of_training_people_only_is_no_reference_of_the_test(
 ) -> None:
     with h5py.File(project / "data/references/demo.nc", "a") as file:
         del file["S11"]
-        file["S9/keypoints_3d"][:] = np.nan
+        file["S9/poses"][:] = np.nan
     assert run(project, "evaluate", "demo") == 0
     assert "The reference has no pose of the test frames" in capsys.readouterr().err
     found = metrics(project)
@@ -295,9 +295,9 @@ def test_poses_are_not_shown_beside_another_reference_than_they_were_measured_wi
 def test_a_view_without_a_prediction_keeps_its_row(project: Path) -> None:
     with h5py.File(project / "data/captures/demo.nc", "a") as file:
         names = file["S9/view"].asstr()[:].tolist()
-        file["S9/keypoints_2d"][:, 1] = np.nan
+        file["S9/pixels"][:, 1] = np.nan
         file["S9/confidence"][:, 1] = 0
-        file["S11/keypoints_2d"][:30] = np.nan  # the first of its recordings
+        file["S11/pixels"][:30] = np.nan  # the first of its recordings
         file["S11/confidence"][:30] = 0
     assert run(project, "evaluate", "demo") == 0
     folder = project / "results/demo/main"
@@ -317,8 +317,8 @@ def test_a_view_without_a_prediction_keeps_its_row(project: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        (["captures/keypoints_2d"], "no view has detected the pelvis"),
-        (["references/keypoints_3d", "pseudo_labels/joints_3d"], "there is no reference"),
+        (["captures/pixels"], "no view has detected the pelvis"),
+        (["references/poses", "pseudo_labels/training_poses"], "there is no reference"),
     ],
 )
 def test_test_poses_of_which_none_can_be_measured_are_refused(
@@ -401,7 +401,7 @@ def test_a_reference_of_another_length_is_refused(project: Path, capsys: pytest.
                 recordings[-1] = replace(recordings[-1], length=recordings[-1].length - 3)
             written = file.add_capture(name, recordings=recordings, skeleton=H36M17)
             length = recordings[-1].frames.stop
-            written.write_block(slice(0, length), keypoints_3d=capture["keypoints_3d"].values[:length])
+            written.write_block(slice(0, length), poses=capture["poses"].values[:length])
     assert run(project, "evaluate", "demo") == 2
     message = capsys.readouterr().err
     assert "references/demo.nc" in message
@@ -410,7 +410,7 @@ def test_a_reference_of_another_length_is_refused(project: Path, capsys: pytest.
 
 def predicted_poses(project: Path) -> NDArray[np.float32]:
     with reading.read(project / "results/demo/main/predictions.nc", "predictions") as predictions:
-        return predictions["S9"]["joints_3d"].values
+        return predictions["S9"]["poses"].values
 
 
 def used_poses(project: Path, **options: bool) -> NDArray[np.float32]:
@@ -428,7 +428,7 @@ def used_poses(project: Path, **options: bool) -> NDArray[np.float32]:
             np.stack(
                 [
                     predictor.predict(
-                        capture["keypoints_2d"].values[recording.frames, view],
+                        capture["pixels"].values[recording.frames, view],
                         camera,
                         capture["confidence"].values[recording.frames, view],
                         capture.attrs["skeleton"],
@@ -479,13 +479,13 @@ def test_training_again_gives_the_same_bytes(finished: Path, project: Path) -> N
 def test_the_reference_never_reaches_the_lifter(finished: Path, project: Path) -> None:
     with h5netcdf.File(project / "data/references/demo.nc", "a") as file:
         for capture in file.groups.values():
-            capture["keypoints_3d"][...] = 7.0
+            capture["poses"][...] = 7.0
     assert run(project, "train", "demo") == 0
     assert trained(project) == trained(finished)
 
 
 def test_the_people_for_testing_never_reach_the_lifter(finished: Path, project: Path) -> None:
-    for kind, variables in {"captures": ["keypoints_2d", "confidence"], "pseudo_labels": ["joints_3d"]}.items():
+    for kind, variables in {"captures": ["pixels", "confidence"], "pseudo_labels": ["training_poses"]}.items():
         with h5netcdf.File(project / f"data/{kind}/demo.nc", "a") as file:
             for name in variables:
                 for person in ("S9", "S11"):
@@ -526,7 +526,7 @@ def test_validation_frames_that_cannot_be_compared_are_remarked(
 ) -> None:
     with h5py.File(project / "data/pseudo_labels/demo.nc", "a") as file:
         for person in ("S1", "S5", "S6", "S7", "S8"):
-            file[person]["joints_3d"][:, 1:] = np.where(np.arange(150) % 30 < 27, 1.0, np.nan)[:, None, None]
+            file[person]["training_poses"][:, 1:] = np.where(np.arange(150) % 30 < 27, 1.0, np.nan)[:, None, None]
     assert run(project, "train", "demo") == 0
     assert "none of the 75 frames to validate on has a pseudo-label beside the pelvis's" in capsys.readouterr().err
     assert "validation_mpjpe_mm" not in pd.read_csv(project / "results/demo/main/history.csv")
@@ -539,7 +539,7 @@ def test_a_joint_that_is_never_labelled_has_no_mean_and_is_said(
     wrist = H36M17.index("left_wrist")
     with h5py.File(project / "data/pseudo_labels/demo.nc", "a") as file:
         for person in file:
-            file[person]["joints_3d"][:, wrist] = np.nan
+            file[person]["training_poses"][:, wrist] = np.nan
     assert run(project, "train", "demo") == 0
     assert (
         "no training frame has a pseudo-label of left_wrist: the lifter never predicts it" in capsys.readouterr().err
@@ -563,7 +563,7 @@ def test_what_no_run_of_a_sweep_could_measure_is_not_known(project: Path) -> Non
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"sweep": sweep}))
     with h5py.File(project / "data/pseudo_labels/demo.nc", "a") as file:
         for person in ("S9", "S11"):
-            file[person]["joints_3d"][...] = np.nan  # where other views see the root is not known
+            file[person]["training_poses"][...] = np.nan  # where other views see the root is not known
     for stage in ("train", "evaluate"):
         assert run(project, stage, "demo", "--run", "input-s0") == 0
     found = json.loads((project / "results/demo/input-s0/metrics.json").read_text())
@@ -604,7 +604,7 @@ def test_without_a_reference_the_end_of_the_recording_is_predicted(without_refer
     with reading.read(without_reference / "results/mine/main/predictions.nc", "predictions") as predictions:
         (capture,) = predictions.values()
         assert capture["frame_of_capture"].values.tolist() == list(range(17, 24))
-        assert np.isfinite(capture["joints_3d"].values).all()
+        assert np.isfinite(capture["poses"].values).all()
 
 
 def test_without_a_reference_there_are_figures(without_reference: Path) -> None:

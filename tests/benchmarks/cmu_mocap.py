@@ -29,9 +29,9 @@ MISSING = f"the motion is not there: {FOLDER} (TRILIFT_REAL_DATA names the folde
 
 
 class Motion(NamedTuple):
-    """Clips one after another: ``joints`` (frame, 17, 3) in metres, z up, ``clip`` and ``person`` (frame,)."""
+    """Clips one after another: ``poses`` (frame, 17, 3) in metres, z up, ``clip`` and ``person`` (frame,)."""
 
-    joints: np.ndarray
+    poses: np.ndarray
     clip: np.ndarray
     person: np.ndarray
     fps: float
@@ -57,7 +57,7 @@ class Seen:
 
     Attributes
     ----------
-    joints
+    poses
         (frame, keypoint, 3): where they truly are, in metres.
     pixels
         (frame, view, keypoint, 2), float32 as in a file of captures.
@@ -71,7 +71,7 @@ class Seen:
     """
 
     cameras: Cameras
-    joints: np.ndarray
+    poses: np.ndarray
     pixels: torch.Tensor
     confidence: torch.Tensor
     outlier: torch.Tensor
@@ -98,8 +98,8 @@ def read_motion(limit_frames: int | None = None) -> Motion:
     if not file.exists():
         raise FileNotFoundError(MISSING)
     with np.load(file) as content:
-        joints, clip, person = content["joints"].astype(float), content["clip"], content["subject"]
-        motion = Motion(joints, clip, person, float(content["fps"]), "CMU motion capture")
+        poses, clip, person = content["joints"].astype(float), content["clip"], content["subject"]
+        motion = Motion(poses, clip, person, float(content["fps"]), "CMU motion capture")
     return _limit(motion, limit_frames)
 
 
@@ -107,9 +107,9 @@ def make_motion(limit_frames: int | None = None) -> Motion:
     """Make a seeded motion of about the same size, for where the real one is missing."""
     rng = np.random.default_rng(0)
     names, frames, clips = list(MOTIONS), 1389, 28
-    joints = [simulate_motion(names[i % len(names)], sample_body(rng), frames, 60, rng) for i in range(clips)]
+    poses = [simulate_motion(names[i % len(names)], sample_body(rng), frames, 60, rng) for i in range(clips)]
     clip = np.repeat(np.arange(clips), frames)
-    motion = Motion(np.concatenate(joints), clip, clip.astype(str), 60.0, "SIMULATED motion")
+    motion = Motion(np.concatenate(poses), clip, clip.astype(str), 60.0, "SIMULATED motion")
     return _limit(motion, limit_frames)
 
 
@@ -126,7 +126,7 @@ def _limit(motion: Motion, frames: int | None) -> Motion:
         return motion
     number = np.arange(len(motion.clip)) - np.searchsorted(motion.clip, motion.clip)  # clips are in order
     kept = number < frames
-    return motion._replace(joints=motion.joints[kept], clip=motion.clip[kept], person=motion.person[kept])
+    return motion._replace(poses=motion.poses[kept], clip=motion.clip[kept], person=motion.person[kept])
 
 
 def rig() -> Rig:
@@ -145,18 +145,18 @@ def see(motion: Motion, model: DetectorModel, seed: int = 0) -> Seen:
     cameras, image_size = studio = rig()
     middle = studio.middle
     rng = np.random.default_rng(seed)
-    joints, detections = [], []
+    poses, detections = [], []
     for clip in np.unique(motion.clip):
-        placed = motion.joints[motion.clip == clip]
+        placed = motion.poses[motion.clip == clip]
         placed = placed + np.append((middle - placed[:, H36M17.index("pelvis")].mean(0))[:2], 0)
         pixels = project(cameras, torch.as_tensor(placed)).numpy()
-        joints.append(placed)
+        poses.append(placed)
         detections.append(detect(pixels, image_size, H36M17, motion.fps, model, rng))
     keypoints, confidence, outlier = (np.concatenate(values) for values in zip(*detections, strict=True))
     scale = np.where(outlier, model.outlier_px, model.scale * error_scale(confidence))
     return Seen(
         cameras=cameras,
-        joints=np.concatenate(joints),
+        poses=np.concatenate(poses),
         pixels=torch.as_tensor(keypoints.astype(np.float32)),
         confidence=torch.as_tensor(confidence.astype(np.float32)),
         outlier=torch.as_tensor(outlier),

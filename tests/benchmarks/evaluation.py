@@ -45,8 +45,8 @@ def write_project(project: Path, frames: int) -> None:
     layout.dataset_file.write_text(yaml.safe_dump({"split": split}))
     rng = np.random.default_rng(0)
     length = frames // RECORDINGS
-    joints = simulate_motion("walking", sample_body(rng), length, 50.0, rng)
-    motion = cmu_mocap.Motion(joints, np.zeros(length, int), np.full(length, "one"), 50.0, "walking")
+    poses = simulate_motion("walking", sample_body(rng), length, 50.0, rng)
+    motion = cmu_mocap.Motion(poses, np.zeros(length, int), np.full(length, "one"), 50.0, "walking")
     seen = cmu_mocap.see(motion, LEVELS["off-the-shelf"])
     cameras, image_size = cmu_mocap.rig()
     table = [Recording(f"S9 walking {n}", "S9", f"walking {n}", 50.0, n * length, length) for n in range(RECORDINGS)]
@@ -65,13 +65,13 @@ def write_project(project: Path, frames: int) -> None:
             capture.write(name, getattr(cameras, name).numpy())
         capture.write("image_size", image_size)
         for row in table:
-            capture.write_block(row.frames, keypoints_2d=seen.pixels.numpy(), confidence=seen.confidence.numpy())
-            reference.write_block(row.frames, keypoints_3d=seen.joints)
-            labels.write_block(row.frames, joints_3d=seen.joints + rng.normal(0, 0.01, seen.joints.shape))
+            capture.write_block(row.frames, pixels=seen.pixels.numpy(), confidence=seen.confidence.numpy())
+            reference.write_block(row.frames, poses=seen.poses)
+            labels.write_block(row.frames, training_poses=seen.poses + rng.normal(0, 0.01, seen.poses.shape))
     torch.manual_seed(0)
     network = NetworkSettings(kind="residual", width=256, blocks=2, dropout=0.1)
     size = 3 * len(H36M17)
-    mean_pose = torch.as_tensor(seen.joints[0] - seen.joints[0, :1]).float()
+    mean_pose = torch.as_tensor(seen.poses[0] - seen.poses[0, :1]).float()
     lifter = Lifter(
         build(size, size - 3, network).eval(),
         network,

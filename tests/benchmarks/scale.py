@@ -76,7 +76,7 @@ def write_project(project: Path, captures: int, frames: int) -> None:
     pixels = see(Cameras.stack(rig), torch.as_tensor(joints)).numpy()
     image_size = np.stack([camera.image_size for camera in rig])
     found = detect(pixels, image_size, H36M17, FPS, LEVELS["off-the-shelf"], rng)
-    seen = np.concatenate([found.keypoints_2d, found.confidence[..., None]], -1).astype(np.float32)
+    seen = np.concatenate([found.pixels, found.confidence[..., None]], -1).astype(np.float32)
     views, poses = list(np.ascontiguousarray(seen.swapaxes(0, 1))), joints.astype(np.float32)
     calibration = "".join(
         f"[camera_{camera.name}]\nname = '{camera.name}'\nsize = {camera.image_size.tolist()}\n"

@@ -58,7 +58,7 @@ def write_project(project: Path, frames: int, settings: str) -> None:
         capture.write("image_size", image_size)
         for block in reading.blocks(frames):
             length = block.stop - block.start
-            capture.write_block(block, keypoints_2d=keypoints[:length], confidence=confidence[:length])
+            capture.write_block(block, pixels=keypoints[:length], confidence=confidence[:length])
 
 
 def run_stage(project: Path, device: str) -> tuple[float, float]:

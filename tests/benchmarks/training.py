@@ -41,14 +41,14 @@ def make_samples(frames: int, device: torch.device) -> Samples:
     rotations = torch.linalg.qr(torch.randn(5, VIEWS, 3, 3, generator=generator))[0]
     rotations = rotations * torch.linalg.det(rotations)[..., None, None]
     translations = torch.tensor([0.0, 0.0, 5.0]).expand(5, VIEWS, 3).clone()
-    joints = 0.3 * torch.randn(frames, JOINTS, 3, generator=generator)
+    poses = 0.3 * torch.randn(frames, JOINTS, 3, generator=generator)
     capture = torch.randint(5, (frames,), generator=generator)
-    seen = joints[:, None] @ rotations[capture].mT + translations[capture][:, :, None]
+    seen = poses[:, None] @ rotations[capture].mT + translations[capture][:, :, None]
     every = torch.arange(frames)
     return Samples(
-        points=seen[..., :2] / seen[..., 2:] + 0.01 * torch.randn(frames, VIEWS, JOINTS, 2, generator=generator),
+        rays=seen[..., :2] / seen[..., 2:] + 0.01 * torch.randn(frames, VIEWS, JOINTS, 2, generator=generator),
         confidence=torch.rand(frames, VIEWS, JOINTS, generator=generator),
-        joints=joints,
+        poses=poses,
         trust=torch.ones(frames, JOINTS),
         visible=torch.rand(frames, VIEWS, generator=generator) > 0.01,
         capture=capture,

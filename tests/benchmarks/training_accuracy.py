@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
@@ -126,15 +126,15 @@ def make_labels(limit_frames: int | None) -> dict[str, np.ndarray]:
     for clip in np.unique(seen.clip):
         own = torch.as_tensor(seen.clip == clip).nonzero()[:, 0]
         made = labeller.label(pixels[own], confidence[own], int(person[own[0]]), seen.fps, slice(0, len(own)))
-        smoothed.append(made.keypoints_3d)
+        smoothed.append(made.poses)
         covariance.append(made.covariance)
     return {
         "time and body": torch.cat(smoothed).numpy(),
         "covariance": torch.cat(covariance).numpy(),
-        "robust": triangulate_robust(cameras, pixels, noise.scale(confidence)).points.numpy(),
+        "robust": triangulate_robust(cameras, pixels, noise.scale(confidence)).poses.numpy(),
         "DLT": triangulate(cameras, pixels)[0].numpy(),
         "DLT without distortion": triangulate(straight, pixels)[0].numpy(),
-        "truth": seen.joints,
+        "truth": seen.poses,
     }
 
 
@@ -148,9 +148,9 @@ def load_samples(
     """All frames; which of them are drawn is for the caller."""
     seen = cmu_mocap.see(cmu_mocap.read_or_make_motion(limit_frames), LEVELS["off-the-shelf"])
     cameras = seen.cameras
-    points = to_normalised(cameras, seen.pixels.double()).float()
-    confidence = torch.where(points.isfinite().all(-1), seen.confidence, 0.0)
-    number = np.arange(len(points))
+    rays = to_rays(cameras, seen.pixels.double()).float()
+    confidence = torch.where(rays.isfinite().all(-1), seen.confidence, 0.0)
+    number = np.arange(len(rays))
     first = np.searchsorted(seen.clip, seen.clip)
     last = np.searchsorted(seen.clip, seen.clip, side="right") - 1
     # The last tenth of every clip is for validation; windows do not look across.
@@ -160,12 +160,12 @@ def load_samples(
     weights = trust(variance).nan_to_num(0.0).float()
     people = list(dict.fromkeys(seen.person))
     samples = Samples(
-        points=points,
+        rays=rays,
         confidence=confidence,
-        joints=torch.as_tensor(labels[name]).float(),
+        poses=torch.as_tensor(labels[name]).float(),
         trust=weights if name == "time and body" else torch.ones_like(weights),
-        visible=points[:, :, H36M17.root_index].isfinite().all(-1),
-        capture=torch.zeros(len(points), dtype=torch.int64),
+        visible=rays[:, :, H36M17.root_index].isfinite().all(-1),
+        capture=torch.zeros(len(rays), dtype=torch.int64),
         person=torch.tensor([people.index(person) for person in seen.person]),
         first=torch.as_tensor(first),
         last=torch.as_tensor(last),
@@ -207,7 +207,7 @@ def train(
     samples, seen = load_samples(labels, case.labels, limit_frames)
     is_validation = torch.zeros(len(seen.person), dtype=torch.bool)
     is_validation[samples.chosen] = True
-    usable = samples.joints[:, H36M17.root_index].isfinite().all(-1) & samples.visible.any(1)
+    usable = samples.poses[:, H36M17.root_index].isfinite().all(-1) & samples.visible.any(1)
     usable &= torch.as_tensor(seen.person != TESTED_ON)
     drawn = replace(samples, chosen=(usable & ~is_validation).nonzero()[:, 0])
     watched = (usable & is_validation).nonzero()[:, 0]
@@ -219,11 +219,11 @@ def train(
     seconds = time.perf_counter() - start
     lifter = Lifter(network, settings.network, H36M17, scaling.mean, scaling.spread, torch.zeros(17, 3), {})
     total = number = 0.0
-    truth = torch.as_tensor(seen.joints)
+    truth = torch.as_tensor(seen.poses)
     truth = truth - truth[:, H36M17.root_index, None]
     for clip in np.unique(seen.clip[seen.person == TESTED_ON]):
         own = torch.as_tensor(seen.clip == clip)
-        predicted = lifter.predict(samples.points[own], samples.confidence[own])
+        predicted = lifter.predict(samples.rays[own], samples.confidence[own])
         expected = truth[own].unsqueeze(1) @ seen.cameras.R.mT
         error = (predicted - expected).norm(dim=-1)[..., 1:]
         known = error.isfinite()

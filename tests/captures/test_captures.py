@@ -117,7 +117,7 @@ def test_captures_of_a_file_are_told_apart(path):
     with read(path, "references") as opened:
         assert set(opened) == set(values)
         for name, content in values.items():
-            np.testing.assert_array_equal(opened[name]["keypoints_3d"].values, content["keypoints_3d"])
+            np.testing.assert_array_equal(opened[name]["poses"].values, content["poses"])
 
 
 def test_files_with_the_same_content_have_the_same_bytes_whenever_written(tmp_path):
@@ -163,25 +163,25 @@ def test_a_killed_write_leaves_no_file_of_that_name_and_does_not_hinder_the_next
     values = random_values("references")
     write(path, "references", values)
     with read(path, "references") as opened:
-        np.testing.assert_array_equal(opened["S1"]["keypoints_3d"].values, values["keypoints_3d"])
+        np.testing.assert_array_equal(opened["S1"]["poses"].values, values["poses"])
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_missing_values_stay_missing(path):
     values = random_values("references")
-    values["keypoints_3d"][3, 5] = np.nan
+    values["poses"][3, 5] = np.nan
     write(path, "references", values)
     with read(path, "references") as opened:
-        np.testing.assert_array_equal(opened["S1"]["keypoints_3d"].values, values["keypoints_3d"])
+        np.testing.assert_array_equal(opened["S1"]["poses"].values, values["poses"])
 
 
 def test_zeros_stay_zeros(path):
     values = random_values("captures")
-    for name in ("keypoints_2d", "confidence", "distortion", "image_size"):
+    for name in ("pixels", "confidence", "distortion", "image_size"):
         values[name][:] = 0
     write(path, "captures", values)
     with read(path, "captures") as opened:
-        assert (opened["S1"]["keypoints_2d"].values == 0).all()
+        assert (opened["S1"]["pixels"].values == 0).all()
         assert (opened["S1"]["image_size"].values == 0).all()
 
 
@@ -192,7 +192,7 @@ def test_frames_that_were_never_written_are_missing(path):
         capture.write_block(slice(3, 5), **{name: array[3:5] for name, array in values.items()})
     with read(path, "pseudo_labels") as opened:
         written = np.isin(np.arange(12), [3, 4])
-        for name in ("keypoints_3d", "joints_3d", "covariance", "reprojection_error"):
+        for name in ("poses", "training_poses", "covariance", "reprojection_error"):
             array = opened["S1"][name].values
             assert np.isnan(array[~written]).all()
             np.testing.assert_array_equal(array[written], values[name][written])
@@ -205,9 +205,9 @@ def test_frames_that_were_never_written_are_missing(path):
 def test_double_precision_blocks_are_rounded_to_the_type_of_the_file(path):
     poses = np.random.default_rng(0).normal(size=(12, len(COCO17), 3))
     with create(path, "references") as file:
-        add(file, "references", {}).write_block(slice(0, 12), keypoints_3d=poses)
+        add(file, "references", {}).write_block(slice(0, 12), poses=poses)
     with read(path, "references") as opened:
-        np.testing.assert_array_equal(opened["S1"]["keypoints_3d"].values, poses.astype(np.float32))
+        np.testing.assert_array_equal(opened["S1"]["poses"].values, poses.astype(np.float32))
 
 
 @pytest.mark.parametrize("size", [1, 5, 12, 100])
@@ -242,15 +242,15 @@ def test_blocks_hold_the_same_as_the_whole(path, size):
     with create(path, "captures") as file:
         capture = add(file, "captures", {})
         for frames in blocks(12, size):
-            capture.write_block(frames, keypoints_2d=values["keypoints_2d"][frames])
+            capture.write_block(frames, pixels=values["pixels"][frames])
     with read(path, "captures") as opened:
-        parts = [load_frames(opened["S1"], frames, "keypoints_2d")[0] for frames in blocks(12, size)]
-    np.testing.assert_array_equal(np.concatenate(parts), values["keypoints_2d"])
+        parts = [load_frames(opened["S1"], frames, "pixels")[0] for frames in blocks(12, size)]
+    np.testing.assert_array_equal(np.concatenate(parts), values["pixels"])
 
 
 def test_texts_are_no_values(path):
     with pytest.raises(TypeError), create(path, "references") as file:
-        add(file, "references", {"keypoints_3d": np.full((12, 17, 3), "x")})
+        add(file, "references", {"poses": np.full((12, 17, 3), "x")})
 
 
 def test_recordings_are_slices_of_frames():
@@ -302,7 +302,7 @@ def test_a_file_with_a_changed_bit_is_read_or_refused(path):
         try:
             with read(path, "captures") as opened:
                 for capture in opened.values():
-                    load_frames(capture, slice(0, 12), "keypoints_2d", "confidence")
+                    load_frames(capture, slice(0, 12), "pixels", "confidence")
         except InputError as error:
             messages.append(str(error))
     assert messages
@@ -350,5 +350,5 @@ def test_a_variable_with_other_axes_is_refused(path):
     with h5netcdf.File(path, "w") as file:
         file.attrs["kind"] = "references"
         file.create_group("S1").dimensions = dict.fromkeys(axes, 3)
-        file["S1"].create_variable("keypoints_3d", axes, "f4")
-    assert "lacks keypoints_3d with axes ('frame', 'keypoint', 'space')" in opening_fails(path)
+        file["S1"].create_variable("poses", axes, "f4")
+    assert "lacks poses with axes ('frame', 'keypoint', 'space')" in opening_fails(path)

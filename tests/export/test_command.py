@@ -41,7 +41,7 @@ def write_world(
     with writing.create(path, kind, dataset="gait") as file:
         for name in captures_named:
             capture = file.add_capture(name, recordings=recordings, skeleton=COCO17, views=["left", "right"])
-            capture.write("keypoints_3d", points)
+            capture.write("poses", points)
     return points
 
 
@@ -58,7 +58,7 @@ def write_predictions(path: Path, frames: list[int]) -> np.ndarray:
         capture = file.add_capture(
             "S1", recordings=RECORDINGS, skeleton=H36M17, views=["left", "right"], frames=len(frames)
         )
-        capture.write_block(slice(0, len(frames)), joints_3d=joints, root=root, frame_of_capture=np.array(frames))
+        capture.write_block(slice(0, len(frames)), poses=joints, root=root, frame_of_capture=np.array(frames))
     return joints + root[:, :, None]
 
 
@@ -168,7 +168,7 @@ def test_a_view_without_a_point_is_left_out_and_said(
 def test_pseudo_labels_without_a_point_are_refused(labels: Path) -> None:
     write_world(labels, "pseudo_labels")
     with h5py.File(labels, "a") as file:
-        file["S1/keypoints_3d"][...] = np.nan
+        file["S1/poses"][...] = np.nan
     with pytest.raises(
         InputError, match="nothing to write: S1 Walk, world: none of its 6 frames has a point; S1 Sit"
     ):

@@ -59,8 +59,8 @@ def read_nc(path: Path, motion: Motion) -> np.ndarray:
         group = file[motion.name]
         assert [name.decode() for name in group["keypoint"]] == list(motion.keypoints)
         assert group["recording_fps"][0] == motion.fps
-        assert group["keypoints_3d"].attrs["units"] == "m"
-        return group["keypoints_3d"][:]
+        assert group["poses"].attrs["units"] == "m"
+        return group["poses"][:]
 
 
 def read_csv(path: Path, motion: Motion) -> np.ndarray:
@@ -78,7 +78,7 @@ def read_npz(path: Path, motion: Motion) -> np.ndarray:
         assert tuple(file["keypoints"]) == motion.keypoints
         assert (file["fps"], file["recording"], file["units"]) == (motion.fps, motion.name, "m")
         assert [tuple(file["keypoints"][bone]) for bone in file["bones"]] == list(motion.bones)
-        return file["keypoints_3d"]
+        return file["poses"]
 
 
 def read_trc(path: Path, motion: Motion) -> np.ndarray:

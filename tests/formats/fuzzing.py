@@ -379,10 +379,10 @@ def _check(thing: object) -> None:
             raise Wrong("a camera whose R is no rotation")
     elif isinstance(thing, DetectedView):
         confidence = np.zeros(0) if thing.confidence is None else thing.confidence
-        if np.isinf(thing.keypoints).any() or np.isinf(confidence).any():
+        if np.isinf(thing.pixels).any() or np.isinf(confidence).any():
             raise Wrong("infinite keypoints")
     elif isinstance(thing, ReferenceRecording):
-        if np.isinf(thing.keypoints).any():
+        if np.isinf(thing.poses).any():
             raise Wrong("infinite reference poses")
     else:
         raise Wrong(f"a {type(thing).__name__}")

@@ -49,10 +49,10 @@ def test_recordings_are_read_by_camera(tmp_path):
     assert (squat.name, walk.name) == ("squat", "walk")
     for recording, frames in ((squat, 4), (walk, 5)):
         assert [view.name for view in recording.views] == ["cam1", "cam2", "cam3"]
-        assert [len(view.keypoints) for view in recording.views] == [frames] * 3
+        assert [len(view.pixels) for view in recording.views] == [frames] * 3
     expected = json.loads((tmp_path / "Videos/cam2/OutputJsons/walk/cam2.0003.json").read_text())["people"][0]
     keypoints = np.array(expected["pose_keypoints_2d"], np.float32).reshape(len(BODY25B), 3)
-    np.testing.assert_array_equal(walk.views[1].keypoints[3, 0], keypoints[:, :2])
+    np.testing.assert_array_equal(walk.views[1].pixels[3, 0], keypoints[:, :2])
 
 
 def test_all_files_count_for_what_is_up_to_date(tmp_path):

@@ -43,7 +43,7 @@ def test_keypoints_and_scores_are_read_by_frame(path):
     write(path, *(entry(number, keypoints) for number, keypoints in reversed(list(enumerate(people)))))
     view = read_view(path, COCO17)
     assert view.name == "cam01"
-    np.testing.assert_array_equal(view.keypoints, np.array(people)[:, None, :, :2])
+    np.testing.assert_array_equal(view.pixels, np.array(people)[:, None, :, :2])
     np.testing.assert_array_equal(view.confidence, np.array(people)[:, None, :, 2])
 
 
@@ -55,30 +55,30 @@ def test_the_last_number_of_an_image_is_its_frame(path, name):
     write(path, entry(name.format(11), person(1)), entry(name.format(13), person(2)))
     view = read_view(path, COCO17)
     assert view.first_frame == 11
-    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, False]
-    np.testing.assert_array_equal(view.keypoints[2, 0], person(2)[:, :2])
+    assert np.isnan(view.pixels).all((1, 2, 3)).tolist() == [False, True, False]
+    np.testing.assert_array_equal(view.pixels[2, 0], person(2)[:, :2])
 
 
 def test_a_view_begins_with_the_first_person_and_says_in_which_frame(path):
     write(path, entry(7, person()), entry(9, person()))
     view = read_view(path, COCO17)
     assert view.first_frame == 7
-    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, False]
+    assert np.isnan(view.pixels).all((1, 2, 3)).tolist() == [False, True, False]
     assert not view.lists_empty_frames
 
 
 def test_a_number_that_all_images_share_is_no_frame(path):
     write(path, *(entry(f"clip2/walk_{number}_halpe26.jpg", person()) for number in (3, 4, 4)))
     view = read_view(path, COCO17)
-    assert (view.first_frame, len(view.keypoints)) == (3, 2)
+    assert (view.first_frame, len(view.pixels)) == (3, 2)
 
 
 def test_all_people_of_a_frame_are_kept(path):
     write(path, entry(0, person(1)), entry(1, person(3)), entry(0, person(2)))
     view = read_view(path, COCO17)
-    np.testing.assert_array_equal(view.keypoints[0], np.stack([person(1), person(2)])[..., :2])
-    np.testing.assert_array_equal(view.keypoints[1, 0], person(3)[:, :2])
-    assert np.isnan(view.keypoints[1, 1]).all()
+    np.testing.assert_array_equal(view.pixels[0], np.stack([person(1), person(2)])[..., :2])
+    np.testing.assert_array_equal(view.pixels[1, 0], person(3)[:, :2])
+    assert np.isnan(view.pixels[1, 1]).all()
     assert (view.confidence[1, 1] == 0).all()
 
 
@@ -88,7 +88,7 @@ def test_what_was_not_found_is_missing(path):
     keypoints[4, 1] = np.nan
     write(path, entry(0, keypoints))
     view = read_view(path, COCO17)
-    assert np.isnan(view.keypoints).all(-1)[0, 0].nonzero()[0].tolist() == [2, 4]
+    assert np.isnan(view.pixels).all(-1)[0, 0].nonzero()[0].tolist() == [2, 4]
     assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [2, 4]
 
 
@@ -100,8 +100,8 @@ def test_every_entry_comes_back_in_its_frame(path, counts, seed):
     view = read_view(path, COCO17)
     first = view.first_frame
     assert first == min(counts)
-    assert len(view.keypoints) == max(counts) - min(counts) + 1
-    for frame, found in enumerate(view.keypoints):
+    assert len(view.pixels) == max(counts) - min(counts) + 1
+    for frame, found in enumerate(view.pixels):
         expected = people.get(frame + first, [])
         np.testing.assert_array_equal(
             found[: len(expected)], [keypoints[:, :2] for keypoints in expected] or found[:0]
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_json_is_refused(path, content):
 def test_a_file_without_people_is_of_a_camera_that_saw_nobody(path, content):
     path.write_text(content)
     view = read_view(path, COCO17)
-    assert view.keypoints.shape == (0, 1, 17, 2)
+    assert view.pixels.shape == (0, 1, 17, 2)
     assert not view.lists_empty_frames
 
 
@@ -170,8 +170,8 @@ def test_a_missing_file_is_named(path):
 def test_an_entry_without_keypoints_is_nobody(path):
     write(path, entry(0, person(1)), {"image_id": 1, "keypoints": []}, entry(2, person(2)))
     found = read_view(path, COCO17)
-    assert np.isnan(found.keypoints[1]).all()
-    np.testing.assert_array_equal(found.keypoints[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])
+    assert np.isnan(found.pixels[1]).all()
+    np.testing.assert_array_equal(found.pixels[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])
 
 
 @pytest.mark.parametrize(("people", "keypoints"), [("people", "pose_keypoints_2d"), ("bodies", "joints")])
@@ -189,6 +189,6 @@ def test_the_other_forms_of_alphapose_are_read(path, people, keypoints):
     path.write_text(json.dumps(content))
     view = read_view(path, COCO18)
     assert view.first_frame == 4
-    np.testing.assert_array_equal(view.keypoints[0], [one[:, :2], two[:, :2]])
-    assert np.isnan(view.keypoints[1]).all()
-    np.testing.assert_array_equal(view.keypoints[2, 0], two[:, :2])
+    np.testing.assert_array_equal(view.pixels[0], [one[:, :2], two[:, :2]])
+    assert np.isnan(view.pixels[1]).all()
+    np.testing.assert_array_equal(view.pixels[2, 0], two[:, :2])

@@ -103,7 +103,7 @@ def captures_file(path):
         capture = file.add_capture(
             "S1", recordings=[Recording("a", "S1", "a", 50.0, 0, 3)], skeleton=COCO17, views=["1", "2"]
         )
-        capture.write("keypoints_2d", np.stack([POINTS, POINTS], 1)[..., :2])
+        capture.write("pixels", np.stack([POINTS, POINTS], 1)[..., :2])
         capture.write("confidence", np.stack([POINTS, POINTS], 1)[..., 2])
         for field in ("K", "distortion", "R", "t", "image_size"):
             capture.write(field, np.stack([getattr(camera, field) for camera in rig]))

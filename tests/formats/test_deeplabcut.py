@@ -50,7 +50,7 @@ def message(path):
 
 
 def assert_is(view, expected):
-    np.testing.assert_array_equal(view.keypoints, expected[..., :2])
+    np.testing.assert_array_equal(view.pixels, expected[..., :2])
     np.testing.assert_array_equal(view.confidence, expected[..., 2])
 
 
@@ -78,8 +78,8 @@ def test_parts_that_belong_to_nobody_are_no_person(path):
         "coords,x,y,x,y\n0,1,2,3,4\n"
     )
     view = read_view(path, COCO17)
-    assert view.keypoints.shape == (1, 1, N, 2)
-    assert view.keypoints[0, 0, 0].tolist() == [1, 2]
+    assert view.pixels.shape == (1, 1, N, 2)
+    assert view.pixels[0, 0, 0].tolist() == [1, 2]
 
 
 def test_body_parts_are_matched_by_name_in_any_order(path, caplog):
@@ -90,7 +90,7 @@ def test_body_parts_are_matched_by_name_in_any_order(path, caplog):
     expected = np.full((3, 1, N, 3), np.nan, np.float32)
     expected[:, :, COCO17.index("right_knee")] = found[:, :, 0]
     expected[:, :, COCO17.index("left_eye")] = found[:, :, 2]
-    np.testing.assert_array_equal(view.keypoints, expected[..., :2])
+    np.testing.assert_array_equal(view.pixels, expected[..., :2])
     np.testing.assert_array_equal(view.confidence, np.nan_to_num(expected[..., 2]))
     assert caplog.messages == [f"{path}: body parts that coco17 lacks, not used: 'tail'"]
 
@@ -100,7 +100,7 @@ def test_a_missing_number_makes_its_keypoint_missing(path):
     found[0, 0, 2, 0] = found[0, 0, 3, 2] = np.nan
     write(path, found)
     view = read_view(path, COCO17)
-    assert np.isnan(view.keypoints).all(-1)[0, 0].nonzero()[0].tolist() == [2, 3]
+    assert np.isnan(view.pixels).all(-1)[0, 0].nonzero()[0].tolist() == [2, 3]
     assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [2, 3]
 
 
@@ -111,9 +111,9 @@ def test_labelled_frames_have_no_likelihood_and_their_images_tell_the_numbers(pa
     found = values(coords=2)
     write(path, found, coords=("x", "y"), index=[name.format(number) for number in (7, 11, 12)])
     view = read_view(path, COCO17)
-    assert (view.first_frame, len(view.keypoints), view.lists_empty_frames) == (7, 6, False)
-    np.testing.assert_array_equal(view.keypoints[[0, 4, 5]], found)
-    assert np.isnan(view.keypoints[1:4]).all()
+    assert (view.first_frame, len(view.pixels), view.lists_empty_frames) == (7, 6, False)
+    np.testing.assert_array_equal(view.pixels[[0, 4, 5]], found)
+    assert np.isnan(view.pixels[1:4]).all()
     assert view.confidence is None
 
 
@@ -124,9 +124,9 @@ def test_labelled_data_with_three_columns_of_names_are_read(path, individuals):
         "labeled-data,clip2,img015.png,,\nlabeled-data,clip2,img020.png,3,4\n"
     )
     view = read_view(path, COCO17)
-    assert (view.first_frame, len(view.keypoints)) == (5, 16)
-    assert view.keypoints[[0, 15], 0, 0].tolist() == [[1, 2], [3, 4]]
-    assert np.isnan(view.keypoints[1:15]).all()
+    assert (view.first_frame, len(view.pixels)) == (5, 16)
+    assert view.pixels[[0, 15], 0, 0].tolist() == [[1, 2], [3, 4]]
+    assert np.isnan(view.pixels[1:15]).all()
 
 
 def test_labelled_frames_of_several_videos_are_refused(path):
@@ -148,8 +148,8 @@ def test_rows_carry_the_numbers_of_their_frames(path):
     write(path, found, index=[5, 2, 4])
     view = read_view(path, COCO17)
     assert view.first_frame == 2
-    np.testing.assert_array_equal(view.keypoints[[3, 0, 2]], found[..., :2])
-    assert np.isnan(view.keypoints[1]).all()
+    np.testing.assert_array_equal(view.pixels[[3, 0, 2]], found[..., :2])
+    assert np.isnan(view.pixels[1]).all()
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_header(path):

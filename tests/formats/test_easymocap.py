@@ -33,17 +33,17 @@ def test_everybody_is_read(tmp_path):
     write(tmp_path / "1", [people[:1], [], people[1:]])
     view = read_view(tmp_path / "1", OPENPOSE25)
     assert view.name == "1"
-    np.testing.assert_array_equal(view.keypoints[0, 0], people[0][:, :2])
+    np.testing.assert_array_equal(view.pixels[0, 0], people[0][:, :2])
     np.testing.assert_array_equal(view.confidence[0, 0], people[0][:, 2])
-    assert np.isnan(view.keypoints[1]).all()
-    np.testing.assert_array_equal(view.keypoints[2], [people[1][:, :2], people[2][:, :2]])
+    assert np.isnan(view.pixels[1]).all()
+    np.testing.assert_array_equal(view.pixels[2], [people[1][:, :2], people[2][:, :2]])
 
 
 @pytest.mark.parametrize("entry", [{}, {"keypoints": []}, {"keypoints": None}])
 def test_an_entry_without_keypoints_is_nobody(tmp_path, entry):
     write(tmp_path / "1", [[person(0)]])
     (tmp_path / "1" / "000001.json").write_text(json.dumps({"annots": [entry]}))
-    assert np.isnan(read_view(tmp_path / "1", OPENPOSE25).keypoints[1]).all()
+    assert np.isnan(read_view(tmp_path / "1", OPENPOSE25).pixels[1]).all()
 
 
 @pytest.mark.parametrize(

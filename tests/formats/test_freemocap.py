@@ -32,7 +32,7 @@ def test_the_body_of_every_camera_is_read(path, number, skeleton, numbers):
     assert len(recording.views) == 3
     for view, found in zip(recording.views, expected, strict=True):
         assert (view.name, view.confidence) == (None, None)
-        np.testing.assert_array_equal(view.keypoints, found[:, None])
+        np.testing.assert_array_equal(view.pixels, found[:, None])
 
 
 def message(path):

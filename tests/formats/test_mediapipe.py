@@ -64,7 +64,7 @@ def test_points_come_back_by_camera_and_frame(path):
     assert [view.name for view in recording.views] == ["cam_1", "cam_3"]
     assert [view.confidence for view in recording.views] == [None, None]
     for view, expected in zip(recording.views, points[::-1], strict=True):
-        np.testing.assert_array_equal(view.keypoints, expected[:, None].astype(np.float32))
+        np.testing.assert_array_equal(view.pixels, expected[:, None].astype(np.float32))
 
 
 def test_the_camera_may_be_called_cam_id(path):
@@ -75,30 +75,30 @@ def test_the_camera_may_be_called_cam_id(path):
     write(path, rows, ["img_loc_x", "img_loc_y", "sync_index", "cam_id", "point_id", "obj_loc_z"])
     views = read(path).views
     assert [view.name for view in views] == ["cam_0", "cam_2"]
-    assert [view.keypoints[1, 0, 32].tolist() for view in views] == [[10, 2], [20, 2]]
+    assert [view.pixels[1, 0, 32].tolist() for view in views] == [[10, 2], [20, 2]]
     assert look_at(path.parent).detections.format == "mediapipe"
 
 
 def test_points_of_hands_and_face_are_left_out(path):
     write(path, [row(0, 0, 4), row(0, 0, 33), row(0, 0, 500), row(0, 0, -1)])
     (view,) = read(path).views
-    assert view.keypoints.shape == (1, 1, N, 2)
-    assert (~np.isnan(view.keypoints)).all(-1)[0, 0].nonzero()[0].tolist() == [4]
+    assert view.pixels.shape == (1, 1, N, 2)
+    assert (~np.isnan(view.pixels)).all(-1)[0, 0].nonzero()[0].tolist() == [4]
 
 
 def test_views_have_the_same_length_even_where_nobody_is_seen(path):
     write(path, [row(2, 0, 500), row(3, 0, 1), row(6, 1, 1)])
     for view, frame in zip(read(path).views, (1, 4), strict=True):
         assert (view.first_frame, view.lists_empty_frames) == (2, False)
-        assert (~np.isnan(view.keypoints)).any((1, 2, 3)).nonzero()[0].tolist() == [frame]
-        assert len(view.keypoints) == 5
+        assert (~np.isnan(view.pixels)).any((1, 2, 3)).nonzero()[0].tolist() == [frame]
+        assert len(view.pixels) == 5
 
 
 @pytest.mark.parametrize(("x", "y"), [("", 2), (1, ""), ("nan", 2), ("", "")])
 def test_a_point_of_which_a_number_is_missing_is_missing(path, x, y):
     write(path, [row(0, 0, 0), row(0, 0, 1, x, y)])
     (view,) = read(path).views
-    assert np.isnan(view.keypoints[0, 0, 1]).all()
+    assert np.isnan(view.pixels[0, 0, 1]).all()
 
 
 @given(
@@ -115,9 +115,9 @@ def test_every_row_is_found_and_nothing_else(path, points):
     views = read(path).views
     ports, start = sorted({port for _, port, _ in points}), min(sync for sync, _, _ in points)
     found = {
-        (int(frame) + start, ports[number], int(point)): tuple(view.keypoints[frame, 0, point].tolist())
+        (int(frame) + start, ports[number], int(point)): tuple(view.pixels[frame, 0, point].tolist())
         for number, view in enumerate(views)
-        for frame, point in np.argwhere(~np.isnan(view.keypoints[:, 0, :, 0]))
+        for frame, point in np.argwhere(~np.isnan(view.pixels[:, 0, :, 0]))
     }
     assert found == {key: xy for key, xy in points.items() if key[2] < N}
 
@@ -131,7 +131,7 @@ def test_frame_numbers_far_beyond_the_number_of_rows_are_refused(path, sync):
 def test_of_many_cameras_each_may_see_somebody_seldom(path):
     length, cameras = 20_000, 20
     write(path, [row(sync, camera, 0) for camera in range(cameras) for sync in range(camera, length, 50)])
-    assert [len(view.keypoints) for view in read(path).views] == [19_970] * cameras
+    assert [len(view.pixels) for view in read(path).views] == [19_970] * cameras
 
 
 def test_many_cameras_do_not_fill_the_memory(path):
@@ -191,7 +191,7 @@ def test_a_missing_file_is_named(path):
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"needs the recording {REAL} (TRILIFT_REAL_DATA)")
 def test_the_real_recording_is_read_as_its_rows_say():
-    views = {view.name: view.keypoints for view in read(REAL / "xy_HOLISTIC.csv").views}
+    views = {view.name: view.pixels for view in read(REAL / "xy_HOLISTIC.csv").views}
     assert list(views) == ["cam_0", "cam_1", "cam_2", "cam_3"]
     assert len({len(view) for view in views.values()}) == 1
     expected = {name: np.full(view.shape, np.nan, np.float32) for name, view in views.items()}
@@ -229,4 +229,4 @@ def test_all_points_of_a_tracker_tell_which_it_is(tmp_path, skeleton):
     path.write_text("\n".join(["sync_index,port,point_id,img_loc_x,img_loc_y", *rows, ""]))
     (recording,) = read_detections(path, "walk")
     assert recording.skeleton is skeleton
-    np.testing.assert_array_equal(recording.views[1].keypoints[1, 0, :, 0], np.arange(len(skeleton)) + 0.5)
+    np.testing.assert_array_equal(recording.views[1].pixels[1, 0, :, 0], np.arange(len(skeleton)) + 0.5)

@@ -50,7 +50,7 @@ def message(path, skeleton=COCO17):
 
 def assert_is(view, expected):
     expected = np.array(expected, np.float32)
-    np.testing.assert_array_equal(view.keypoints, expected[..., :2])
+    np.testing.assert_array_equal(view.pixels, expected[..., :2])
     np.testing.assert_array_equal(view.confidence, expected[..., 2])
 
 
@@ -80,22 +80,22 @@ def test_a_part_of_a_video_begins_at_its_first_frame(path, demo):
     entries = [frame(number + demo, person(number)) for number in (1, 2, 3)]
     write(path, by_demo(*entries) if demo else entries)
     view = read_view(path, COCO17)
-    assert (view.first_frame, len(view.keypoints), view.lists_empty_frames) == (1, 3, True)
+    assert (view.first_frame, len(view.pixels), view.lists_empty_frames) == (1, 3, True)
 
 
 def test_all_people_are_kept_and_frames_may_come_in_any_order(path):
     one, other = person(1), person(2)
     write(path, by_demo(frame(2, one), frame(1, one, other)))
     view = read_view(path, COCO17)
-    np.testing.assert_array_equal(view.keypoints[0], np.stack([one, other])[..., :2])
-    np.testing.assert_array_equal(view.keypoints[1, 0], one[:, :2])
-    assert np.isnan(view.keypoints[1, 1]).all()
+    np.testing.assert_array_equal(view.pixels[0], np.stack([one, other])[..., :2])
+    np.testing.assert_array_equal(view.pixels[1, 0], one[:, :2])
+    assert np.isnan(view.pixels[1, 1]).all()
 
 
 def test_frames_without_an_entry_or_people_are_missing(path):
     write(path, by_demo(frame(1, person()), frame(3), frame(4, person())))
     view = read_view(path, COCO17)
-    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, True, True, False]
+    assert np.isnan(view.pixels).all((1, 2, 3)).tolist() == [False, True, True, False]
     assert not view.lists_empty_frames
 
 
@@ -105,7 +105,7 @@ def test_a_missing_number_makes_its_keypoint_missing(path):
     keypoints[5, 2] = 0
     write(path, [frame(0, keypoints)])
     view = read_view(path, COCO17)
-    assert np.isnan(view.keypoints).all(-1)[0, 0].nonzero()[0].tolist() == [3, 4, 5]
+    assert np.isnan(view.pixels).all(-1)[0, 0].nonzero()[0].tolist() == [3, 4, 5]
     assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [3, 4, 5]
 
 
@@ -121,7 +121,7 @@ def test_what_was_written_is_read(path, frames, people, seed, demo):
     entries = [frame(number + demo, *found) for number, found in enumerate(values)]
     write(path, by_demo(*entries) if demo else entries)
     view = read_view(path, COCO17)
-    assert view.keypoints.shape == (frames, max(people, 1), N, 2)
+    assert view.pixels.shape == (frames, max(people, 1), N, 2)
     if people:
         assert_is(view, values)
 
@@ -217,8 +217,8 @@ def test_an_entry_without_keypoints_is_nobody(path):
     empty = {"frame_id": 1, "instances": [{}, {"keypoints": [], "keypoint_scores": []}]}
     write(path, [frame(0, person(1)), empty, frame(2, person(2))])
     found = read_view(path, COCO17)
-    assert np.isnan(found.keypoints[1]).all()
-    np.testing.assert_array_equal(found.keypoints[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])
+    assert np.isnan(found.pixels[1]).all()
+    np.testing.assert_array_equal(found.pixels[[0, 2], 0], [person(1)[:, :2], person(2)[:, :2]])
 
 
 def test_half_an_hour_is_read_in_a_time_that_grows_with_its_length(path):

@@ -57,7 +57,7 @@ def test_annotations_come_back_by_camera(path, compressed):
     for view, matrix in zip(recording.views, matrices, strict=True):
         assert view.confidence is None
         for joint in range(N):
-            np.testing.assert_array_equal(view.keypoints[:, 0, joint], matrix[:, 2 * joint : 2 * joint + 2])
+            np.testing.assert_array_equal(view.pixels[:, 0, joint], matrix[:, 2 * joint : 2 * joint + 2])
 
 
 @given(arrays(np.float64, (2, 3, 2 * N), elements=st.floats(-1e4, 1e4, width=32)))
@@ -66,7 +66,7 @@ def test_numbers_come_back_as_they_were(path, values):
     save(path, annot2=cells(list(values)))
     (recording,) = read_detections(path, "S1")
     for view, matrix in zip(recording.views, values, strict=True):
-        np.testing.assert_array_equal(view.keypoints.reshape(matrix.shape), matrix)
+        np.testing.assert_array_equal(view.pixels.reshape(matrix.shape), matrix)
 
 
 def test_the_reference_projects_onto_the_annotations(path):
@@ -79,11 +79,11 @@ def test_the_reference_projects_onto_the_annotations(path):
         (reference,) = read_reference(path, "S1", used)
         assert (reference.capture, reference.name) == ("S1", "S1")
         assert reference.skeleton is MPI_INF_3DHP28
-        np.testing.assert_allclose(reference.keypoints, world, atol=1e-5)
+        np.testing.assert_allclose(reference.poses, world, atol=1e-5)
     (recording,) = read_detections(path, "S1")
     for view, camera in zip(recording.views, cameras, strict=True):
-        pixels = project_with_opencv(camera, reference.keypoints.astype(float))
-        np.testing.assert_allclose(view.keypoints[:, 0], pixels, atol=0.02)
+        pixels = project_with_opencv(camera, reference.poses.astype(float))
+        np.testing.assert_allclose(view.pixels[:, 0], pixels, atol=0.02)
 
 
 def test_a_calibration_without_the_cameras_of_the_file_is_refused(path):

@@ -40,7 +40,7 @@ def test_keypoints_and_confidences_are_read_in_the_order_of_the_frames(folder):
     write(folder, [[one] for one in people])
     view = read_view(folder, BODY25B)
     expected = np.array(people, np.float32)[:, None]
-    np.testing.assert_array_equal(view.keypoints, expected[..., :2])
+    np.testing.assert_array_equal(view.pixels, expected[..., :2])
     np.testing.assert_array_equal(view.confidence, expected[..., 2])
 
 
@@ -57,7 +57,7 @@ def test_zeros_are_missing(folder):
     keypoints[4] = 0
     write(folder, [[keypoints]])
     view = read_view(folder, BODY25B)
-    missing = np.isnan(view.keypoints).all(-1)
+    missing = np.isnan(view.pixels).all(-1)
     assert missing[0, 0].nonzero()[0].tolist() == [4]
     assert view.confidence[0, 0, 4] == 0
 
@@ -67,7 +67,7 @@ def test_a_keypoint_of_which_a_number_is_missing_is_missing(folder):
     keypoints[3, 0] = keypoints[5, 2] = np.nan
     write(folder, [[keypoints]])
     view = read_view(folder, BODY25B)
-    assert np.isnan(view.keypoints).any(-1)[0, 0].nonzero()[0].tolist() == [3, 5]
+    assert np.isnan(view.pixels).any(-1)[0, 0].nonzero()[0].tolist() == [3, 5]
     assert (view.confidence == 0)[0, 0].nonzero()[0].tolist() == [3, 5]
 
 
@@ -80,10 +80,10 @@ def test_all_people_are_kept(folder):
     one, other = person(1), person(2)
     write(folder, [[one, other], [other]])
     view = read_view(folder, BODY25B)
-    assert view.keypoints.shape == (2, 2, N, 2)
-    np.testing.assert_array_equal(view.keypoints[0], np.array([one, other], np.float32)[..., :2])
-    np.testing.assert_array_equal(view.keypoints[1, 0], other[:, :2].astype(np.float32))
-    assert np.isnan(view.keypoints[1, 1]).all()
+    assert view.pixels.shape == (2, 2, N, 2)
+    np.testing.assert_array_equal(view.pixels[0], np.array([one, other], np.float32)[..., :2])
+    np.testing.assert_array_equal(view.pixels[1, 0], other[:, :2].astype(np.float32))
+    assert np.isnan(view.pixels[1, 1]).all()
     assert (view.confidence[1, 1] == 0).all()
 
 
@@ -99,14 +99,14 @@ def test_a_view_begins_with_its_first_file_and_says_at_which_frame(folder):
     view = read_view(folder, BODY25B)
     assert view.first_frame == 370
     assert view.lists_empty_frames
-    np.testing.assert_array_equal(view.keypoints[:, 0], np.array(people, np.float32)[..., :2])
+    np.testing.assert_array_equal(view.pixels[:, 0], np.array(people, np.float32)[..., :2])
 
 
 def test_a_gap_in_the_frames_is_missing_and_shows_that_frames_are_left_out(folder):
     write(folder, [[person()]] * 4)
     (folder / "x.0002.json").unlink()
     view = read_view(folder, BODY25B)
-    assert np.isnan(view.keypoints).all((1, 2, 3)).tolist() == [False, False, True, False]
+    assert np.isnan(view.pixels).all((1, 2, 3)).tolist() == [False, False, True, False]
     assert not view.lists_empty_frames
 
 
@@ -116,7 +116,7 @@ def test_a_number_that_all_files_share_is_no_frame(folder, name):
     for number in range(3):
         (folder / f"x.{number:04d}.json").rename(folder / name.format(number + 9))
     view = read_view(folder, BODY25B)
-    assert (view.first_frame, len(view.keypoints)) == (9, 3)
+    assert (view.first_frame, len(view.pixels)) == (9, 3)
 
 
 def test_frame_numbers_far_beyond_the_number_of_files_are_refused(folder):
@@ -142,8 +142,8 @@ def test_a_dummy_of_another_layout_is_left_out_however_confident(folder):
     dummy = np.ones((18, 3))
     write(folder, [[dummy, real], [dummy]])
     view = read_view(folder, BODY25B)
-    np.testing.assert_array_equal(view.keypoints[0], real[None, :, :2].astype(np.float32))
-    assert np.isnan(view.keypoints[1]).all()
+    np.testing.assert_array_equal(view.pixels[0], real[None, :, :2].astype(np.float32))
+    assert np.isnan(view.pixels[1]).all()
 
 
 def test_a_view_in_which_only_another_layout_occurs_is_refused_with_what_was_found(folder):
@@ -156,8 +156,8 @@ def test_a_view_in_which_only_another_layout_occurs_is_refused_with_what_was_fou
 def test_an_empty_view_is_all_missing(folder):
     write(folder, [[], []])
     view = read_view(folder, BODY25B)
-    assert view.keypoints.shape == (2, 1, N, 2)
-    assert np.isnan(view.keypoints).all()
+    assert view.pixels.shape == (2, 1, N, 2)
+    assert np.isnan(view.pixels).all()
 
 
 @pytest.mark.parametrize("number", [np.inf, -np.inf, 1e300])

@@ -48,7 +48,7 @@ def message(path):
 
 
 def assert_is(view, expected):
-    np.testing.assert_array_equal(view.keypoints, expected[..., :2])
+    np.testing.assert_array_equal(view.pixels, expected[..., :2])
     np.testing.assert_array_equal(view.confidence, expected[..., 2])
 
 
@@ -94,10 +94,10 @@ def test_files_are_read_piece_by_piece(path, order, monkeypatch):
     whole = read_view(path, COCO17)
     monkeypatch.setattr(sleap, "BYTES_PER_BLOCK", 7 * contents["tracks"][0].nbytes)
     pieces = read_view(path, COCO17)
-    np.testing.assert_array_equal(pieces.keypoints, whole.keypoints)
+    np.testing.assert_array_equal(pieces.pixels, whole.pixels)
     np.testing.assert_array_equal(pieces.confidence, whole.confidence)
     seen = np.isfinite(expected).all((-1, -2))
-    assert (np.isfinite(whole.keypoints).all((-1, -2)).sum(1) == seen.sum(1).clip(max=MOST_PEOPLE)).all()
+    assert (np.isfinite(whole.pixels).all((-1, -2)).sum(1) == seen.sum(1).clip(max=MOST_PEOPLE)).all()
 
 
 def test_nodes_are_matched_by_name(path):
@@ -105,8 +105,8 @@ def test_nodes_are_matched_by_name(path):
     write(path, **entries(found, ["tail", "RightKnee"]))
     view = read_view(path, COCO17)
     knee = COCO17.index("right_knee")
-    np.testing.assert_array_equal(view.keypoints[:, :, knee], found[:, :, 1, :2])
-    assert np.isnan(np.delete(view.keypoints, knee, 2)).all()
+    np.testing.assert_array_equal(view.pixels[:, :, knee], found[:, :, 1, :2])
+    assert np.isnan(np.delete(view.pixels, knee, 2)).all()
 
 
 def test_another_body_is_refused(path):
@@ -120,7 +120,7 @@ def test_where_a_track_is_not_seen_it_is_missing(path):
     write(path, **entries(found))
     view = read_view(path, COCO17)
     missing = np.isnan(found).any(-1)
-    np.testing.assert_array_equal(np.isnan(view.keypoints).all(-1), missing)
+    np.testing.assert_array_equal(np.isnan(view.pixels).all(-1), missing)
     np.testing.assert_array_equal(view.confidence == 0, missing)
 
 
@@ -130,7 +130,7 @@ def test_what_a_human_has_set_has_no_score_and_is_certain(path):
     write(path, **entries(found))
     view = read_view(path, COCO17)
     assert (view.confidence[1] == 1).all()
-    np.testing.assert_array_equal(view.keypoints, found[..., :2])
+    np.testing.assert_array_equal(view.pixels, found[..., :2])
 
 
 def test_of_many_tracks_those_present_are_kept(path):
@@ -141,10 +141,10 @@ def test_of_many_tracks_those_present_are_kept(path):
         found[frame, frame] = values(1, seed=frame)[0, 0]
     write(path, **entries(found))
     view = read_view(path, COCO17)
-    assert view.keypoints.shape[1] == MOST_PEOPLE
+    assert view.pixels.shape[1] == MOST_PEOPLE
     for frame in range(tracks):
-        (person,) = (~np.isnan(view.keypoints[frame])).all((1, 2)).nonzero()[0]
-        np.testing.assert_array_equal(view.keypoints[frame, person], found[frame, frame, :, :2])
+        (person,) = (~np.isnan(view.pixels[frame])).all((1, 2)).nonzero()[0]
+        np.testing.assert_array_equal(view.pixels[frame, person], found[frame, frame, :, :2])
 
 
 @pytest.mark.parametrize("name", ["tracks", "point_scores", "node_names"])

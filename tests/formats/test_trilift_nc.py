@@ -37,7 +37,7 @@ def write(path, skeletons, recordings=RECORDINGS):
                 name, recordings=recordings, skeleton=skeleton, views=[camera.name for camera in RIG], frames=12
             )
             keypoints, confidence = values(skeleton, seed)
-            capture.write("keypoints_2d", keypoints)
+            capture.write("pixels", keypoints)
             capture.write("confidence", confidence)
             for field in FIELDS:
                 capture.write(field, np.stack([getattr(camera, field) for camera in RIG]))
@@ -64,7 +64,7 @@ def test_recordings_come_back(path):
         frames = RECORDINGS[number % 2].frames
         assert [view.name for view in recording.views] == [camera.name for camera in RIG]
         for index, view in enumerate(recording.views):
-            np.testing.assert_array_equal(view.keypoints, keypoints[frames, index, None])
+            np.testing.assert_array_equal(view.pixels, keypoints[frames, index, None])
             np.testing.assert_array_equal(view.confidence, confidence[frames, index, None])
 
 
@@ -153,7 +153,7 @@ def test_a_camera_that_cannot_be_is_refused(path, field, value, expected):
     assert expected in text
 
 
-@pytest.mark.parametrize("name", ["keypoints_2d", "confidence"])
+@pytest.mark.parametrize("name", ["pixels", "confidence"])
 def test_infinite_detections_are_refused(path, name):
     write(path, {"S1": COCO17})
     with h5py.File(path, "a") as file:

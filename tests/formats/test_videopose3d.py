@@ -64,7 +64,7 @@ def test_detections_come_back_with_their_confidence(path):
     assert first.skeleton is H36M17
     for view, array in zip(first.views, walk, strict=True):
         assert view.name is None
-        np.testing.assert_array_equal(view.keypoints, array[:, None, :, :2])
+        np.testing.assert_array_equal(view.pixels, array[:, None, :, :2])
         np.testing.assert_array_equal(view.confidence, array[:, None, :, 2])
 
 
@@ -73,7 +73,7 @@ def test_published_files_have_no_confidence(path):
     save(path, positions_2d={"S1": {"Walk": [array]}})
     (recording,) = read_detections(path, "unused")
     assert recording.views[0].confidence is None
-    np.testing.assert_array_equal(recording.views[0].keypoints, array[:, None])
+    np.testing.assert_array_equal(recording.views[0].pixels, array[:, None])
 
 
 def test_a_missing_keypoint_stays_missing(path):
@@ -81,7 +81,7 @@ def test_a_missing_keypoint_stays_missing(path):
     array[2, 3] = np.nan
     write_detections(path, {"S1": {"Walk": [array]}})
     (recording,) = read_detections(path, "unused")
-    np.testing.assert_array_equal(np.isnan(recording.views[0].keypoints[:, 0]), np.isnan(array[..., :2]))
+    np.testing.assert_array_equal(np.isnan(recording.views[0].pixels[:, 0]), np.isnan(array[..., :2]))
 
 
 def test_written_files_have_the_metadata_that_others_expect(path):
@@ -105,7 +105,7 @@ def test_reference_poses_come_back(path):
     (reference,) = read_reference(path)
     assert (reference.capture, reference.name) == ("S1", "S1 Walk")
     assert reference.skeleton is H36M17
-    np.testing.assert_array_equal(reference.keypoints, poses)
+    np.testing.assert_array_equal(reference.poses, poses)
 
 
 def test_written_references_have_all_32_joints(path):
@@ -122,7 +122,7 @@ def test_published_references_are_reduced_to_17_joints(path):
     save(path, positions_3d={"S1": {"Walk": poses}})
     (reference,) = read_reference(path)
     for joint, name in enumerate(H36M17.keypoints):
-        np.testing.assert_array_equal(reference.keypoints[:, joint], poses[:, NUMBER_OF[name]])
+        np.testing.assert_array_equal(reference.poses[:, joint], poses[:, NUMBER_OF[name]])
 
 
 @pytest.mark.parametrize("skeleton", [H36M17, MPII16, HUMANEVA15], ids=lambda skeleton: skeleton.name)
@@ -132,7 +132,7 @@ def test_the_number_of_keypoints_tells_the_layout(path, skeleton):
     (recording,) = read_detections(path, "unused")
     assert recording.skeleton is skeleton
     for view, array in zip(recording.views, arrays, strict=True):
-        np.testing.assert_array_equal(view.keypoints, array[:, None])
+        np.testing.assert_array_equal(view.pixels, array[:, None])
 
 
 OF_COCO = {
@@ -179,7 +179,7 @@ def test_an_array_over_cameras_is_read_as_a_list(path):
     walk, sit = read_detections(path, "unused")
     for recording, expected in ((walk, arrays), (sit, of_other_lengths)):
         for view, array in zip(recording.views, expected, strict=True):
-            np.testing.assert_array_equal(view.keypoints, array[:, None])
+            np.testing.assert_array_equal(view.pixels, array[:, None])
 
 
 def test_references_of_humaneva_are_read(path):
@@ -188,7 +188,7 @@ def test_references_of_humaneva_are_read(path):
     (reference,) = read_reference(path)
     assert (reference.capture, reference.name) == ("Train-S1", "Train-S1 Walking 1 chunk0")
     assert reference.skeleton is HUMANEVA15
-    np.testing.assert_array_equal(reference.keypoints, poses)
+    np.testing.assert_array_equal(reference.poses, poses)
 
 
 def test_names_hold_no_slash(path):

@@ -12,7 +12,7 @@ from trilift.geometry.cameras import (
     distort,
     project,
     project_camera_points,
-    to_normalised,
+    to_rays,
     undistort,
     world_to_camera,
 )
@@ -82,7 +82,7 @@ def test_every_pixel_of_the_published_lenses_comes_back(camera):
     width, height = camera.image_size
     pixels = torch.tensor(np.stack(np.meshgrid(np.linspace(0, width, 40), np.linspace(0, height, 40)), -1))
     cameras = as_tensors([camera])
-    normalised = to_normalised(cameras, pixels.reshape(1, -1, 2))
+    normalised = to_rays(cameras, pixels.reshape(1, -1, 2))
     again = distort(normalised, cameras.distortion)
     sought = (pixels.reshape(1, -1, 2) - cameras.centre) / cameras.focal
     assert (again - sought).norm(dim=-1).max() < 1e-9
@@ -93,9 +93,7 @@ def test_undistorted_points_are_those_of_opencv(camera):
     pixels = np.random.default_rng(0).uniform([0, 0], camera.image_size, (50, 2))
     until_converged = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-14)
     expected = cv2.undistortPoints(pixels[:, None], camera.K, camera.distortion, criteria=until_converged)[:, 0]
-    np.testing.assert_allclose(
-        to_normalised(as_tensors([camera]), torch.tensor(pixels)[None])[0], expected, atol=1e-9
-    )
+    np.testing.assert_allclose(to_rays(as_tensors([camera]), torch.tensor(pixels)[None])[0], expected, atol=1e-9)
 
 
 @given(lenses)
@@ -125,10 +123,10 @@ def test_missing_points_stay_missing_and_do_no_harm_to_others():
     pixels = project(cameras, torch.tensor(POINTS))
     holed = pixels.clone()
     holed[1, 3] = torch.nan
-    normalised = to_normalised(cameras, holed)
+    normalised = to_rays(cameras, holed)
     assert normalised[1, 3].isnan().all()
-    normalised[1, 3] = to_normalised(cameras, pixels)[1, 3]
-    torch.testing.assert_close(normalised, to_normalised(cameras, pixels), rtol=0, atol=0)
+    normalised[1, 3] = to_rays(cameras, pixels)[1, 3]
+    torch.testing.assert_close(normalised, to_rays(cameras, pixels), rtol=0, atol=0)
 
 
 @given(st.integers(0, 2**32 - 1))

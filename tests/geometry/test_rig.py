@@ -92,7 +92,7 @@ def filmed(points, cameras, level="off-the-shelf", seed=0):
     sizes = np.stack([camera.image_size for camera in cameras])
     found = detector.detect(exact, sizes * 4, BODY25B, FPS, detector.LEVELS[level], np.random.default_rng(seed))
     segments = torch.zeros(len(points), dtype=torch.long)
-    return as_tensors(cameras), torch.tensor(found.keypoints_2d), torch.tensor(found.confidence), segments
+    return as_tensors(cameras), torch.tensor(found.pixels), torch.tensor(found.confidence), segments
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_a_focal_length_wrong_by_5_percent_is_named_on_real_motion(view, factor)
         found = detector.detect(
             exact, sizes, H36M17, 60, detector.LEVELS["off-the-shelf"], np.random.default_rng(clip)
         )
-        pixels.append(found.keypoints_2d)
+        pixels.append(found.pixels)
         confidence.append(found.confidence)
         segments.append(np.full(len(joints), clip))
     recording = [torch.tensor(np.concatenate(arrays)) for arrays in (pixels, confidence, segments)]
@@ -276,7 +276,7 @@ def test_a_focal_length_wrong_by_5_percent_is_named_on_real_motion(view, factor)
 def recording(name, folder):
     capture = capture_of(name, folder)
     (only,) = capture.recordings
-    pixels, confidence = torch.tensor(only.keypoints).double(), torch.tensor(only.confidence).double()
+    pixels, confidence = torch.tensor(only.pixels).double(), torch.tensor(only.confidence).double()
     return capture.to_tensors(), pixels, confidence, torch.zeros(len(pixels), dtype=torch.long)
 
 

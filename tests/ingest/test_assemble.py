@@ -56,16 +56,16 @@ def test_a_late_camera_is_brought_into_time(openpose):
     (before,) = assembled(openpose)
     (after,) = assembled(openpose, offsets={"cam2": 4})
     (one,), (other,) = before.recordings, after.recordings
-    assert len(other.keypoints) == FRAMES - 4
-    np.testing.assert_array_equal(other.keypoints[:, 1], one.keypoints[4:, 1])
-    np.testing.assert_array_equal(other.keypoints[:, [0, 2]], one.keypoints[: FRAMES - 4, [0, 2]])
+    assert len(other.pixels) == FRAMES - 4
+    np.testing.assert_array_equal(other.pixels[:, 1], one.pixels[4:, 1])
+    np.testing.assert_array_equal(other.pixels[:, [0, 2]], one.pixels[: FRAMES - 4, [0, 2]])
 
 
 def test_an_early_camera_is_brought_into_time(openpose):
     (before,) = assembled(openpose)
     (after,) = assembled(openpose, offsets={"cam2": -4})
-    np.testing.assert_array_equal(after.recordings[0].keypoints[:, 1], before.recordings[0].keypoints[:-4, 1])
-    np.testing.assert_array_equal(after.recordings[0].keypoints[:, 0], before.recordings[0].keypoints[4:, 0])
+    np.testing.assert_array_equal(after.recordings[0].pixels[:, 1], before.recordings[0].pixels[:-4, 1])
+    np.testing.assert_array_equal(after.recordings[0].pixels[:, 0], before.recordings[0].pixels[4:, 0])
 
 
 def test_an_offset_of_no_camera_is_refused(openpose):
@@ -122,7 +122,7 @@ def test_what_was_done_to_images_can_be_stated(openpose, name, which):
     (capture,) = assembled(openpose, images={which: stated})
     points = waving_person(FRAMES)
     for index, camera in enumerate(capture.cameras):
-        found = capture.recordings[0].keypoints[:, index]
+        found = capture.recordings[0].pixels[:, index]
         np.testing.assert_allclose(found, project_with_opencv(camera, points), atol=6)
 
 
@@ -141,7 +141,7 @@ def test_of_undistorted_images_the_person_is_chosen_without_the_lens(tmp_path):
     add_person(project.layout.raw / "pose", straight, people[1])
     (capture,) = assembled(project, detections={"undistorted": True}, subject="size")
     truth = [np.stack([project_with_opencv(camera, points) for camera in straight], 1) for points in people]
-    assert any(np.abs(capture.recordings[0].keypoints - one).max() < 6 for one in truth)
+    assert any(np.abs(capture.recordings[0].pixels - one).max() < 6 for one in truth)
 
 
 def test_several_folders_are_recordings_of_one_capture(tmp_path):
@@ -152,7 +152,7 @@ def test_several_folders_are_recordings_of_one_capture(tmp_path):
         write_openpose(raw / name / "pose", cameras, waving_person(8 + index))
     (capture,) = assembled(project, detections={"path": "*/pose"}, subjects={"jump": "Ann"})
     assert capture.name == "tiny"
-    assert [(one.name, one.subject, len(one.keypoints)) for one in capture.recordings] == [
+    assert [(one.name, one.subject, len(one.pixels)) for one in capture.recordings] == [
         ("jump", "Ann", 8),
         ("walk", "1", 9),
     ]
@@ -281,7 +281,7 @@ def test_views_without_names_may_be_those_of_the_cameras_that_are_left(tmp_path)
     for choice in ({"exclude_cameras": ["cam2"]}, {"cameras": {"names": ["cam1", "cam3", "cam4"]}}):
         (capture,) = assembled(project, **changes, **choice)
         assert capture.names_of_views == ["cam1", "cam3", "cam4"]
-        np.testing.assert_array_equal(capture.recordings[0].keypoints[:, 2], views[2])
+        np.testing.assert_array_equal(capture.recordings[0].pixels[:, 2], views[2])
 
 
 def test_of_a_dome_of_cameras_those_of_the_views_are_suggested(tmp_path):
@@ -315,7 +315,7 @@ def test_ground_truth_is_refused_unless_it_is_asked_for(tmp_path):
     changes = {"format": "videopose3d", "path": "data_2d_h36m_gt.npz", "skeleton": None}
     assert "ground_truth: true" in refused(project, detections=changes)
     (capture,) = assembled(project, detections=changes | {"ground_truth": True})
-    assert len(capture.recordings[0].keypoints) == 5
+    assert len(capture.recordings[0].pixels) == 5
 
 
 def add_person(folder, cameras, points):
@@ -340,7 +340,7 @@ def test_of_two_people_the_more_confident_or_the_larger_is_followed(openpose):
     for subject, expected in (("confidence", "child"), ("size", "adult")):
         (capture,) = assembled(openpose, subject=subject)
         (recording,) = capture.recordings
-        np.testing.assert_allclose(recording.keypoints, truth[expected], atol=6)
+        np.testing.assert_allclose(recording.pixels, truth[expected], atol=6)
         assert (recording.crowded == 1).all()
 
 
@@ -352,7 +352,7 @@ def test_a_track_that_passes_to_somebody_else_is_named_by_view_and_frame(openpos
     person[12:20, 1] = -1
     monkeypatch.setattr("trilift.ingest.assemble.choose_subject", lambda *_: Choice(person, [], [(1, 12), (1, 20)]))
     ((recording,),) = (capture.recordings for capture in assembled(openpose))
-    assert np.isnan(recording.keypoints[12:20, 1]).all()
-    assert np.isfinite(recording.keypoints[20:, 1]).any()
+    assert np.isnan(recording.pixels[12:20, 1]).all()
+    assert np.isfinite(recording.pixels[20:, 1]).any()
     (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert "in view cam2 a track passes between the subject and somebody else at frame 12, 20" in said

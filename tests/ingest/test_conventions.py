@@ -10,7 +10,7 @@ import yaml
 from real_data import capture_of, needs
 from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats.images import ImageChange
-from trilift.geometry.cameras import to_normalised
+from trilift.geometry.cameras import to_rays
 from trilift.ingest import conventions
 from trilift.ingest.readings import Reading
 from trilift.ingest.unit import wrong_unit
@@ -331,7 +331,7 @@ def test_distorted_points_taken_as_undistorted_are_named_and_the_reverse(missing
     pixels[np.random.default_rng(5).random(pixels.shape[:-1]) < missing] = np.nan
     bent = as_tensors(cameras)
     straight = replace(bent, distortion=torch.zeros_like(bent.distortion))
-    undistorted = to_normalised(bent, torch.as_tensor(pixels)) * bent.focal[:, None] + bent.centre[:, None]
+    undistorted = to_rays(bent, torch.as_tensor(pixels)) * bent.focal[:, None] + bent.centre[:, None]
     distorted, undistorted = (Rig(bent, [1280, 720], one) for one in (pixels, undistorted.numpy()))
     lenses = bent.distortion.numpy()
     assert named(distorted.examine()) is None

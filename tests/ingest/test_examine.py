@@ -32,7 +32,7 @@ def captures(tmp_path_factory):
 
 def with_views_late(capture, view, frames):
     (recording,) = capture.recordings
-    keypoints, confidence = recording.keypoints.copy(), recording.confidence.copy()
+    keypoints, confidence = recording.pixels.copy(), recording.confidence.copy()
     keypoints[:, view], confidence[:, view] = (
         np.roll(values[:, view], frames, 0) for values in (keypoints, confidence)
     )

@@ -84,9 +84,9 @@ def recording_of(project, kind, seen, first=0, reference=None):
 
 
 def is_right(recording, seen):
-    frames = slice(recording.first_frame, recording.first_frame + len(recording.keypoints))
+    frames = slice(recording.first_frame, recording.first_frame + len(recording.pixels))
     expected = np.where(seen[frames, :, None, None], PIXELS[frames], np.nan)
-    np.testing.assert_allclose(recording.keypoints, expected, rtol=1e-5)
+    np.testing.assert_allclose(recording.pixels, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -94,7 +94,7 @@ def test_a_person_who_leaves_one_view_early_does_not_end_the_recording(project, 
     seen = ALWAYS.copy()
     seen[100:, 1] = False
     recording = recording_of(project, kind, seen)
-    assert (recording.first_frame, len(recording.keypoints), recording.cut) == (0, FRAMES, 0)
+    assert (recording.first_frame, len(recording.pixels), recording.cut) == (0, FRAMES, 0)
     is_right(recording, seen)
 
 
@@ -104,7 +104,7 @@ def test_a_person_who_enters_views_at_different_times_is_seen_at_the_right_ones(
     for view, first in enumerate((9, 7, 40, 8)):
         seen[:first, view] = False
     recording = recording_of(project, kind, seen)
-    assert (recording.first_frame, len(recording.keypoints)) == (7, FRAMES - 7)
+    assert (recording.first_frame, len(recording.pixels)) == (7, FRAMES - 7)
     is_right(recording, seen)
 
 
@@ -113,7 +113,7 @@ def test_of_labelled_images_every_fifth_is_a_frame(project):
     seen[::5] = True
     seen[15, 2] = False
     recording = recording_of(project, "deeplabcut", seen)
-    assert len(recording.keypoints) == 146
+    assert len(recording.pixels) == 146
     is_right(recording, seen)
 
 
@@ -126,8 +126,8 @@ def test_a_pose_is_compared_with_the_reference_of_its_frame(project, lead, tail,
     reference = {"first_frame": {NAME: 1}} if first and (lead or tail) else {}
     recording = recording_of(project, "coco", seen, first, reference)
     assert recording.first_frame == lead + first
-    assert len(recording.keypoints) == FRAMES - lead - tail
-    np.testing.assert_array_equal(recording.reference.keypoints, POSES[lead : FRAMES - tail])
+    assert len(recording.pixels) == FRAMES - lead - tail
+    np.testing.assert_array_equal(recording.reference.poses, POSES[lead : FRAMES - tail])
 
 
 def test_more_frames_than_poses_are_asked_about(project):

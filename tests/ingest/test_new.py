@@ -70,7 +70,7 @@ def test_a_folder_of_openpose_becomes_a_data_set_that_ingest_reads(project, tmp_
     code, printed = run("ingest", layout.dataset, "--project", layout.project)
     assert code == 0, printed
     with read(layout.captures, "captures") as opened:
-        assert opened["My_gait_2nd"]["keypoints_2d"].shape == (40, 3, 25, 2)
+        assert opened["My_gait_2nd"]["pixels"].shape == (40, 3, 25, 2)
 
 
 def test_nothing_that_is_there_is_overwritten(project, tmp_path):

@@ -97,7 +97,7 @@ def test_the_captures_hold_what_openpose_wrote(openpose):
         for frame in range(FRAMES):
             file = openpose.layout.raw / "pose" / f"cam{view + 1}_json" / f"cam{view + 1}.{frame:04d}.json"
             written = np.reshape(json.loads(file.read_text())["people"][0]["pose_keypoints_2d"], (25, 3))
-            np.testing.assert_array_equal(capture["keypoints_2d"][frame, view], written[:, :2].astype(np.float32))
+            np.testing.assert_array_equal(capture["pixels"][frame, view], written[:, :2].astype(np.float32))
             np.testing.assert_array_equal(capture["confidence"][frame, view], written[:, 2].astype(np.float32))
 
 
@@ -121,10 +121,10 @@ def test_the_captures_state_where_they_come_from(openpose):
 def test_the_captures_and_references_hold_what_the_archives_hold(npz):
     (capture,) = ingested(npz)[0].values()
     expected = np.stack(npz_views(), 1)
-    np.testing.assert_array_equal(capture["keypoints_2d"], expected[..., :2].astype(np.float32))
+    np.testing.assert_array_equal(capture["pixels"], expected[..., :2].astype(np.float32))
     np.testing.assert_array_equal(capture["confidence"], expected[..., 2].astype(np.float32))
     with reading.read(npz.layout.references, "references") as references:
-        np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses())
+        np.testing.assert_array_equal(references["tiny"]["poses"].values, npz_poses())
 
 
 def test_recordings_follow_each_other_in_the_capture_of_their_rig(npz):
@@ -137,14 +137,14 @@ def test_recordings_follow_each_other_in_the_capture_of_their_rig(npz):
         ("S9", "Walk", FRAMES + 5, FRAMES),
     ]
     sitting = np.stack(actions["Sit"], 1)[..., :2].astype(np.float32)
-    np.testing.assert_array_equal(capture["keypoints_2d"][FRAMES : FRAMES + 5], sitting)
+    np.testing.assert_array_equal(capture["pixels"][FRAMES : FRAMES + 5], sitting)
 
 
 def test_recordings_without_a_reference_have_missing_reference_poses(npz):
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Run": npz_views(), "Walk": npz_views()}})
     ingested(npz)
     with reading.read(npz.layout.references, "references") as references:
-        poses = references["tiny"]["keypoints_3d"].values
+        poses = references["tiny"]["poses"].values
     assert np.isnan(poses[:FRAMES]).all()
     np.testing.assert_array_equal(poses[FRAMES:], npz_poses())
 
@@ -170,7 +170,7 @@ def test_missing_keypoints_have_no_confidence_and_the_unsure_no_place(npz):
     views[2][6, 8, 2] = 1.04
     write_detections(npz.layout.raw / "detections.npz", {"S1": {"Walk": views}})
     (capture,) = ingested(npz)[0].values()
-    keypoints, confidence = capture["keypoints_2d"].values, capture["confidence"].values
+    keypoints, confidence = capture["pixels"].values, capture["confidence"].values
     for place in ((3, 0, 5), (4, 1, 6), (5, 2, 7)):
         assert np.isnan(keypoints[place]).all()
         assert confidence[place] == 0
@@ -186,9 +186,9 @@ def test_confidences_in_percent_are_refused(npz):
 
 
 def test_a_frame_without_a_file_is_missing_in_its_view_alone(openpose):
-    complete = ingested(openpose)[0]["tiny"]["keypoints_2d"].values
+    complete = ingested(openpose)[0]["tiny"]["pixels"].values
     next((openpose.layout.raw / "pose/cam2_json").glob("*0003.json")).unlink()
-    keypoints = ingested(openpose)[0]["tiny"]["keypoints_2d"].values
+    keypoints = ingested(openpose)[0]["tiny"]["pixels"].values
     assert np.isnan(keypoints[3, 1]).all()
     others = np.ones(complete.shape[:2], bool)
     others[3, 1] = False
@@ -201,7 +201,7 @@ def test_views_that_start_at_another_frame_number_keep_the_clock(openpose):
     code, printed = openpose.run("ingest")
     assert code == 0
     assert "start at different frame numbers" in printed
-    assert np.isnan(ingested(openpose)[0]["tiny"]["keypoints_2d"][:2, 1]).all()
+    assert np.isnan(ingested(openpose)[0]["tiny"]["pixels"][:2, 1]).all()
 
 
 def test_a_recording_begins_at_the_first_frame_of_its_files(openpose):
@@ -221,7 +221,7 @@ def test_views_are_matched_to_cameras_by_plain_names(openpose):
     (capture,) = ingested(openpose)[0].values()
     assert capture["view"].values.tolist() == ["Cam_1", "Cam_2", "Cam_3"]
     expected = project_with_opencv(ring_of_cameras(3)[2], waving_person(FRAMES))
-    assert np.abs(capture["keypoints_2d"][:, 2].values - expected).max() < 10
+    assert np.abs(capture["pixels"][:, 2].values - expected).max() < 10
 
 
 def test_views_are_in_the_order_of_the_cameras(openpose):
@@ -229,7 +229,7 @@ def test_views_are_in_the_order_of_the_cameras(openpose):
     (capture,) = ingested(openpose)[0].values()
     assert capture["view"].values.tolist() == ["cam3", "cam2", "cam1"]
     expected = project_with_opencv(ring_of_cameras(3)[0], waving_person(FRAMES))
-    assert np.abs(capture["keypoints_2d"][:, 2].values - expected).max() < 10
+    assert np.abs(capture["pixels"][:, 2].values - expected).max() < 10
 
 
 def test_views_with_other_names_are_matched_by_the_data_sets_file(openpose):
@@ -250,7 +250,7 @@ def test_excluded_cameras_are_left_out(openpose):
 def test_excluded_cameras_of_views_without_names_are_left_out(npz):
     edit(npz.layout.dataset_file, "  fps", "  exclude_cameras: [cam2]\n  fps")
     (capture,) = ingested(npz)[0].values()
-    np.testing.assert_array_equal(capture["keypoints_2d"][:, 1], npz_views()[2][..., :2].astype(np.float32))
+    np.testing.assert_array_equal(capture["pixels"][:, 1], npz_views()[2][..., :2].astype(np.float32))
 
 
 def test_an_excluded_camera_may_be_broken(openpose):
@@ -378,7 +378,7 @@ def test_a_longer_reference_is_cut_with_a_notice(npz):
     _, printed = ingested(npz)
     assert "cut to the shortest, most in 'S1 Walk' (by 2 frames)" in printed
     with reading.read(npz.layout.references, "references") as references:
-        np.testing.assert_array_equal(references["tiny"]["keypoints_3d"].values, npz_poses(FRAMES + 2)[:FRAMES])
+        np.testing.assert_array_equal(references["tiny"]["poses"].values, npz_poses(FRAMES + 2)[:FRAMES])
 
 
 def test_how_much_is_cut_is_a_setting(openpose):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, project
-from trilift.lifter.inputs import feature_scaling, features, insert_root, normalised_joints, root_relative, scale
+from trilift.lifter.inputs import feature_scaling, features, insert_root, rays_of_joints, root_relative, scale
 from trilift.skeletons import COCO17, H36M17, Skeleton, mapping
 
 MIDDLE_ROOT = Skeleton("three", ("a", "b", "c"), (("b", "a"), ("b", "c")), root="b")
@@ -18,8 +18,8 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_the_root_is_subtracted_and_left_out() -> None:
-    points = torch.tensor([[1.0, 2.0], [10.0, 20.0], [3.0, 5.0]])
-    assert root_relative(points, MIDDLE_ROOT).tolist() == [[-9.0, -18.0], [-7.0, -15.0]]
+    rays = torch.tensor([[1.0, 2.0], [10.0, 20.0], [3.0, 5.0]])
+    assert root_relative(rays, MIDDLE_ROOT).tolist() == [[-9.0, -18.0], [-7.0, -15.0]]
 
 
 def test_the_root_comes_back_in_its_place() -> None:
@@ -32,21 +32,21 @@ def test_the_root_comes_back_in_its_place() -> None:
 def test_taking_the_root_out_and_in_keeps_the_pose(root: int, seed: int) -> None:
     names = ("a", "b", "c", "d", "e")
     skeleton = Skeleton("five", names, (), root=names[root])
-    points = normal(2, 5, 3, seed=seed)
-    expected = points - points[:, root : root + 1]
-    assert torch.equal(insert_root(root_relative(points, skeleton), skeleton), expected)
+    rays = normal(2, 5, 3, seed=seed)
+    expected = rays - rays[:, root : root + 1]
+    assert torch.equal(insert_root(root_relative(rays, skeleton), skeleton), expected)
 
 
 def test_features_are_relative_joints_then_the_ray_of_the_root_then_confidences() -> None:
-    points = torch.tensor([[1.0, 2.0], [10.0, 20.0], [3.0, 5.0]])
-    row = features(points, torch.tensor([0.1, 0.2, 0.3]), MIDDLE_ROOT)
+    rays = torch.tensor([[1.0, 2.0], [10.0, 20.0], [3.0, 5.0]])
+    row = features(rays, torch.tensor([0.1, 0.2, 0.3]), MIDDLE_ROOT)
     assert row.tolist() == pytest.approx([-9, -18, -7, -15, 10, 20, 0.1, 0.2, 0.3])
 
 
 def test_a_missing_joint_becomes_the_mean_with_confidence_0() -> None:
-    points, confidence = normal(50, len(H36M17), 2), torch.full((50, len(H36M17)), 0.7, dtype=torch.float64)
-    points[3, 5], confidence[3, 5] = torch.nan, 0.0
-    raw = features(points, confidence, H36M17)
+    rays, confidence = normal(50, len(H36M17), 2), torch.full((50, len(H36M17)), 0.7, dtype=torch.float64)
+    rays[3, 5], confidence[3, 5] = torch.nan, 0.0
+    raw = features(rays, confidence, H36M17)
     row = scale(raw, *feature_scaling(raw, COORDINATES))[3]
     at = 2 * (5 - 1)
     assert row[at : at + 2].tolist() == [0, 0]
@@ -55,9 +55,9 @@ def test_a_missing_joint_becomes_the_mean_with_confidence_0() -> None:
 
 
 def test_without_the_root_no_coordinate_is_known() -> None:
-    points, confidence = normal(4, len(H36M17), 2), torch.ones(4, len(H36M17), dtype=torch.float64)
-    points[1, H36M17.root_index], confidence[1, H36M17.root_index] = torch.nan, 0.0
-    raw = features(points, confidence, H36M17)
+    rays, confidence = normal(4, len(H36M17), 2), torch.ones(4, len(H36M17), dtype=torch.float64)
+    rays[1, H36M17.root_index], confidence[1, H36M17.root_index] = torch.nan, 0.0
+    raw = features(rays, confidence, H36M17)
     assert raw[1, :COORDINATES].isnan().all()
     assert raw[1, COORDINATES:].isfinite().all()
     assert raw[[0, 2, 3]].isfinite().all()
@@ -110,8 +110,8 @@ def test_features_do_not_depend_on_the_intrinsics() -> None:
     confidence = torch.ones(6, 1, len(COCO17), dtype=torch.float64)
     rows = []
     for camera in (a_camera(1100, (500, 510), [-0.2, 0.1, 1e-3, 2e-3, 0]), a_camera(600, (320, 200), [0] * 5)):
-        points, scores = normalised_joints(project(camera, people), confidence, camera, mapping(COCO17, H36M17))
-        rows.append(features(points, scores, H36M17))
+        rays, scores = rays_of_joints(project(camera, people), confidence, camera, mapping(COCO17, H36M17))
+        rows.append(features(rays, scores, H36M17))
     torch.testing.assert_close(rows[0], rows[1], atol=1e-7, rtol=0, equal_nan=True)
     assert rows[0].isfinite().any(-1).all()
 
@@ -121,7 +121,7 @@ def test_a_joint_of_the_training_skeleton_is_missing_with_any_contributor() -> N
     pixels, confidence = 500 + 50 * normal(1, 1, len(COCO17), 2), torch.full((1, 1, len(COCO17)), 0.9)
     pixels[..., COCO17.index("left_hip"), :] = torch.nan
     confidence[..., COCO17.index("right_shoulder")] = 0.3
-    points, scores = normalised_joints(pixels, confidence, camera, mapping(COCO17, H36M17))
+    rays, scores = rays_of_joints(pixels, confidence, camera, mapping(COCO17, H36M17))
     for name, expected in {"pelvis": 0.0, "spine": 0.0, "thorax": 0.3, "left_knee": 0.9}.items():
         assert scores[0, 0, H36M17.index(name)].item() == pytest.approx(expected)
-        assert points[0, 0, H36M17.index(name)].isfinite().all() == (expected > 0)
+        assert rays[0, 0, H36M17.index(name)].isfinite().all() == (expected > 0)

@@ -19,11 +19,11 @@ def make_clip(frames: int) -> dict[str, Any]:
     # Random joints, moving together.
     sway = 0.2 * np.sin(np.arange(frames) / 7)[:, None, None]
     return {
-        "keypoints_2d": rng.uniform(300, 600, (17, 2)) + 300 * sway,
+        "pixels": rng.uniform(300, 600, (17, 2)) + 300 * sway,
         "skeleton_2d": COCO17,
         "image_size": IMAGE_SIZE,
         "predicted": rng.uniform(-0.8, 0.8, (17, 3)) + sway,
-        "compared": rng.uniform(-0.8, 0.8, (17, 3)) + sway,
+        "target": rng.uniform(-0.8, 0.8, (17, 3)) + sway,
         "skeleton_3d": H36M17,
         "title": "walking, camera 1",
         "note": "data set demo (SIMULATED)",
@@ -48,9 +48,7 @@ def amount(picture: np.ndarray, colour: str) -> int:
 
 
 def test_the_time_is_that_of_the_video(tmp_path: Path) -> None:
-    still = {
-        name: np.repeat(make_clip(1)[name][None, 0], 20, 0) for name in ("keypoints_2d", "predicted", "compared")
-    }
+    still = {name: np.repeat(make_clip(1)[name][None, 0], 20, 0) for name in ("pixels", "predicted", "target")}
     later = int(animation._chosen(20, 50.0)[0][4])
     from_0 = pictures(make_gif(tmp_path / "a.gif", **still))
     from_later = pictures(make_gif(tmp_path / "b.gif", begin=later / 50, **still))
@@ -136,15 +134,15 @@ def test_what_is_missing_is_not_drawn_and_leaves_no_trace(tmp_path: Path) -> Non
     missing = np.full_like(clip["predicted"], np.nan)
     half_missing = clip["predicted"].copy()
     half_missing[10:] = np.nan
-    shown = pictures(make_gif(tmp_path / "half.gif", predicted=half_missing, compared=missing))
+    shown = pictures(make_gif(tmp_path / "half.gif", predicted=half_missing, target=missing))
     with_poses, without = (np.split(shown[index], 2, axis=1)[1][120:] for index in (0, -1))  # below the legend
     assert amount(with_poses, style.LEFT) > 100
     assert amount(without, style.LEFT) == amount(without, style.RIGHT) == 0
     nothing = make_gif(
         tmp_path / "nothing.gif",
-        keypoints_2d=np.full((20, 17, 2), np.nan),
+        pixels=np.full((20, 17, 2), np.nan),
         predicted=missing,
-        compared=missing,
+        target=missing,
     )
     assert amount(np.split(pictures(nothing)[0], 2, axis=1)[0], style.LEFT) == 0
 

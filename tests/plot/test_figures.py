@@ -41,10 +41,10 @@ def make_runs(measure: str = "mpjpe_mm", seeds: int = 3) -> pd.DataFrame:
 
 def make_example(seed: int = 0, rank: str = "") -> Example:
     rng = np.random.default_rng(seed)
-    keypoints = rng.uniform(200, 800, (17, 2))
-    keypoints[3] = np.nan
-    predicted, compared = rng.normal(size=(2, 17, 3))
-    return Example(f"pose {seed}", keypoints, COCO17, predicted, compared, H36M17, rank)
+    pixels = rng.uniform(200, 800, (17, 2))
+    pixels[3] = np.nan
+    predicted, target = rng.normal(size=(2, 17, 3))
+    return Example(f"pose {seed}", pixels, COCO17, predicted, target, H36M17, rank)
 
 
 def colours_of(axes: Axes) -> list[str]:
@@ -222,7 +222,7 @@ def test_the_detections_fill_a_square() -> None:
     seen = predicted_poses([example], "reference", NOTE).axes[0]
     (left, right), (bottom, top) = seen.get_xlim(), seen.get_ylim()
     assert right - left == pytest.approx(bottom - top)
-    known = example.keypoints[np.isfinite(example.keypoints).all(-1)]
+    known = example.pixels[np.isfinite(example.pixels).all(-1)]
     assert (known > [left, top]).all()
     assert (known < [right, bottom]).all()
     assert right - left == pytest.approx(1.1 * np.ptp(known, axis=0).max())
@@ -261,9 +261,9 @@ def test_the_animation_shows_the_view_of_which_most_is_predicted(
     clip = viewer.Clip(
         *("walk", "anna", "walk", 50.0, 0.0, ["left", "middle", "right"]),
         image_sizes=np.full((3, 2), 1000),
-        keypoints_2d=np.zeros((6, 3, 17, 2)),
+        pixels=np.zeros((6, 3, 17, 2)),
         predicted=predicted,
-        compared=np.zeros((6, 17, 3)),
+        target=np.zeros((6, 17, 3)),
         skeleton_2d=COCO17,
         skeleton_3d=H36M17,
     )

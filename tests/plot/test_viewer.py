@@ -24,9 +24,9 @@ def make_clip(title: str = "walk", frames: int = 40, views: int = 2, seed: int =
     rng = np.random.default_rng(seed)
     cameras = ring_of_cameras(views)
     points = waving_person(frames, seed)
-    compared = mapping(BODY25B, H36M17).apply(points)
-    compared = compared - compared[:, [H36M17.root_index]]
-    predicted = compared[:, None] + rng.normal(0, 0.03, (frames, views, len(H36M17), 3))
+    target = mapping(BODY25B, H36M17).apply(points)
+    target = target - target[:, [H36M17.root_index]]
+    predicted = target[:, None] + rng.normal(0, 0.03, (frames, views, len(H36M17), 3))
     predicted[:, :, H36M17.root_index] = 0
     clip = Clip(
         title=title,
@@ -36,9 +36,9 @@ def make_clip(title: str = "walk", frames: int = 40, views: int = 2, seed: int =
         begin=14.8,
         views=[camera.name for camera in cameras],
         image_sizes=np.stack([camera.image_size for camera in cameras]),
-        keypoints_2d=np.stack([project_with_opencv(camera, points) for camera in cameras], 1),
+        pixels=np.stack([project_with_opencv(camera, points) for camera in cameras], 1),
         predicted=predicted,
-        compared=compared,
+        target=target,
         skeleton_2d=BODY25B,
         skeleton_3d=H36M17,
     )
@@ -119,7 +119,7 @@ def test_says_simulated_only_where_it_is(simulated):
 
 def test_colours_are_those_of_the_figures():
     content = embedded(make_page(make_clip()))
-    assert content["colours"] == {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "compared": REFERENCE}
+    assert content["colours"] == {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "target": REFERENCE}
     skeleton = content["clips"][0]["skeleton3d"]
     assert skeleton["colours"][H36M17.index("left_knee")] == LEFT
     assert skeleton["colours"][H36M17.index("right_knee")] == RIGHT
@@ -128,15 +128,15 @@ def test_colours_are_those_of_the_figures():
 
 def test_numbers_survive_up_to_their_unit():
     clip = make_clip()
-    clip.keypoints_2d[3, 1, 4] = np.nan
+    clip.pixels[3, 1, 4] = np.nan
     clip.predicted[5, 0] = np.nan
     clip.predicted[6, 0, 2] = np.inf
-    clip.compared[7] = np.nan
+    clip.target[7] = np.nan
     packed = embedded(make_page(clip))["clips"][0]
     for name, values, unit in (
-        ("keypoints2d", clip.keypoints_2d, 0.25),
+        ("pixels", clip.pixels, 0.25),
         ("predicted", clip.predicted, 1e-3),
-        ("compared", clip.compared, 1e-3),
+        ("target", clip.target, 1e-3),
         ("errors", clip.errors(), 0.1),
     ):
         assert packed[name]["unit"] == unit
@@ -154,18 +154,18 @@ def test_what_is_too_far_away_stays_far_away():
 
 def test_huge_images_get_coarser_pixels():
     clip = make_clip(image_sizes=np.array([[12000, 9000], [640, 480]]))
-    clip.keypoints_2d[0, 0, 0] = [11999, -3000]
-    packed = embedded(make_page(clip))["clips"][0]["keypoints2d"]
-    np.testing.assert_allclose(unpacked(packed, *clip.keypoints_2d.shape)[0, 0, 0], [11999, -3000], atol=0.4)
+    clip.pixels[0, 0, 0] = [11999, -3000]
+    packed = embedded(make_page(clip))["clips"][0]["pixels"]
+    np.testing.assert_allclose(unpacked(packed, *clip.pixels.shape)[0, 0, 0], [11999, -3000], atol=0.4)
 
 
 def test_errors_leave_out_the_root_and_what_is_missing():
     clip = make_clip(frames=3)
-    clip.predicted[:] = clip.compared[:, None]
+    clip.predicted[:] = clip.target[:, None]
     clip.predicted[0, 1, 1:, 2] += 0.05
     clip.predicted[1, 0, 1] += [0.03, 0.04, 0]
     clip.predicted[1, 0, 3:] = np.nan
-    clip.compared[2] = np.nan
+    clip.target[2] = np.nan
     expected = [[0, 50], [25, 0], [np.nan, np.nan]]
     np.testing.assert_allclose(clip.errors(), expected, atol=1e-9)
 
@@ -180,13 +180,11 @@ def test_refuses_what_it_cannot_show():
         make_page()
     with pytest.raises(ValueError, match=r"walk: predicted has shape \(40, 2, 17, 3\), expected \(40, 3, 17, 3\)"):
         make_clip(views=3, predicted=make_clip().predicted)
-    with pytest.raises(ValueError, match="keypoints_2d"):
+    with pytest.raises(ValueError, match="pixels"):
         make_clip(skeleton_2d=COCO17)
     empty = make_clip()
     with pytest.raises(ValueError, match="expected"):
-        replace(
-            empty, keypoints_2d=empty.keypoints_2d[:0], predicted=empty.predicted[:0], compared=empty.compared[:0]
-        )
+        replace(empty, pixels=empty.pixels[:0], predicted=empty.predicted[:0], target=empty.target[:0])
 
 
 class Page:
@@ -378,7 +376,7 @@ class TestInABrowser:
 
     def test_one_frame_without_anything(self, page, tmp_path):
         clip = make_clip(frames=1)
-        for values in (clip.keypoints_2d, clip.predicted, clip.compared):
+        for values in (clip.pixels, clip.predicted, clip.target):
             values[:] = np.nan
         path = tmp_path / "empty.html"
         path.write_text(make_page(clip, simulated=True), encoding="utf-8")

@@ -62,7 +62,7 @@ def test_poses_of_a_focal_length_are_in_the_camera(folder: Path, tmp_path: Path)
     assert predict(folder, *arguments, camera=1100) == 0
     predictor = Predictor(make_lifter("residual", "body25b"), flip=False)
     camera = pinhole(1100, (1280, 720))
-    expected = predictor.predict(detected(1), camera, np.full((FRAMES, 25), 0.8), BODY25B).positions
+    expected = predictor.predict(detected(1), camera, np.full((FRAMES, 25), 0.8), BODY25B).in_camera
     np.testing.assert_allclose(read(tmp_path / "walk.csv"), expected, atol=2e-3)
     assert "camera" in (tmp_path / "walk.csv").read_text().splitlines()[0]
 

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from synthetic import as_tensors
 from trilift.formats import Camera, human36m
-from trilift.geometry.cameras import distort, project, to_normalised
+from trilift.geometry.cameras import distort, project, to_rays
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
 from trilift.predict.predictor import Predictor, pinhole
@@ -39,12 +39,12 @@ def people(number: int, frames: int, seed: int) -> np.ndarray:
     for _ in range(number):
         body = sample_body(rng)
         for motion in MOTIONS:
-            joints = simulate_motion(motion, body, frames, FPS, rng)
-            motions.append(joints - joints[:, ROOT].mean(0) * [1, 1, 0] + MIDDLE)
+            poses = simulate_motion(motion, body, frames, FPS, rng)
+            motions.append(poses - poses[:, ROOT].mean(0) * [1, 1, 0] + MIDDLE)
     return np.concatenate(motions)
 
 
-def rays_of(cameras: Sequence[Camera], joints: np.ndarray, seed: int) -> tuple[torch.Tensor, np.ndarray]:
+def rays_of(cameras: Sequence[Camera], poses: np.ndarray, seed: int) -> tuple[torch.Tensor, np.ndarray]:
     """Detections at depth 1 (frame, view, joint, 2) and their confidence.
 
     As found in images in which people are as large as in those of the training: the detector is not what is tested.
@@ -54,24 +54,24 @@ def rays_of(cameras: Sequence[Camera], joints: np.ndarray, seed: int) -> tuple[t
         zoom = np.linalg.norm(camera.R.T @ camera.t + MIDDLE) / USUAL_DISTANCE
         plain = pinhole(1145 * zoom, (1000, 1000))
         alike.append(Camera(camera.name, plain.K, plain.distortion, camera.R, camera.t, plain.image_size))
-    pixels = project(as_tensors(alike), torch.as_tensor(joints)).numpy()
+    pixels = project(as_tensors(alike), torch.as_tensor(poses)).numpy()
     sizes = np.stack([camera.image_size for camera in alike])
     found = detect(pixels, sizes, H36M17, FPS, DETECTOR, np.random.default_rng(seed))
-    return to_normalised(as_tensors(alike), torch.as_tensor(found.keypoints_2d)), found.confidence
+    return to_rays(as_tensors(alike), torch.as_tensor(found.pixels)), found.confidence
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    joints = people(5, 200, seed=0)
-    points, confidence = rays_of(TRAINING_RIG, joints, seed=1)
-    cameras, frames = as_tensors(TRAINING_RIG), len(joints)
+    poses = people(5, 200, seed=0)
+    rays, confidence = rays_of(TRAINING_RIG, poses, seed=1)
+    cameras, frames = as_tensors(TRAINING_RIG), len(poses)
     every = torch.arange(frames)
     samples = Samples(
-        points=points.float(),
+        rays=rays.float(),
         confidence=torch.as_tensor(confidence).float(),
-        joints=torch.as_tensor(joints).float(),
+        poses=torch.as_tensor(poses).float(),
         trust=torch.ones(frames, len(H36M17)),
-        visible=points[..., ROOT, :].isfinite().all(-1),
+        visible=rays[..., ROOT, :].isfinite().all(-1),
         capture=torch.zeros(frames, dtype=torch.int64),
         person=torch.zeros(frames, dtype=torch.int64),
         first=torch.zeros_like(every),
@@ -89,14 +89,14 @@ def predictor() -> Predictor:
 
 def mpjpe(predictor: Predictor, cameras: Sequence[Camera]) -> float:
     """Error (m) over all of some cameras on people who were not trained with."""
-    joints = people(2, 100, seed=7)
-    rays, confidence = rays_of(cameras, joints, seed=8)
+    poses = people(2, 100, seed=7)
+    rays, confidence = rays_of(cameras, poses, seed=8)
     errors = []
     for view, camera in enumerate(cameras):
         one = as_tensors([camera])
         seen = distort(rays[:, view : view + 1], one.distortion) * one.focal[:, None] + one.centre[:, None]
-        pose = predictor.predict(seen[:, 0].numpy(), camera, confidence[:, view]).pose
-        truth = (joints - joints[:, ROOT, None]) @ camera.R.T
+        pose = predictor.predict(seen[:, 0].numpy(), camera, confidence[:, view]).poses
+        truth = (poses - poses[:, ROOT, None]) @ camera.R.T
         errors.append(np.linalg.norm(pose - truth, axis=-1))
     return float(np.nanmean(errors))
 

@@ -33,11 +33,11 @@ def test_a_prediction_is_the_lifters_of_undistorted_keypoints(kind: str) -> None
     points = torch.tensor(rays.reshape(keypoints.shape))
     missing = points.isnan().any(-1)
     expected = lifter.predict(points, torch.tensor(scores).masked_fill(missing, 0))
-    np.testing.assert_allclose(prediction.pose, expected, atol=1e-4)
+    np.testing.assert_allclose(prediction.poses, expected, atol=1e-4)
     root = place(expected, points, torch.tensor(scores).masked_fill(missing, 0))
     np.testing.assert_allclose(prediction.root, root, rtol=1e-3, atol=1e-3)
-    assert np.isnan(prediction.pose[missing[:, ROOT]]).all()
-    assert np.isfinite(prediction.pose[~missing[:, ROOT]]).all()
+    assert np.isnan(prediction.poses[missing[:, ROOT]]).all()
+    assert np.isfinite(prediction.poses[~missing[:, ROOT]]).all()
 
 
 def test_positions_are_seen_where_they_were_detected() -> None:
@@ -53,7 +53,7 @@ def test_positions_are_seen_where_they_were_detected() -> None:
         "predict": lambda *_: relative,
     })())  # fmt: skip
     prediction = predictor.predict(keypoints, CAMERA)
-    np.testing.assert_allclose(prediction.positions, in_camera, atol=1e-3)
+    np.testing.assert_allclose(prediction.in_camera, in_camera, atol=1e-3)
     np.testing.assert_allclose(prediction.in_world, truth, atol=1e-3)
 
 
@@ -63,8 +63,8 @@ def test_with_flips_a_mirrored_person_gets_the_mirrored_pose(kind: str) -> None:
     keypoints = seen(camera, H36M17)
     mirrored = (keypoints * [-1, 1] + [camera.image_size[0], 0])[:, H36M17.mirrored]
     predictor = Predictor(make_lifter(kind))
-    expected = predictor.predict(keypoints, camera).pose[:, H36M17.mirrored] * [-1, 1, 1]
-    np.testing.assert_allclose(predictor.predict(mirrored, camera).pose, expected, atol=1e-5)
+    expected = predictor.predict(keypoints, camera).poses[:, H36M17.mirrored] * [-1, 1, 1]
+    np.testing.assert_allclose(predictor.predict(mirrored, camera).poses, expected, atol=1e-5)
 
 
 @of_kinds
@@ -74,7 +74,7 @@ def test_the_size_of_blocks_changes_nothing(kind: str, size: int, monkeypatch: p
     expected = predictor.predict(keypoints, CAMERA)
     monkeypatch.setattr(module, "_FRAMES_PER_BLOCK", size)
     found = predictor.predict(keypoints, CAMERA)
-    np.testing.assert_allclose(found.pose, expected.pose, atol=1e-5)
+    np.testing.assert_allclose(found.poses, expected.poses, atol=1e-5)
     np.testing.assert_allclose(found.root, expected.root, rtol=1e-3, atol=1e-3)
 
 
@@ -84,8 +84,8 @@ def test_live_each_frame_is_the_last_of_those_before(kind: str) -> None:
     live = list(predictor.live(((frame, None) for frame in keypoints), CAMERA))
     assert len(live) == 12
     for number, prediction in enumerate(live, 1):
-        expected = predictor.predict(keypoints[:number], CAMERA).pose[-1:]
-        np.testing.assert_allclose(prediction.pose, expected, atol=1e-5)
+        expected = predictor.predict(keypoints[:number], CAMERA).poses[-1:]
+        np.testing.assert_allclose(prediction.poses, expected, atol=1e-5)
 
 
 def test_live_a_frame_comes_out_before_the_next_goes_in() -> None:
@@ -111,12 +111,12 @@ def test_another_focal_length_and_image_size_change_nothing(factor: float, offse
     moved = (keypoints - camera.K[:2, 2]) * factor + other.K[:2, 2]
     predictor = Predictor(make_lifter())
     expected, found = predictor.predict(keypoints, camera), predictor.predict(moved, other)
-    np.testing.assert_allclose(found.pose, expected.pose, atol=1e-4)
+    np.testing.assert_allclose(found.poses, expected.poses, atol=1e-4)
 
 
 def test_other_layouts_are_mapped_by_name() -> None:
     keypoints = seen(CAMERA, COCO17)
-    pose = Predictor(make_lifter("residual", "coco17")).predict(keypoints, CAMERA, skeleton="coco17").pose
+    pose = Predictor(make_lifter("residual", "coco17")).predict(keypoints, CAMERA, skeleton="coco17").poses
     hips = [COCO17.index("left_hip"), COCO17.index("right_hip")]
     np.testing.assert_array_equal(np.isfinite(pose).all((1, 2)), np.isfinite(keypoints[:, hips]).all((1, 2)))
 
@@ -162,7 +162,7 @@ def test_an_unknown_layout_is_refused() -> None:
 @of_kinds
 def test_no_frames_give_no_poses(kind: str) -> None:
     prediction = Predictor(make_lifter(kind)).predict(np.empty((0, 17, 2)), CAMERA)
-    assert prediction.positions.shape == (0, JOINTS, 3)
+    assert prediction.in_camera.shape == (0, JOINTS, 3)
 
 
 def test_what_has_no_confidence_is_missing() -> None:
@@ -170,16 +170,16 @@ def test_what_has_no_confidence_is_missing() -> None:
     scores = np.random.default_rng(0).random((30, 25))
     scores[:, 3] = 0
     predictor = Predictor(make_lifter("residual", "body25b"))
-    expected = predictor.predict(keypoints, CAMERA, scores, BODY25B).pose
+    expected = predictor.predict(keypoints, CAMERA, scores, BODY25B).poses
     keypoints[:, 3] = 1e6
-    np.testing.assert_array_equal(predictor.predict(keypoints, CAMERA, scores, BODY25B).pose, expected)
+    np.testing.assert_array_equal(predictor.predict(keypoints, CAMERA, scores, BODY25B).poses, expected)
 
 
 def test_a_saved_run_is_loaded_by_the_package(tmp_path) -> None:
     make_lifter().save(tmp_path)
     keypoints = seen(CAMERA, H36M17)
     predicted = trilift.load(tmp_path).predict(keypoints, CAMERA)
-    np.testing.assert_allclose(predicted.pose, Predictor(make_lifter()).predict(keypoints, CAMERA).pose, atol=1e-6)
+    np.testing.assert_allclose(predicted.poses, Predictor(make_lifter()).predict(keypoints, CAMERA).poses, atol=1e-6)
     with pytest.raises(InputError, match="no readable lifter"):
         trilift.load(tmp_path / "nothing")
 
@@ -198,4 +198,4 @@ def test_what_is_infinite_or_does_not_fit_is_missing() -> None:
     expected = predictor.predict(lost, CAMERA)
     for number in (np.inf, 1e300):
         keypoints[3, ROOT, 0] = number
-        np.testing.assert_array_equal(predictor.predict(keypoints, CAMERA).pose, expected.pose)
+        np.testing.assert_array_equal(predictor.predict(keypoints, CAMERA).poses, expected.poses)

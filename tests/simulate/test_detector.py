@@ -84,8 +84,8 @@ def test_errors_and_confidence_are_ar1(fps: float, lag: int) -> None:
 
 
 def test_scale_and_outliers() -> None:
-    precise = found(DetectorModel(scale=0.5, **CLEAN), 50).keypoints_2d
-    coarse = found(DetectorModel(**CLEAN), 50).keypoints_2d
+    precise = found(DetectorModel(scale=0.5, **CLEAN), 50).pixels
+    coarse = found(DetectorModel(**CLEAN), 50).pixels
     np.testing.assert_allclose(2 * (precise - CENTRE[:, None]), coarse - CENTRE[:, None])
     outliers = DetectorModel(scale=0.0, outlier_share=0.1, missed_share=0, swapped_share=0)
     keypoints, _, outlier = found(outliers, 4000)
@@ -114,12 +114,12 @@ def test_misses_come_in_runs() -> None:
 
 def test_the_first_frame_misses_like_any_other() -> None:
     model = DetectorModel(missed_share=0.2, swapped_share=0)
-    first = [np.isnan(found(model, 1, seed).keypoints_2d[..., 0]) for seed in range(300)]
+    first = [np.isnan(found(model, 1, seed).pixels[..., 0]) for seed in range(300)]
     assert np.mean(first) == pytest.approx(0.2, abs=0.02)
 
 
 def test_default_share_of_misses() -> None:
-    keypoints = found(DetectorModel(), 20000).keypoints_2d
+    keypoints = found(DetectorModel(), 20000).pixels
     assert np.isnan(keypoints[..., 0]).mean() == pytest.approx(0.01, abs=0.002)
 
 

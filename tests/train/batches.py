@@ -30,9 +30,9 @@ def around(views: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     return looks.as_matrix(), np.column_stack([rng.normal(0, 0.2, (views, 2)), rng.uniform(3, 5, views)])
 
 
-def project(points: torch.Tensor, rotations: torch.Tensor, translations: torch.Tensor) -> torch.Tensor:
+def project(poses: torch.Tensor, rotations: torch.Tensor, translations: torch.Tensor) -> torch.Tensor:
     """World points (B, J, 3) into views (B, V): (B, V, J, 2) at depth 1."""
-    seen = torch.einsum("bvxy,bjy->bvjx", rotations, points) + translations[:, :, None]
+    seen = torch.einsum("bvxy,bjy->bvjx", rotations, poses) + translations[:, :, None]
     return seen[..., :2] / seen[..., 2:]
 
 
@@ -49,22 +49,22 @@ def make_samples(
     rigs = [around(views, np.random.default_rng(100 + capture)) for capture in range(captures)]
     rotations, translations = (np.stack([rig[i] for rig in rigs]) for i in range(2))
     capture = np.arange(frames) % captures
-    joints = torch.tensor(0.3 * rng.normal(size=(frames, JOINTS, 3)) + rng.normal(0, 0.2, (frames, 1, 3)))
-    points = project(joints, torch.tensor(rotations)[capture], torch.tensor(translations)[capture])
-    points = points + noise * torch.tensor(rng.normal(size=points.shape))
-    missed = torch.tensor(rng.random(points.shape[:-1]) < 0.1)
+    poses = torch.tensor(0.3 * rng.normal(size=(frames, JOINTS, 3)) + rng.normal(0, 0.2, (frames, 1, 3)))
+    rays = project(poses, torch.tensor(rotations)[capture], torch.tensor(translations)[capture])
+    rays = rays + noise * torch.tensor(rng.normal(size=rays.shape))
+    missed = torch.tensor(rng.random(rays.shape[:-1]) < 0.1)
     missed[..., 0] = torch.tensor(rng.random((frames, views)) < 0.1)
-    points[missed] = torch.nan
+    rays[missed] = torch.nan
     unlabelled = torch.tensor(rng.random((frames, JOINTS)) < 0.1)
     unlabelled[:, 0] = False
-    joints[unlabelled] = torch.nan
+    poses[unlabelled] = torch.nan
     confidence = torch.where(missed, 0.0, torch.tensor(rng.uniform(0.2, 1, missed.shape)))
     half = frames // 2
     first = torch.tensor([0] * half + [half] * (frames - half))
     return Samples(
-        points=points.to(dtype),
+        rays=rays.to(dtype),
         confidence=confidence.to(dtype),
-        joints=joints.to(dtype),
+        poses=poses.to(dtype),
         trust=torch.tensor(rng.uniform(0.3, 1, (frames, JOINTS))).to(dtype),
         visible=~missed[..., 0],
         capture=torch.tensor(capture),
@@ -96,6 +96,6 @@ def truth(batch: Batch) -> torch.Tensor:
 
 def complete(batch: Batch) -> Batch:
     """The batch with every label there, every view visible, and exact detections of all joints."""
-    joints = torch.where(batch.joints.isfinite(), batch.joints, torch.full_like(batch.joints, 0.1))
-    points = project(joints[:, 0], batch.rotations, batch.translations)[:, None]
-    return replace(batch, joints=joints, points=points, visible=torch.ones_like(batch.visible))
+    poses = torch.where(batch.poses.isfinite(), batch.poses, torch.full_like(batch.poses, 0.1))
+    rays = project(poses[:, 0], batch.rotations, batch.translations)[:, None]
+    return replace(batch, poses=poses, rays=rays, visible=torch.ones_like(batch.visible))

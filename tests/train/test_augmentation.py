@@ -20,7 +20,7 @@ KINDS = pytest.mark.parametrize("kind", [FLIPS, CAMERAS, AIMS, ALL], ids=["flips
 
 
 def in_views(batch: Batch) -> Tensor:
-    return torch.einsum("bvxy,btjy->btvjx", batch.rotations, batch.joints) + batch.translations[:, None, :, None]
+    return torch.einsum("bvxy,btjy->btvjx", batch.rotations, batch.poses) + batch.translations[:, None, :, None]
 
 
 @KINDS
@@ -30,9 +30,9 @@ def test_what_is_seen_are_still_the_labels_through_cameras(kind: AugmentationSet
     changed = augment(batch, kind)
     seen = in_views(changed)
     expected = seen[..., :2] / seen[..., 2:]
-    known = changed.points.isfinite().all(-1) & expected.isfinite().all(-1)
+    known = changed.rays.isfinite().all(-1) & expected.isfinite().all(-1)
     assert known.any()
-    torch.testing.assert_close(changed.points[known], expected[known])
+    torch.testing.assert_close(changed.rays[known], expected[known])
     identity = changed.rotations @ changed.rotations.mT
     torch.testing.assert_close(identity, torch.eye(3).double().expand_as(identity))
     torch.testing.assert_close(torch.linalg.det(changed.rotations), torch.ones(12, 3).double())
@@ -51,12 +51,12 @@ def test_the_truth_still_costs_nothing(kind: AugmentationSettings) -> None:
 def test_nothing_is_invented(kind: AugmentationSettings) -> None:
     batch = make_batch(frames=20)
     changed = augment(batch, kind)
-    missing = changed.points.isnan().any(-1)
+    missing = changed.rays.isnan().any(-1)
     assert (changed.confidence[missing] == 0).all()
-    assert missing.sum() >= batch.points.isnan().any(-1).sum()
+    assert missing.sum() >= batch.rays.isnan().any(-1).sum()
     assert torch.equal(changed.visible, batch.visible)
     # A view that counts has its root.
-    root = changed.points[:, 0, :, changed.skeleton.root_index]
+    root = changed.rays[:, 0, :, changed.skeleton.root_index]
     assert root[changed.visible].isfinite().all()
 
 
@@ -64,8 +64,8 @@ def test_a_mirror_exchanges_left_and_right() -> None:
     batch = complete(make_batch(frames=5))
     changed = augment(batch, FLIPS)
     mirrored = list(batch.skeleton.mirrored)
-    torch.testing.assert_close(changed.points[..., 0], -batch.points[..., mirrored, 0])
-    torch.testing.assert_close(changed.points[..., 1], batch.points[..., mirrored, 1])
+    torch.testing.assert_close(changed.rays[..., 0], -batch.rays[..., mirrored, 0])
+    torch.testing.assert_close(changed.rays[..., 1], batch.rays[..., mirrored, 1])
     torch.testing.assert_close(changed.confidence, batch.confidence[..., mirrored])
     torch.testing.assert_close(changed.trust, batch.trust[..., mirrored])
     torch.testing.assert_close(in_views(changed)[..., 2], in_views(batch)[..., mirrored, 2])
@@ -80,11 +80,11 @@ def test_two_mirrors_change_nothing() -> None:
 
 def test_a_virtual_camera_sees_the_root_on_the_same_ray_and_the_same_errors() -> None:
     batch = complete(make_batch(frames=30))
-    noise = 0.02 * torch.randn_like(batch.points)
-    batch = replace(batch, points=batch.points + noise)
+    noise = 0.02 * torch.randn_like(batch.rays)
+    batch = replace(batch, rays=batch.rays + noise)
     changed = augment(batch, CAMERAS)
-    exact = project(changed.joints[:, 0], changed.rotations, changed.translations)[:, None]
-    torch.testing.assert_close(changed.points - exact, noise)
+    exact = project(changed.poses[:, 0], changed.rotations, changed.translations)[:, None]
+    torch.testing.assert_close(changed.rays - exact, noise)
     before, after = (in_views(b)[:, 0, :, b.skeleton.root_index] for b in (batch, changed))
     ratio = after / before
     torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio))
@@ -110,8 +110,8 @@ def test_aimed_elsewhere_cameras_stay_where_they_are_and_see_what_they_saw() -> 
     torch.testing.assert_close(centres, before)
     # Angles between rays of one view stay, with all errors of the detections; OpenCV's homography agrees.
     turn = (changed.rotations @ batch.rotations.mT)[0, 0].numpy()
-    expected = cv2.perspectiveTransform(batch.points[0, 0, 0].numpy()[None], turn)[0]
-    torch.testing.assert_close(changed.points[0, 0, 0], torch.tensor(expected))
+    expected = cv2.perspectiveTransform(batch.rays[0, 0, 0].numpy()[None], turn)[0]
+    torch.testing.assert_close(changed.rays[0, 0, 0], torch.tensor(expected))
     axis = (changed.rotations @ batch.rotations.mT)[..., 2]  # where the old optical axis is seen
     for across in (0, 1):
         angle = torch.atan2(axis[..., across], axis[..., 2]).rad2deg()

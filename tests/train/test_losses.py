@@ -84,11 +84,11 @@ class Naive:
         return self.mean(entries)
 
     def reprojection(self) -> float:
-        points, confidence = self.batch.points[:, 0].numpy(), self.batch.confidence[:, 0].numpy()
+        rays, confidence = self.batch.rays[:, 0].numpy(), self.batch.confidence[:, 0].numpy()
         entries = []
         for b in range(len(self.X)):
             for (i, k), j in product(product(self.views[b], self.views[b]), range(self.X.shape[2])):
-                detected = points[b, k, j + 1]
+                detected = rays[b, k, j + 1]
                 if np.isfinite(detected).all():
                     root = self.R[b, k] @ self.root[b] + self.t[b, k]
                     seen = self.R[b, k] @ self.R[b, i].T @ self.X[b, i, j] + root
@@ -153,7 +153,7 @@ def test_reprojection_in_pixels_is_a_distance_in_the_distorted_image() -> None:
         for i, k in product(*[batch.visible[b].nonzero()[:, 0].tolist()] * 2):
             world = predicted[b, i] @ batch.rotations[b, i] + batch.root[b]
             seen = world @ batch.rotations[b, k].T + batch.translations[b, k]
-            both = torch.stack([seen[:, :2] / seen[:, 2:], batch.points[b, 0, k, 1:]])
+            both = torch.stack([seen[:, :2] / seen[:, 2:], batch.rays[b, 0, k, 1:]])
             pixels = 1000 * distort(both[:, None], lens[b, k][None])[:, 0]
             errors += (pixels[0] - pixels[1]).norm(dim=-1).tolist()
     assert found["reprojection"] == pytest.approx(np.nanmean(errors), rel=1e-6)
@@ -231,10 +231,10 @@ def test_what_stands_in_an_invisible_view_does_not_matter(name: str) -> None:
     predicted = predicted_for(batch)
     before = computed(predicted, batch)
     predicted[unseen] = 1e3
-    rotations, translations, points = batch.rotations.clone(), batch.translations.clone(), batch.points.clone()
+    rotations, translations, rays = batch.rotations.clone(), batch.translations.clone(), batch.rays.clone()
     rotations[unseen], translations[unseen] = 0.0, 0.0
-    points[:, 0][unseen] = 7.0
-    spoilt = replace(batch, rotations=rotations, translations=translations, points=points)
+    rays[:, 0][unseen] = 7.0
+    spoilt = replace(batch, rotations=rotations, translations=translations, rays=rays)
     assert computed(predicted, spoilt)[name] == pytest.approx(before[name], rel=1e-12)
 
 
@@ -247,7 +247,7 @@ def test_the_order_of_the_views_does_not_matter(name: str) -> None:
         field: getattr(batch, field)[:, order]
         for field in ("rotations", "translations", "visible", "focal", "distortion")
     }
-    shuffled = replace(batch, points=batch.points[:, :, order], confidence=batch.confidence[:, :, order], **of_views)
+    shuffled = replace(batch, rays=batch.rays[:, :, order], confidence=batch.confidence[:, :, order], **of_views)
     assert computed(predicted[:, order], shuffled)[name] == pytest.approx(computed(predicted, batch)[name], rel=1e-9)
 
 

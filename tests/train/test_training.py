@@ -126,12 +126,12 @@ def test_captures_with_fewer_views_train_and_their_filling_does_not_matter() -> 
     def without_a_view(fill: float) -> Samples:
         samples = make_samples()
         lost = samples.capture == 1
-        points, confidence, visible = samples.points.clone(), samples.confidence.clone(), samples.visible.clone()
-        points[lost, 2], confidence[lost, 2], visible[lost, 2] = torch.nan, 0.0, False
+        rays, confidence, visible = samples.rays.clone(), samples.confidence.clone(), samples.visible.clone()
+        rays[lost, 2], confidence[lost, 2], visible[lost, 2] = torch.nan, 0.0, False
         rotations, translations = samples.rigs.rotations.clone(), samples.rigs.translations.clone()
         rotations[1, 2], translations[1, 2] = fill, fill
         rigs = replace(samples.rigs, rotations=rotations, translations=translations)
-        return replace(samples, points=points, confidence=confidence, visible=visible, rigs=rigs)
+        return replace(samples, rays=rays, confidence=confidence, visible=visible, rigs=rigs)
 
     losses = LossSettings(reprojection=1.0, output_triangulation=1.0, output_triangulation_from=0.0)
     weights, _ = run(without_a_view(0.0), losses=losses)
@@ -159,9 +159,9 @@ def test_a_view_is_predicted_from_its_own_features(kind: dict[str, Any]) -> None
     network = build(INPUTS, OUTPUTS, settings).eval()
     samples.visible[6, 1] = True
     predicted = predict_visible(network, samples.batch(torch.arange(40), settings.frames), Scaling.of(samples))
-    spoilt = replace(samples, points=samples.points.clone())
-    spoilt.points[:, [0, 2]] = 5.0
-    spoilt.points[20:] = 5.0  # of another recording: a window does not look into it
+    spoilt = replace(samples, rays=samples.rays.clone())
+    spoilt.rays[:, [0, 2]] = 5.0
+    spoilt.rays[20:] = 5.0  # of another recording: a window does not look into it
     again = predict_visible(network, spoilt.batch(torch.arange(40), settings.frames), Scaling.of(samples))
     torch.testing.assert_close(again[6, 1], predicted[6, 1])
     torch.testing.assert_close(again[19, 1], predicted[19, 1])
@@ -171,8 +171,8 @@ def test_windows_repeat_the_ends_of_a_recording() -> None:
     samples = make_samples()
     batch = samples.batch(torch.tensor([0, 18, 21]), 5)
     frames = torch.tensor([[0, 0, 0, 1, 2], [16, 17, 18, 19, 19], [20, 20, 21, 22, 23]])
-    torch.testing.assert_close(batch.points, samples.points[frames], equal_nan=True, rtol=0, atol=0)
-    torch.testing.assert_close(batch.root, samples.joints[[0, 18, 21], 0])
+    torch.testing.assert_close(batch.rays, samples.rays[frames], equal_nan=True, rtol=0, atol=0)
+    torch.testing.assert_close(batch.root, samples.poses[[0, 18, 21], 0])
 
 
 @pytest.mark.parametrize("kind", [{"kind": "residual"}, {"kind": "temporal", "frames": 9}])
@@ -276,7 +276,7 @@ def test_without_validation_frames_the_history_has_no_validation() -> None:
 
 def test_validation_without_a_label_to_compare_with_is_no_validation() -> None:
     samples = make_samples(60)
-    samples.joints[40:, 1:] = torch.nan
+    samples.poses[40:, 1:] = torch.nan
     training, validation = parts(samples, 40)
     weights, history = run(training, validation, patience=1)
     assert len(history) == 12
@@ -289,7 +289,7 @@ def test_the_frames_that_can_be_compared_are_watched_however_few_they_are(monkey
     samples = make_samples(60)
     lacking = torch.ones(60, dtype=torch.bool)
     lacking[[41, 47, 53]] = False  # every fifth from the 40th on is not among them
-    samples.joints[lacking, 1:] = torch.nan
+    samples.poses[lacking, 1:] = torch.nan
     samples.visible[53] = False
     training, validation = parts(samples, 40)
     assert module._comparable(replace(training, chosen=validation)).chosen.tolist() == [41, 47]

@@ -105,7 +105,7 @@ def with_detector(request):
     cameras, points, exact, rng = scene(request.param)
     size = np.full((request.param, 2), 1e5)
     found = detect(exact, size, H36M17, 50.0, DetectorModel(correlation_time_s=1e-6), rng)
-    pixels, confidence = single(found.keypoints_2d, found.confidence)
+    pixels, confidence = single(found.pixels, found.confidence)
     return cameras, torch.tensor(points), pixels, confidence, noise.learn(cameras, pixels, confidence)
 
 

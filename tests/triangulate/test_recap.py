@@ -73,7 +73,7 @@ def block(frames, error=2.0, size=1.0):
     shape = (frames, len(VIEWS), len(COCO17))
     pose = size * rng.uniform(-0.5, 0.5, (len(COCO17), 3))
     return Block(
-        keypoints_3d=np.repeat(pose[None], frames, 0),
+        poses=np.repeat(pose[None], frames, 0),
         of_single_frames=np.repeat(pose[None], frames, 0),
         error_px=np.full(shape, error),
         error_mm=np.full(shape, 3 * error),
@@ -146,7 +146,7 @@ def test_shares_are_those_planted():
     jump.used[:10, 2] = False
     sit.swapped[:8, 0] = True
     sit.filled[:4, 5] = True
-    jump.keypoints_3d[:30, 3] = np.nan
+    jump.poses[:30, 3] = np.nan
     recap = recap_of(blocks)
     views = recap.views_table().set_index("view")
     assert views["missing"].to_dict() == pytest.approx({"left": 0, "middle": 15 / 150, "right": 0})
@@ -219,14 +219,14 @@ def test_bones_are_measured_per_person_in_single_frames_and_in_the_end():
     rng = np.random.default_rng(2)
     blocks = plain()
     blocks[2] = block(50, size=1.3)
-    blocks[2].keypoints_3d[:] += rng.normal(0, 0.01, blocks[2].keypoints_3d.shape)
-    blocks[2].of_single_frames[:] += rng.normal(0, 0.03, blocks[2].keypoints_3d.shape)
+    blocks[2].poses[:] += rng.normal(0, 0.01, blocks[2].poses.shape)
+    blocks[2].of_single_frames[:] += rng.normal(0, 0.03, blocks[2].poses.shape)
     bones = recap_of(blocks).bones_table()
     assert len(bones) == 2 * len(COCO17.bones)
     poses = {
-        ("anna", ""): blocks[0].keypoints_3d,
+        ("anna", ""): blocks[0].poses,
         ("anna", "single_frames_"): blocks[0].of_single_frames,
-        ("bert", ""): blocks[2].keypoints_3d,
+        ("bert", ""): blocks[2].poses,
         ("bert", "single_frames_"): blocks[2].of_single_frames,
     }
     for (subject, kind), points in poses.items():
@@ -243,10 +243,10 @@ def test_the_spread_of_bones_is_a_standard_deviation_that_outliers_do_not_move()
     recording = Recording("walk", "anna", "walk", 50.0, 0, 4000)
     content = block(4000)
     i, j = COCO17.bone_indices[0]
-    content.keypoints_3d[:, i] = 0
-    content.keypoints_3d[:, j] = [0.4, 0, 0]
-    content.keypoints_3d[:, j, 0] += rng.normal(0, 0.015, 4000)
-    content.keypoints_3d[::50, j, 0] += 1.5
+    content.poses[:, i] = 0
+    content.poses[:, j] = [0.4, 0, 0]
+    content.poses[:, j, 0] += rng.normal(0, 0.015, 4000)
+    content.poses[::50, j, 0] += 1.5
     recap = Recap("lab", VIEWS, COCO17, [recording])
     recap.add(recording, content)
     bones = recap.bones_table().set_index(["parent", "child"])

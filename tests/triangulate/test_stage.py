@@ -90,13 +90,13 @@ def change_detections(project, change):
             "tiny", recordings=reading.recordings(capture), skeleton=BODY25B, views=capture["view"].values.tolist()
         )
         arrays = {name: capture[name].values for name in schema.SCHEMAS["captures"]}
-        change(arrays["keypoints_2d"], arrays["confidence"])
+        change(arrays["pixels"], arrays["confidence"])
         for name, array in arrays.items():
             written.write(name, array)
 
 
 def error(labels, truth=TRUTH):
-    return np.linalg.norm(labels["keypoints_3d"].values - truth, axis=-1)
+    return np.linalg.norm(labels["poses"].values - truth, axis=-1)
 
 
 def recap(project, table):
@@ -113,7 +113,7 @@ def test_exact_detections_give_the_true_points(exact):
 
 
 def test_joints_of_the_training_skeleton_are_derived_in_3d(exact):
-    joints = triangulated(exact)[0]["joints_3d"].values
+    joints = triangulated(exact)[0]["training_poses"].values
     hips = TRUTH[:, [BODY25B.index("left_hip"), BODY25B.index("right_hip")]].mean(1)
     np.testing.assert_allclose(joints[:, H36M17.index("pelvis")], hips, atol=1e-3)
     wrist = TRUTH[:, BODY25B.index("right_wrist")]
@@ -145,8 +145,8 @@ def test_noise_on_the_images_shows_in_the_reprojection_error(noisy):
 def test_the_error_is_that_of_opencvs_projections(noisy):
     labels, _ = triangulated(noisy, SMOOTHED)
     with reading.read(noisy.layout.captures, "captures") as opened:
-        detections = opened["tiny"]["keypoints_2d"].values
-    points = labels["keypoints_3d"].values.astype(float)
+        detections = opened["tiny"]["pixels"].values
+    points = labels["poses"].values.astype(float)
     expected = np.stack([project_with_opencv(camera, points) for camera in ring_of_cameras(4)], 1) - detections
     np.testing.assert_allclose(labels["reprojection_error"], np.linalg.norm(expected, axis=-1), atol=1e-2)
 
@@ -156,7 +156,7 @@ def test_the_result_does_not_depend_on_the_size_of_blocks(noisy, monkeypatch, si
     whole, _ = triangulated(noisy)
     monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", size)
     parts, _ = triangulated(noisy)
-    for name in ("keypoints_3d", "joints_3d", "covariance", "reprojection_error", "views_used", "inlier"):
+    for name in ("poses", "training_poses", "covariance", "reprojection_error", "views_used", "inlier"):
         np.testing.assert_allclose(
             parts[name], whole[name], rtol=0, atol=1e-5 if name == "reprojection_error" else 1e-6
         )
@@ -181,7 +181,7 @@ def test_a_keypoint_seen_by_fewer_than_two_views_is_missing(exact):
 
     change_detections(exact, hide)
     labels, _ = triangulated(exact)
-    missing = np.isnan(labels["keypoints_3d"]).any("space")
+    missing = np.isnan(labels["poses"]).any("space")
     assert np.argwhere(missing.values).tolist() == [[5, 4]]
     assert labels["views_used"][5:7, 4].values.tolist() == [0, 2]
     assert np.isnan(labels["reprojection_error"][5, :, 4]).all()
@@ -263,7 +263,7 @@ def write_capture(
         skeleton=H36M17,
         views=[camera.name for camera in ring_of_cameras(len(cameras))],
     )
-    written.write("keypoints_2d", pixels.astype(np.float32))
+    written.write("pixels", pixels.astype(np.float32))
     written.write("confidence", confidence.astype(np.float32))
     for field in ("K", "distortion", "R", "t", "image_size"):
         written.write(field, np.stack([getattr(camera, field) for camera in cameras]))
@@ -272,7 +272,7 @@ def write_capture(
 
 def bone_lengths(labels):
     parents, children = np.array(H36M17.bone_indices).T
-    points = labels["keypoints_3d"].values
+    points = labels["poses"].values
     return np.linalg.norm(points[:, parents] - points[:, children], axis=-1)
 
 
@@ -292,7 +292,7 @@ def test_smoothed_points_do_not_depend_on_the_size_of_blocks_and_windows(project
         monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", block)
         monkeypatch.setattr(smoothing, "FRAMES_OF_WINDOW", window)
         parts, _ = triangulated(project, SMOOTHED)
-        np.testing.assert_allclose(parts["keypoints_3d"], whole["keypoints_3d"], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(parts["poses"], whole["poses"], rtol=0, atol=1e-4)
         np.testing.assert_array_equal(parts["views_used"], whole["views_used"])
 
 
@@ -314,7 +314,7 @@ def test_recordings_of_one_and_two_frames_are_triangulated(project, params):
         project, [("one", "anna", person(frames=1)), ("two", "bert", person(frames=2)), ("many", "carl", person())]
     )
     labels, _ = triangulated(project, params)
-    assert np.isfinite(labels["keypoints_3d"]).all()
+    assert np.isfinite(labels["poses"]).all()
     assert error(labels, truth).max() < 0.15
     assert recap(project, "recordings")["recording"].tolist() != []
 
@@ -347,7 +347,7 @@ def test_gaps_are_filled_where_that_is_asked_for_and_marked(project):
     truth = write_capture(project, [("walk", "anna", person())], change=hide_the_wrist(gaps))
 
     def missing(labels):
-        return np.flatnonzero(np.isnan(labels["keypoints_3d"].values[:, wrist, 0])).tolist()
+        return np.flatnonzero(np.isnan(labels["poses"].values[:, wrist, 0])).tolist()
 
     labels, _ = triangulated(project, SMOOTHED)
     assert missing(labels) == gaps.tolist()
@@ -360,7 +360,7 @@ def test_gaps_are_filled_where_that_is_asked_for_and_marked(project):
     assert error(filled, truth)[50:60, wrist].max() < 0.06
     assert (filled["views_used"].values[50:60, wrist] == 0).all()
     assert np.isnan(filled["covariance"].values[50:60, wrist]).all()
-    assert np.isfinite(filled["joints_3d"].values[50:60, wrist]).all()
+    assert np.isfinite(filled["training_poses"].values[50:60, wrist]).all()
     keypoints = recap(project, "keypoints").set_index("keypoint")
     assert keypoints.loc["left_wrist", "filled"] == pytest.approx(10 / 120, abs=1e-4)
     assert keypoints.loc["left_wrist", "without_point"] == pytest.approx(25 / 120, abs=1e-4)
@@ -377,7 +377,7 @@ def test_gaps_are_filled_alike_in_blocks_of_any_size(project, monkeypatch, size)
     monkeypatch.setattr(reading, "FRAMES_PER_BLOCK", size)
     parts, _ = triangulated(project, params)
     np.testing.assert_array_equal(parts["filled"], whole["filled"])
-    np.testing.assert_allclose(parts["keypoints_3d"], whole["keypoints_3d"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(parts["poses"], whole["poses"], rtol=0, atol=1e-4)
 
 
 def test_swapped_views_are_exchanged_and_marked(project):
@@ -408,7 +408,7 @@ def test_the_covariance_is_that_of_the_errors(project):
     upper = labels["covariance"].values.astype(float)
     assert labels["entry"].values.tolist() == ["xx", "xy", "xz", "yy", "yz", "zz"]
     covariance = upper[..., [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]
-    away = labels["keypoints_3d"].values - truth
+    away = labels["poses"].values - truth
     squared = np.einsum("fji,fjik,fjk->fj", away, np.linalg.inv(covariance), away)
     assert np.linalg.eigvalsh(covariance).min() > 0
     assert 0.7 * 2.37 < np.median(squared) < 1.3 * 2.37
@@ -434,7 +434,7 @@ def test_what_is_no_part_of_the_body_is_missing_or_marked_and_said(project):
     assert error(single, truth)[50:75, head].min() > 0.3
     assert "points left out" not in said
     labels, said = triangulated(project, SMOOTHED)
-    assert np.isnan(labels["keypoints_3d"][50:75, head]).all()
+    assert np.isnan(labels["poses"][50:75, head]).all()
     assert np.isnan(labels["covariance"][50:75, head]).all()
     assert (labels["views_used"][50:75, head] == 0).all()
     assert np.nanmax(error(labels, truth)) < 0.15
@@ -444,7 +444,7 @@ def test_what_is_no_part_of_the_body_is_missing_or_marked_and_said(project):
     assert keypoints.loc["head_top", "dropped"] == pytest.approx(25 / 120, abs=0.03)
     filled, _ = triangulated(project, "triangulate: {smoothing: {max_gap_s: 1.0}, diagnose: false}")
     marked = filled["filled"].values[50:75, head] == 1
-    np.testing.assert_array_equal(marked, np.isfinite(filled["keypoints_3d"].values[50:75, head, 0]))
+    np.testing.assert_array_equal(marked, np.isfinite(filled["poses"].values[50:75, head, 0]))
     assert np.isnan(filled["covariance"].values[50:75, head]).all()
 
 

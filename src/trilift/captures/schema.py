@@ -30,24 +30,24 @@ _CAMERAS = {
 
 SCHEMAS: dict[str, dict[str, Variable]] = {
     "captures": {
-        "keypoints_2d": Variable(
+        "pixels": Variable(
             ("frame", "view", "keypoint", "space"), "f4", "px", "detections, in the detector's own skeleton"
         ),
         "confidence": Variable(("frame", "view", "keypoint"), "f4", "1", "0 to 1; 0 where the keypoint is missing"),
         **_CAMERAS,
     },
     "references": {
-        "keypoints_3d": Variable(("frame", "keypoint", "space"), "f4", "m", "reference pose, world frame"),
+        "poses": Variable(("frame", "keypoint", "space"), "f4", "m", "reference, world frame"),
     },
     "pseudo_labels": {
-        "keypoints_3d": Variable(
+        "poses": Variable(
             ("frame", "keypoint", "space"), "f4", "m", "triangulated, world frame, the detector's skeleton"
         ),
-        "joints_3d": Variable(
+        "training_poses": Variable(
             ("frame", "joint", "space"), "f4", "m", "the same in the training skeleton, derived in 3D"
         ),
         "covariance": Variable(
-            ("frame", "keypoint", "entry"), "f4", "m2", "of keypoints_3d, as far as their own frame tells"
+            ("frame", "keypoint", "entry"), "f4", "m2", "of poses, as far as their own frame tells"
         ),
         "reprojection_error": Variable(
             ("frame", "view", "keypoint"), "f4", "px", "distance of the reprojection from the detection"
@@ -58,7 +58,7 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "filled": Variable(("frame", "keypoint"), "i1", "1", "1 where the keypoint follows from others, not views"),
     },
     "predictions": {
-        "joints_3d": Variable(
+        "poses": Variable(
             ("frame", "view", "joint", "space"),
             "f4",
             "m",
@@ -73,9 +73,7 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "frame_of_capture": Variable(("frame",), "i4", "1", "index of the frame in the capture"),
     },
     "poses": {
-        "keypoints_3d": Variable(
-            ("frame", "keypoint", "space"), "f4", "m", "pose, in the frame that frame_of_reference names"
-        ),
+        "poses": Variable(("frame", "keypoint", "space"), "f4", "m", "in the frame that frame_of_reference names"),
     },
 }
 

@@ -164,8 +164,8 @@ def _has_poses(reference: xr.Dataset | None, recording: Recording) -> bool:
         return False
     mapping = skeletons.mapping(skeleton_of(reference), TRAINING_SKELETON)
     for block in blocks(recording.length):
-        (keypoints,) = load_frames(reference, recording.part(block.start, block.stop), "keypoints_3d")
-        known = np.isfinite(mapping.apply(keypoints)).all(-1)
+        (poses,) = load_frames(reference, recording.part(block.start, block.stop), "poses")
+        known = np.isfinite(mapping.apply(poses)).all(-1)
         if (known[:, TRAINING_SKELETON.root_index] & (known.sum(1) > 1)).any():
             return True
     return False

@@ -197,7 +197,7 @@ def create(path: Path, kind: str, **attributes: str) -> Iterator[Writer]:
     --------
     >>> with create(Path("demo.nc"), "references") as file:          # doctest: +SKIP
     ...     capture = file.add_capture("S1", recordings=recordings, skeleton=H36M17)
-    ...     capture.write_block(slice(0, 100), keypoints_3d=poses)
+    ...     capture.write_block(slice(0, 100), poses=poses)
     """
     with replacing(path) as temporary, _Target(temporary, "w+") as target:
         try:

@@ -17,7 +17,7 @@ from trilift.captures.schema import Recording
 from trilift.evaluate.measuring import FRAMES_OF_MOVEMENT, Conditions, Frames, Measuring
 from trilift.evaluate.tables import Errors
 from trilift.geometry.cameras import Cameras
-from trilift.lifter.inputs import normalised_joints
+from trilift.lifter.inputs import rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.placement import place
 
@@ -41,9 +41,9 @@ class _Loaded:
 
 
 class _Part(NamedTuple):
-    """What came of some frames: joints (frame, view, joint, 3), root (frame, view, 3), pose_error (frame, view)."""
+    """What came of some frames: poses (frame, view, joint, 3), root (frame, view, 3), pose_error (frame, view)."""
 
-    joints: Tensor
+    poses: Tensor
     root: Tensor
     pose_error: Tensor
     errors: Errors
@@ -99,7 +99,7 @@ class CaptureEvaluation:
                     length = part.stop - part.start
                     written.write_block(
                         slice(done, done + length),
-                        joints_3d=result.joints.cpu().numpy(),
+                        poses=result.poses.cpu().numpy(),
                         root=result.root.cpu().numpy(),
                         pose_error=result.pose_error.cpu().numpy(),
                         frame_of_capture=np.arange(part.start, part.stop),
@@ -118,11 +118,11 @@ class CaptureEvaluation:
         return slice(max(tested.start, first), min(tested.stop, frames.stop + self._around))
 
     def _load(self, frames: slice) -> _Loaded:
-        pixels, confidence = reading.load_frames(self._capture, frames, "keypoints_2d", "confidence")
-        (labels,) = reading.load_frames(self._labels, frames, "joints_3d")
+        pixels, confidence = reading.load_frames(self._capture, frames, "pixels", "confidence")
+        (labels,) = reading.load_frames(self._labels, frames, "training_poses")
         reference = None
         if self._reference is not None:
-            (reference,) = reading.load_frames(self._reference, frames, "keypoints_3d")
+            (reference,) = reading.load_frames(self._reference, frames, "poses")
             skeleton = reading.skeleton_of(self._reference)
             reference = skeletons.mapping(skeleton, self._lifter.skeleton).apply(reference)
         return _Loaded(frames.start, pixels, confidence, labels, reference)
@@ -132,16 +132,16 @@ class CaptureEvaluation:
         lead = min(FRAMES_OF_MOVEMENT, frames.start - tested.start)
         core = slice(frames.start - lead - seen.start, frames.stop - seen.start)
         own = loaded.at(seen)
-        points, scores = normalised_joints(
-            self._tensor(own.pixels).double(), self._tensor(own.confidence), self._cameras, self._mapping
+        rays, confidence = rays_of_joints(
+            self._tensor(own.pixels), self._tensor(own.confidence), self._cameras, self._mapping
         )
-        predicted = self._lifter.predict(points, scores, self._flip)[core]
-        root = place(predicted, points[core], scores[core])
+        predicted = self._lifter.predict(rays, confidence, self._flip)[core]
+        root = place(predicted, rays[core], confidence[core])
         errors, conditions = self._no_errors([recording]), Conditions(unit)
         measured = Frames(
             predicted,
             root,
-            scores[core] if self._has_confidence else None,
+            confidence[core] if self._has_confidence else None,
             self._tensor(self._mapping.apply(own.pixels[core])),
             self._tensor(own.labels[core]),
             None if own.reference is None else self._tensor(own.reference[core]),

@@ -43,9 +43,9 @@ class Frames:
         (frame, view, joint, 3), metres, camera frame, root at 0; NaN where there is no prediction.
     root
         (frame, view, 3): where the root is, as placed by the view alone.
-    scores
+    confidence
         (frame, view, joint): the detector's confidence, 0 where missing; None if it gives none.
-    detected
+    pixels
         (frame, view, joint, 2), pixels; NaN where missing.
     labels
         (frame, joint, 3): pseudo-labels, world frame.
@@ -59,8 +59,8 @@ class Frames:
 
     predicted: Tensor
     root: Tensor
-    scores: Tensor | None
-    detected: Tensor
+    confidence: Tensor | None
+    pixels: Tensor
     labels: Tensor
     reference: Tensor | None
     lead: int
@@ -118,7 +118,7 @@ class Measuring:
         # Joints without a label stay out of the label's own mean: with few views it is one over easier joints.
         of_labels = torch.where(known, self._in_views(labels), torch.nan)
         root = labels[:, self._skeleton.root_index]
-        error = other_views_error(predicted, root, self._cameras, frames.detected[now])
+        error = other_views_error(predicted, root, self._cameras, frames.pixels[now])
         errors.add("other_views_reprojection_px", 0, error)
         if frames.reference is not None:
             error = self._compare(frames, of_labels, errors, conditions)
@@ -127,13 +127,13 @@ class Measuring:
             mean_poses = torch.where(known, self._mean_pose, torch.nan)
             # Costly, and with a reference of use for the lifter only.
             for source, poses in (("mean_pose", mean_poses), ("pseudo_label", of_labels)):
-                of_source = other_views_error(poses, root, self._cameras, frames.detected[now])
+                of_source = other_views_error(poses, root, self._cameras, frames.pixels[now])
                 errors.add(f"{source}_other_views_reprojection_px", 0, of_source)
                 conditions.distribution.add(source, self._without_root(of_source))
-        if frames.scores is not None:
-            scores = frames.scores[now]
-            sure = self._without_root(torch.where(scores > 0, scores, torch.nan))
-            conditions.by_confidence.add(sure, self._without_root(error))
+        if frames.confidence is not None:
+            confidence = frames.confidence[now]
+            known_confidence = torch.where(confidence > 0, confidence, torch.nan)
+            conditions.by_confidence.add(self._without_root(known_confidence), self._without_root(error))
         of_pose = self._without_root(error).nanmean(-1)
         angle = angle_seen_from(of_labels.double(), frames.root[now].double(), self._skeleton)
         conditions.by_angle.add(angle, of_pose)

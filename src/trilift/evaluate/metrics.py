@@ -25,7 +25,7 @@ def aligned_joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
     return torch.where(error.isfinite().sum(-1, keepdim=True) >= 3, error, torch.nan)
 
 
-def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, detected: Tensor) -> Tensor:
+def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, pixels: Tensor) -> Tensor:
     """Reproject poses predicted from one view into all *other* views and compare with what was detected there.
 
     It tells whether poses agree with views that they were not predicted from. It is no accuracy: it contains the
@@ -39,7 +39,7 @@ def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, detected: 
         (frame, 3), metres, world frame: where the root is, from the pseudo-label.
     cameras
         The cameras of the views.
-    detected
+    pixels
         (frame, view, joint, 2), pixels; NaN where missing.
 
     Returns
@@ -52,7 +52,7 @@ def other_views_error(poses: Tensor, roots: Tensor, cameras: Cameras, detected: 
     world = camera_to_world(cameras, in_camera)
     projected = project(cameras, world.reshape(frames, views * joints, 3))  # (F, into view, from view * joint, 2)
     projected = projected.reshape(frames, views, views, joints, 2)
-    error = (projected - detected.double().unsqueeze(2)).norm(dim=-1)  # (F, into, from, J)
+    error = (projected - pixels.double().unsqueeze(2)).norm(dim=-1)  # (F, into, from, J)
     itself = torch.eye(views, dtype=torch.bool, device=error.device)[:, :, None]
     return error.masked_fill(itself | ~error.isfinite(), torch.nan).nanmean(1)
 

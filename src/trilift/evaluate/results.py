@@ -27,9 +27,9 @@ def write_results(
     poses, errors = errors[errors["measure"] == POSES], errors[errors["measure"] != POSES]
     counted = of_protocol(errors, protocol)
     metrics = overall(counted)
-    main, compared = conditions.main, conditions.unit == "mm"
+    main, has_reference = conditions.main, conditions.unit == "mm"
     actions = per_action(counted)
-    if compared:
+    if has_reference:
         metrics["mpjpe_over_actions_mm"] = float(actions["mpjpe_mm"]["average"])
         metrics["pa_mpjpe_over_actions_mm"] = float(actions["pa_mpjpe_mm"]["average"])
     metrics[f"{main}_ci95_low"], metrics[f"{main}_ci95_high"] = confidence_interval(counted, main)
@@ -63,7 +63,7 @@ def write_results(
         _write(layout.results / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     # Its test people, cameras and references, and nothing simulated: the published numbers may stand beside ours.
     is_human36m = (
-        compared
+        has_reference
         and not facts["simulated"]
         and settings.protocol == "human36m"
         and set(errors["capture"]) == {"S9", "S11"}

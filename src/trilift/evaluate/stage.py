@@ -55,11 +55,11 @@ def run(layout: Layout, device: torch.device) -> None:
         reading.check_same_recordings(layout.pseudo_labels, detections, labels)
         reading.check_same_recordings(layout.references, references, detections)
         _check_joints(references, PROTOCOLS[settings.protocol], layout)
-        chosen, compared = splits.frames_to_test(detections, split, references)
+        chosen, has_reference = splits.frames_to_test(detections, split, references)
         total = sum(int(frames.sum()) for frames in chosen.values())
         if not total:
             raise InputError(f"{layout.dataset_file}, section split: leaves no frame for testing")
-        conditions = Conditions("mm" if compared else "px")
+        conditions = Conditions("mm" if has_reference else "px")
         with (
             tqdm(total=total, unit="frame", unit_scale=True, desc="evaluate", disable=None) as progress,
             ThreadPoolExecutor(
@@ -68,7 +68,7 @@ def run(layout: Layout, device: torch.device) -> None:
         ):
             for name, capture in detections.items():
                 if chosen[name].any():
-                    reference = references[name] if compared else None
+                    reference = references[name] if has_reference else None
                     evaluation = CaptureEvaluation(
                         name, capture, labels[name], reference, chosen[name], lifter, device, settings.flip
                     )

@@ -79,9 +79,9 @@ class Motion:
         return {True: "yes", False: "no", None: "unknown"}[self.simulated]
 
 
-def turn_up(points: np.ndarray, up: str) -> np.ndarray:
+def turn_up(poses: np.ndarray, up: str) -> np.ndarray:
     """Rotate points (..., 3) so that the axis that is up becomes y; rotations only, so left stays left."""
-    return points @ np.array(_ROTATIONS[up], points.dtype).T
+    return poses @ np.array(_ROTATIONS[up], poses.dtype).T
 
 
 def prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> tuple[Motion, Iterator[np.ndarray]]:
@@ -128,9 +128,9 @@ def _prepare(motion: Motion, blocks: Iterable[np.ndarray], up: str | None) -> It
 
 def gather(motion: Motion, blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Put prepared blocks into one array (frame, keypoint, 3)."""
-    points = np.empty((motion.length, len(motion.keypoints), 3), np.float32)
+    poses = np.empty((motion.length, len(motion.keypoints), 3), np.float32)
     done = 0
     for block in blocks:
-        points[done : done + len(block)] = block
+        poses[done : done + len(block)] = block
         done += len(block)
-    return points
+    return poses

@@ -29,5 +29,5 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
         )
         done = 0
         for block in blocks:
-            capture.write_block(slice(done, done + len(block)), keypoints_3d=block)
+            capture.write_block(slice(done, done + len(block)), poses=block)
             done += len(block)

@@ -20,9 +20,9 @@ from trilift.project.files import replacing
 def export_onnx(lifter: Lifter, path: Path) -> None:
     """Write a lifter as an ONNX model, with all that is done before and after its network.
 
-    Inputs are ``points`` (row, joint, 2), undistorted and normalised by K (``x = (u - cx) / fx``), NaN where missing,
+    Inputs are ``rays`` (row, joint, 2), undistorted and at depth 1 (``x = (u - cx) / fx``), NaN where missing,
     and ``confidence`` (row, joint), 0 where missing; of a temporal lifter (row, frame, joint, 2) and (row, frame,
-    joint). The output is ``joints`` (row, joint, 3), metres, camera frame, root at 0: of a temporal lifter the pose
+    joint). The output is ``poses`` (row, joint, 3), metres, camera frame, root at 0: of a temporal lifter the pose
     in the middle frame. It is NaN where the root is missing, and for joints of which nothing was learnt. All are
     float32, with any number of rows.
 
@@ -49,9 +49,9 @@ def export_onnx(lifter: Lifter, path: Path) -> None:
         program = torch.onnx.export(
             _Model(lifter).eval(),
             example,
-            input_names=["points", "confidence"],
-            output_names=["joints"],
-            dynamic_shapes={"points": {0: row}, "confidence": {0: row}},
+            input_names=["rays", "confidence"],
+            output_names=["poses"],
+            dynamic_shapes={"rays": {0: row}, "confidence": {0: row}},
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -88,10 +88,10 @@ class _Model(nn.Module):
         self.register_buffer("spread", lifter.spread)
         self.register_buffer("learnt", lifter.mean_pose.isfinite())
 
-    def forward(self, points: Tensor, confidence: Tensor) -> Tensor:
-        inputs = scale(features(points, confidence, self.skeleton), self.mean, self.spread)
+    def forward(self, rays: Tensor, confidence: Tensor) -> Tensor:
+        inputs = scale(features(rays, confidence, self.skeleton), self.mean, self.spread)
         numbers = self.network(inputs).reshape(-1, len(self.skeleton) - 1, 3)
-        lifted = points[:, points.shape[1] // 2] if self.temporal else points  # (row, joint, 2)
+        lifted = rays[:, rays.shape[1] // 2] if self.temporal else rays  # (row, joint, 2)
         has_root = lifted[:, self.skeleton.root_index].isfinite().all(-1)
         return torch.where(has_root[:, None, None] & self.learnt, insert_root(numbers, self.skeleton), torch.nan)
 

@@ -110,7 +110,7 @@ def _whole(kind: str, name: str, capture: xr.Dataset, recording: Recording, simu
 
     def load() -> Iterator[np.ndarray]:
         for block in blocks(recording.length):
-            yield load_frames(capture, recording.part(block.start, block.stop), "keypoints_3d")[0]
+            yield load_frames(capture, recording.part(block.start, block.stop), "poses")[0]
 
     return Clip(motion, load, name)
 
@@ -132,10 +132,10 @@ def _predicted(
         of_view = capture.isel(view=view)
         for block in blocks(length):
             begin, end = np.searchsorted(frames, [first + block.start, first + block.stop])
-            joints, root = load_frames(of_view, slice(rows[0] + begin, rows[0] + end), "joints_3d", "root")
-            points = np.full((block.stop - block.start, *joints.shape[1:]), np.nan, np.float32)
-            points[frames[begin:end] - first - block.start] = joints + root[:, None]
-            yield points
+            poses, root = load_frames(of_view, slice(rows[0] + begin, rows[0] + end), "poses", "root")
+            placed = np.full((block.stop - block.start, *poses.shape[1:]), np.nan, np.float32)
+            placed[frames[begin:end] - first - block.start] = poses + root[:, None]
+            yield placed
 
     return [
         Clip(

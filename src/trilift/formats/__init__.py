@@ -87,8 +87,8 @@ class DetectedView:
     ----------
     name
         The format's name of the view, or None where it only has an order, which is then that of the cameras.
-    keypoints
-        (frame, person, keypoint, 2) pixels; NaN where missing. The order of people means nothing: it may change from
+    pixels
+        (frame, person, keypoint, 2); NaN where missing. The order of people means nothing: it may change from
         frame to frame. Where a frame has fewer people than others, the rest is missing.
     confidence
         (frame, person, keypoint), 0 where missing, or None where the format has none.
@@ -100,7 +100,7 @@ class DetectedView:
     """
 
     name: str | None
-    keypoints: np.ndarray
+    pixels: np.ndarray
     confidence: np.ndarray | None
     first_frame: int = 0
     lists_empty_frames: bool = True
@@ -181,4 +181,4 @@ class ReferenceRecording:
     capture: str
     name: str
     skeleton: Skeleton
-    keypoints: np.ndarray
+    poses: np.ndarray

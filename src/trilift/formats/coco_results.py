@@ -61,13 +61,13 @@ def read_view(path: Path, skeleton: Skeleton) -> DetectedView:
         found = people.setdefault(number, [])
         if values == []:  # nobody
             continue
-        keypoints = numbers(values, where)
-        if keypoints.size != 3 * len(skeleton):
+        person = numbers(values, where)
+        if person.size != 3 * len(skeleton):
             raise InputError(
-                f"{where}: {keypoints.size} numbers in `keypoints`, expected x, y, score of the {len(skeleton)} "
+                f"{where}: {person.size} numbers in `keypoints`, expected x, y, score of the {len(skeleton)} "
                 f"keypoints of {skeleton.name}; state the layout of the model (skeleton: in the data set's file)"
             )
-        found.append(keypoints)
+        found.append(person)
     if not people:
         nobody = np.empty((0, 1, len(skeleton), 3), np.float32)
         return DetectedView(path.stem, nobody[..., :2], nobody[..., 2], lists_empty_frames=False)

@@ -65,8 +65,8 @@ class ImageChange(StrictModel):
         return Camera(calibrated.name, K, distortion, R, t, final)
 
 
-def mirror(keypoints: np.ndarray, width: float, other_side: Sequence[int]) -> np.ndarray:
+def mirror(pixels: np.ndarray, width: float, other_side: Sequence[int]) -> np.ndarray:
     """Mirror keypoints (..., keypoint, 2) in images of that width; `other_side` exchanges left and right."""
-    mirrored = keypoints[..., list(other_side), :]
+    mirrored = pixels[..., list(other_side), :]
     mirrored[..., 0] = width - mirrored[..., 0]
     return mirrored

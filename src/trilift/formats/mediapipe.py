@@ -61,15 +61,15 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     check_frames(start, length * len(numbers), entries, f"{path}, sync_index of {len(numbers)} cameras")
     skeleton = _layout(rows["point_id"])
     body = rows[rows["point_id"].between(0, len(skeleton) - 1)]
-    points = body[["img_loc_x", "img_loc_y"]].to_numpy(np.float64, copy=True)
-    check_not_infinite(points, str(path))
-    points[np.isnan(points).any(1)] = np.nan
-    keypoints = np.full((len(numbers), length, 1, len(skeleton), 2), np.nan, np.float32)
+    found = body[["img_loc_x", "img_loc_y"]].to_numpy(np.float64, copy=True)
+    check_not_infinite(found, str(path))
+    found[np.isnan(found).any(1)] = np.nan
+    pixels = np.full((len(numbers), length, 1, len(skeleton), 2), np.nan, np.float32)
     frames = body["sync_index"].to_numpy() - start
-    keypoints[np.searchsorted(numbers, body["camera"]), frames, 0, body["point_id"].to_numpy()] = points
+    pixels[np.searchsorted(numbers, body["camera"]), frames, 0, body["point_id"].to_numpy()] = found
     views = [
         DetectedView(f"cam_{number}", view, None, start, lists_empty_frames=False)
-        for number, view in zip(numbers, keypoints, strict=True)
+        for number, view in zip(numbers, pixels, strict=True)
     ]
     yield DetectedRecording.of_its_own(name, skeleton, views)
 

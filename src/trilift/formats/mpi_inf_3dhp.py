@@ -30,8 +30,8 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
         If the file is damaged or no such file.
     """
     views = [
-        DetectedView(str(camera), keypoints[:, None], None)
-        for camera, keypoints in enumerate(_read_cells(path, "annot2", 2))
+        DetectedView(str(camera), pixels[:, None], None)
+        for camera, pixels in enumerate(_read_cells(path, "annot2", 2))
     ]
     yield DetectedRecording.of_its_own(name, MPI_INF_3DHP28, views)
 

@@ -47,7 +47,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                     f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
                 )
             for recording in reading.recordings(capture):
-                keypoints, confidence = _load(path, capture, recording)
+                pixels, confidence = _load(path, capture, recording)
                 yield DetectedRecording(
                     capture=name_for_files(group, str(path)),
                     name=name_for_files(recording.name, f"{path}, capture {group}"),
@@ -55,9 +55,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                     action=recording.action,
                     skeleton=skeleton,
                     views=[
-                        DetectedView(
-                            str(view), keypoints[:, [number]], confidence[:, [number]], recording.first_frame
-                        )
+                        DetectedView(str(view), pixels[:, [number]], confidence[:, [number]], recording.first_frame)
                         for number, view in enumerate(capture["view"].values)
                     ],
                 )
@@ -114,7 +112,7 @@ def _load(path: Path, capture: xr.Dataset, recording: Recording) -> tuple[np.nda
     if not 0 <= recording.start <= recording.start + recording.length <= capture.sizes["frame"]:
         raise InputError(f"{path}, recording {recording.name}: damaged, lies outside its capture; make it again")
     check_frames(recording.first_frame, recording.length, recording.length, f"{path}, recording {recording.name}")
-    loaded = reading.load_frames(capture, recording.frames, "keypoints_2d", "confidence")
+    loaded = reading.load_frames(capture, recording.frames, "pixels", "confidence")
     for array in loaded:
         check_not_infinite(array, f"{path}, recording {recording.name}")
     return loaded

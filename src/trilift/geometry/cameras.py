@@ -89,12 +89,12 @@ def camera_to_world(cameras: Cameras, points: Tensor) -> Tensor:
     return (points - cameras.t[:, None]) @ cameras.R
 
 
-def distort(points: Tensor, distortion: Tensor) -> Tensor:
-    """Apply lens distortion to normalised image points.
+def distort(rays: Tensor, distortion: Tensor) -> Tensor:
+    """Apply lens distortion to rays.
 
     Parameters
     ----------
-    points
+    rays
         (..., view, keypoint, 2), at depth 1.
     distortion
         (..., view, 5): k1 k2 p1 p2 k3.
@@ -104,7 +104,7 @@ def distort(points: Tensor, distortion: Tensor) -> Tensor:
     The model is OpenCV's (documentation of ``calib3d``, "Detailed Description").
     """
     k1, k2, p1, p2, k3 = distortion[..., None, :].unbind(-1)
-    x, y = points.unbind(-1)
+    x, y = rays.unbind(-1)
     r2 = torch.addcmul(x * x, y, y)
     # x radial + 2 p1 x y + p2 (r^2 + 2 x^2) is x (radial + 2 p1 y + 2 p2 x) + p2 r^2, and y likewise.
     common = 1 + r2 * torch.addcmul(k1, r2, torch.addcmul(k2, r2, k3)) + 2 * (p1 * y + p2 * x)
@@ -112,7 +112,7 @@ def distort(points: Tensor, distortion: Tensor) -> Tensor:
 
 
 def distort_with_slopes(x: Tensor, y: Tensor, coefficients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Apply lens distortion to normalised coordinates and give its derivatives.
+    """Apply lens distortion to rays and give its derivatives.
 
     Parameters
     ----------
@@ -236,12 +236,12 @@ def _newton_step(
     )
 
 
-def undistort(points: Tensor, distortion: Tensor) -> Tensor:
+def undistort(rays: Tensor, distortion: Tensor) -> Tensor:
     """Invert `distort`.
 
     Parameters
     ----------
-    points
+    rays
         (..., view, keypoint, 2), distorted, at depth 1. Single precision gives single precision.
     distortion
         (view, 5): k1 k2 p1 p2 k3.
@@ -249,11 +249,11 @@ def undistort(points: Tensor, distortion: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Same shape as `points`. NaN where no undistorted point was found: polynomials of real lenses fold over
+        Same shape as `rays`. NaN where no undistorted point was found: polynomials of real lenses fold over
         far outside the image, and a point beyond the fold has no inverse.
     """
-    lens = _lens(tuple(map(tuple, distortion.tolist())), points.dtype, points.device)
-    return torch.stack(lens.undistort(*points.unbind(-1)), -1)
+    lens = _lens(tuple(map(tuple, distortion.tolist())), rays.dtype, rays.device)
+    return torch.stack(lens.undistort(*rays.unbind(-1)), -1)
 
 
 @lru_cache(maxsize=64)
@@ -262,8 +262,8 @@ def _lens(distortion: tuple[tuple[float, ...], ...], dtype: torch.dtype, device:
     return Lens(torch.tensor(distortion, dtype=torch.float64), dtype, device)
 
 
-def to_normalised(cameras: Cameras, pixels: Tensor) -> Tensor:
-    """Undo intrinsics and distortion.
+def to_rays(cameras: Cameras, pixels: Tensor) -> Tensor:
+    """Undo intrinsics and distortion: from pixels to rays.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def to_normalised(cameras: Cameras, pixels: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Undistorted points at depth 1, same shape.
+        Rays: undistorted, at depth 1; same shape.
     """
     centre, focal = (values.to(pixels.dtype)[:, None] for values in (cameras.centre, cameras.focal))
     return undistort((pixels - centre) / focal, cameras.distortion)
@@ -297,8 +297,8 @@ def project_camera_points(cameras: Cameras, points: Tensor) -> Tensor:
         (..., view, keypoint, 2), pixels, distorted; NaN for points that are not in front of the camera.
     """
     depth = points[..., 2:]
-    normalised = points[..., :2] / torch.where(depth > 0, depth, torch.nan)
-    return distort(normalised, cameras.distortion) * cameras.focal[:, None] + cameras.centre[:, None]
+    rays = points[..., :2] / torch.where(depth > 0, depth, torch.nan)
+    return distort(rays, cameras.distortion) * cameras.focal[:, None] + cameras.centre[:, None]
 
 
 def project(cameras: Cameras, points: Tensor) -> Tensor:

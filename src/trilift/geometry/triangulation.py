@@ -30,7 +30,7 @@ class Solution(NamedTuple):
 
     Attributes
     ----------
-    points
+    poses
         (frame, keypoint, 3) float64, metres, world frame. NaN where fewer than two views count, and where the views
         only meet behind a camera.
     covariance
@@ -43,7 +43,7 @@ class Solution(NamedTuple):
         too far away (`REJECTED_FROM`).
     """
 
-    points: Tensor
+    poses: Tensor
     covariance: Tensor
     error: Tensor
     inlier: Tensor
@@ -68,7 +68,7 @@ def triangulate(cameras: Cameras, pixels: Tensor, weights: Tensor | None = None)
 
     Returns
     -------
-    points : Tensor
+    poses : Tensor
         (frame, keypoint, 3) float64, metres, world frame. NaN where fewer than two views count, and where the
         views only meet behind a camera.
     views_used : Tensor
@@ -84,25 +84,25 @@ def triangulate(cameras: Cameras, pixels: Tensor, weights: Tensor | None = None)
 
     Examples
     --------
-    >>> points, views_used = triangulate(cameras, pixels, confidence)          # doctest: +SKIP
+    >>> poses, views_used = triangulate(cameras, pixels, confidence)          # doctest: +SKIP
     """
     rig = Rig(cameras, pixels)
     frames, views, keypoints, _ = rig.pixels.shape
     counted = np.broadcast_to(np.ones((), rig.dtype), (frames, views, keypoints))
     if weights is not None:
         counted = rig.take(weights)
-    points, views_used = np.empty((frames, keypoints, 3)), np.empty((frames, keypoints), np.int8)
+    poses, views_used = np.empty((frames, keypoints, 3)), np.empty((frames, keypoints), np.int8)
 
     def solve(rows: slice, memory: Memory) -> None:
         chunk = Chunk.of_frames(rig, memory, rig.pixels[rows], np.ascontiguousarray(counted[rows]))
         solution = chunk.solve_linear(chunk.information)
         used, behind = chunk.count_views(solution)
         solution[:, (used < 2) | behind] = np.nan
-        points[rows] = chunk.by_frame(solution, points[rows].shape)
+        poses[rows] = chunk.by_frame(solution, poses[rows].shape)
         views_used[rows] = chunk.by_frame(used, views_used[rows].shape)
 
     by_chunks(rig, solve)
-    return rig.give(points), rig.give(views_used)
+    return rig.give(poses), rig.give(views_used)
 
 
 def t_weight(standardised: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
     rig = Rig(cameras, pixels)
     frames, views, keypoints, _ = rig.pixels.shape
     scale_of = rig.take(scale)
-    points, covariance = np.empty((frames, keypoints, 3)), np.empty((frames, keypoints, 9), rig.dtype)
+    poses, covariance = np.empty((frames, keypoints, 3)), np.empty((frames, keypoints, 9), rig.dtype)
     error, inlier = np.empty((frames, views, keypoints), rig.dtype), np.empty((frames, views, keypoints), np.bool_)
 
     def solve(rows: slice, memory: Memory) -> None:
@@ -162,12 +162,12 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
             *refined.errors,
             REJECTED_FROM,
             COVARIANCE_FACTOR,
-            (points[rows], covariance[rows], error[rows], inlier[rows]),
+            (poses[rows], covariance[rows], error[rows], inlier[rows]),
         )
 
     by_chunks(rig, solve)
     covariance = covariance.reshape(frames, keypoints, 3, 3)
-    return Solution(*(rig.give(values) for values in (points, covariance, error, inlier)))
+    return Solution(*(rig.give(values) for values in (poses, covariance, error, inlier)))
 
 
 def triangulate_without(cameras: Cameras, pixels: Tensor, scale: Tensor, view: int) -> Solution:
@@ -177,7 +177,7 @@ def triangulate_without(cameras: Cameras, pixels: Tensor, scale: Tensor, view: i
     return triangulate_robust(cameras, pixels, others)
 
 
-def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     """Expand the negative log-likelihood of points around them, to second order.
 
     Parameters
@@ -186,7 +186,7 @@ def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -
         The cameras.
     pixels, scale
         As in `triangulate_robust`.
-    points
+    poses
         (frame, keypoint, 3), metres, finite.
 
     Returns
@@ -199,7 +199,7 @@ def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -
     """
     rig = Rig(cameras, pixels)
     scale_of = rig.take(scale)
-    at = points.double().cpu().numpy()
+    at = poses.double().cpu().numpy()
     normal, gradient = np.empty((*at.shape, 3)), np.empty(at.shape)
 
     def solve(rows: slice, memory: Memory) -> None:
@@ -212,14 +212,14 @@ def linearise(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor) -
     return rig.give(normal), rig.give(gradient)
 
 
-def reprojection_error(cameras: Cameras, points: Tensor, pixels: Tensor) -> Tensor:
+def reprojection_error(cameras: Cameras, poses: Tensor, pixels: Tensor) -> Tensor:
     """Measure how far the projections of points lie from their detections.
 
     Parameters
     ----------
     cameras
         The cameras.
-    points
+    poses
         (frame, keypoint, 3), metres, world frame.
     pixels
         (frame, view, keypoint, 2), as detected (distorted).
@@ -229,4 +229,4 @@ def reprojection_error(cameras: Cameras, points: Tensor, pixels: Tensor) -> Tens
     Tensor
         (frame, view, keypoint), pixels; NaN where the point or the detection is missing.
     """
-    return (project(cameras, points.double()) - pixels.double()).norm(dim=-1)
+    return (project(cameras, poses.double()) - pixels.double()).norm(dim=-1)

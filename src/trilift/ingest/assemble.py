@@ -172,43 +172,43 @@ def _align(
     clock = set_clock(views, reference, source, where)
     if reference is not None:
         start = clock.first - clock.first_pose
-        reference = replace(reference, keypoints=reference.keypoints[start : start + clock.length])
-    people = max(view.keypoints.shape[1] for view in views.values())
+        reference = replace(reference, poses=reference.poses[start : start + clock.length])
+    people = max(view.pixels.shape[1] for view in views.values())
     shape = (clock.length, len(views), people, len(recording.skeleton))
-    keypoints, confidence = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32)
+    pixels, confidence = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32)
     for index, (name, view) in enumerate(views.items()):
         begin = clock.begins[name] - clock.first
-        own = slice(*np.clip([begin, begin + len(view.keypoints)], 0, clock.length))
+        own = slice(*np.clip([begin, begin + len(view.pixels)], 0, clock.length))
         frames = slice(own.start - begin, own.stop - begin)
-        found = view.keypoints[frames]
-        keypoints[own, index, : found.shape[1]] = found
+        found = view.pixels[frames]
+        pixels[own, index, : found.shape[1]] = found
         confidence[own, index, : found.shape[1]] = 1 if view.confidence is None else view.confidence[frames]
         if name in mirrored:
             other_side = recording.skeleton.mirrored
-            keypoints[:, index] = mirror(keypoints[:, index], cameras[index].image_size[0], other_side)
+            pixels[:, index] = mirror(pixels[:, index], cameras[index].image_size[0], other_side)
             confidence[:, index] = confidence[:, index][..., list(other_side)]
-    if np.isinf(keypoints).any():
+    if np.isinf(pixels).any():
         raise InputError(f"{where}: infinite coordinates; write NaN for missing keypoints")
     highest = np.nanmax(confidence, initial=0)
     if highest > 1.2:  # some detectors exceed 1 a little
         raise InputError(f"{where}: confidences up to {highest:g}; they must lie between 0 and 1")
-    missing = np.isnan(keypoints).any(-1) | ~(confidence > 0)
-    keypoints[missing] = np.nan
+    missing = np.isnan(pixels).any(-1) | ~(confidence > 0)
+    pixels[missing] = np.nan
     confidence = np.where(missing, 0, confidence.clip(max=1)).astype(np.float32)
     crowded = ((~missing).any(-1).sum(2) > 1).mean(0)
     crowd = None
     if people == 1:
-        keypoints, confidence = keypoints[:, :, 0], confidence[:, :, 0]
+        pixels, confidence = pixels[:, :, 0], confidence[:, :, 0]
     else:
-        score = prominence(keypoints, confidence, source.subject)
-        crowd = _crowd(keypoints, score) if crowded.any() else None
-        keypoints, confidence = _take_subject(keypoints, confidence, score, cameras, list(views), where)
+        score = prominence(pixels, confidence, source.subject)
+        crowd = _crowd(pixels, score) if crowded.any() else None
+        pixels, confidence = _take_subject(pixels, confidence, score, cameras, list(views), where)
     return AssembledRecording(
         recording.name,
         source.subjects.get(recording.name, recording.subject),
         recording.action,
         clock.first,
-        keypoints,
+        pixels,
         confidence,
         reference,
         clock.cut,
@@ -217,24 +217,24 @@ def _align(
     )
 
 
-def _crowd(keypoints: np.ndarray, score: np.ndarray) -> Crowd:
+def _crowd(pixels: np.ndarray, score: np.ndarray) -> Crowd:
     """Keep the consecutive frames in which most is seen."""
     seen = np.cumsum([0, *(score > 0).sum((1, 2))])
     length = min(_CROWDED_FRAMES, len(score))
     first = int((seen[length:] - seen[:-length]).argmax())
     frames = slice(first, first + length)
-    return Crowd(keypoints[frames].copy(), score[frames].copy())  # a view would keep everything
+    return Crowd(pixels[frames].copy(), score[frames].copy())  # a view would keep everything
 
 
 def _take_subject(
-    keypoints: np.ndarray,
+    pixels: np.ndarray,
     confidence: np.ndarray,
     score: np.ndarray,
     cameras: list[Camera],
     names: list[str],
     where: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    choice = choose_subject(Cameras.stack(cameras), keypoints, score)
+    choice = choose_subject(Cameras.stack(cameras), pixels, score)
     for view in choice.unmatched:
         log.warning(
             "%s: nobody in view %s lies where the other views see the subject; the most prominent one is taken",
@@ -252,6 +252,6 @@ def _take_subject(
     index = choice.person.clip(0)[:, :, None, None]
     nobody = choice.person < 0
     confidence = np.take_along_axis(confidence, index, 2)[:, :, 0]
-    keypoints = np.take_along_axis(keypoints, index[..., None], 2)[:, :, 0]
-    confidence[nobody], keypoints[nobody] = 0, np.nan
-    return keypoints, confidence
+    pixels = np.take_along_axis(pixels, index[..., None], 2)[:, :, 0]
+    confidence[nobody], pixels[nobody] = 0, np.nan
+    return pixels, confidence

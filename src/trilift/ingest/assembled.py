@@ -16,13 +16,13 @@ class Crowd:
 
     Attributes
     ----------
-    keypoints
+    pixels
         (frame, view, person, keypoint, 2), pixels; NaN is missing.
     score
         (frame, view, person): how much speaks for a detection to be the subject's.
     """
 
-    keypoints: np.ndarray
+    pixels: np.ndarray
     score: np.ndarray
 
 
@@ -32,7 +32,7 @@ class AssembledRecording:
 
     Attributes
     ----------
-    keypoints
+    pixels
         (frame, view, keypoint, 2), pixels; NaN is missing.
     confidence
         (frame, view, keypoint), 0 to 1; 0 where missing.
@@ -52,7 +52,7 @@ class AssembledRecording:
     subject: str
     action: str
     first_frame: int
-    keypoints: np.ndarray
+    pixels: np.ndarray
     confidence: np.ndarray
     reference: ReferenceRecording | None
     cut: int

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from trilift.formats import Camera
 from trilift.formats.images import ImageChange, mirror
 from trilift.geometry.cameras import Cameras
-from trilift.ingest.mistakes import Kind, Mistake, disagreement, mixtures, same_for_all, sample_points
+from trilift.ingest.mistakes import Kind, Mistake, disagreement, mixtures, same_for_all, sample_pixels
 from trilift.ingest.readings import Reading
 from trilift.project.yaml_text import in_yaml
 
@@ -122,12 +122,12 @@ def _with_better_factors(
     def taken(changes: list[_Change]) -> Reading:
         return _with_images(read, [one.of(size) for one, size in zip(changes, read.sizes, strict=True)], other_side)
 
-    points = sample_points(taken(changes), score)[::4]
+    sample = sample_pixels(taken(changes), score)[::4]
     for factor in sorted({change.factor for change in changes} - {1.0}):
         views = [view for view, change in enumerate(changes) if change.factor == factor]
         best = minimize_scalar(
             lambda step, views=views: float(
-                disagreement(taken(scaled(math.exp(step), views)).cameras, points).nanmean()
+                disagreement(taken(scaled(math.exp(step), views)).cameras, sample).nanmean()
             ),
             bounds=(-0.55 * _STEP, 0.55 * _STEP),
             method="bounded",

@@ -50,7 +50,7 @@ def set_clock(
         If views or reference have no frames in common, differ by more than the data set's file allows, or it is not
         clear to which frame the reference's first pose belongs.
     """
-    seeing = {name: view for name, view in views.items() if len(view.keypoints) or view.lists_empty_frames}
+    seeing = {name: view for name, view in views.items() if len(view.pixels) or view.lists_empty_frames}
     if len(seeing) < len(views):
         nobody = [name for name in views if name not in seeing]
         if not seeing:
@@ -59,7 +59,7 @@ def set_clock(
         clock = set_clock(seeing, reference, source, where)
         return replace(clock, begins=clock.begins | dict.fromkeys(nobody, clock.first))
     begins = {name: view.first_frame - source.offsets.get(name, 0) for name, view in views.items()}
-    seen_until = {name: begin + len(views[name].keypoints) for name, begin in begins.items()}
+    seen_until = {name: begin + len(views[name].pixels) for name, begin in begins.items()}
     known = [seen_until[name] for name, view in views.items() if view.lists_empty_frames]
     end = min(known, default=max(seen_until.values()))
     # A view that was recorded on after its last detection ends with the others.
@@ -69,7 +69,7 @@ def set_clock(
     first, first_pose = _first_frame(views, begins, source, where), 0
     if reference is not None:
         first_pose = _first_pose(reference, views, end, bool(known), source, where)
-        first, last = max(first, first_pose), first_pose + len(reference.keypoints)
+        first, last = max(first, first_pose), first_pose + len(reference.poses)
         ends["reference"] = last if known else min(last, end)
     lengths = {name: end - first for name, end in ends.items()}
     length = _common_length(lengths, source.max_length_difference, where)
@@ -121,7 +121,7 @@ def _first_pose(
     Where these are not the same, the number of poses says which, or the data set's file.
     """
     stated = source.reference.first_frame if source.reference else {}
-    first, poses = min(view.first_frame for view in views.values()), len(reference.keypoints)
+    first, poses = min(view.first_frame for view in views.values()), len(reference.poses)
     if reference.name in stated:
         return stated[reference.name]
     if first == 0:

@@ -20,7 +20,7 @@ from torch import Tensor
 from trilift.formats.images import ImageChange
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.changed_images import USUAL_SIDES, other_images
-from trilift.ingest.mistakes import Kind, Mistake, disagreement, same_for_all, sample_points, views_needed
+from trilift.ingest.mistakes import Kind, Mistake, disagreement, same_for_all, sample_pixels, views_needed
 from trilift.ingest.people import box_sides
 from trilift.ingest.readings import Reading, epipolar_cost, mixed
 from trilift.project.yaml_text import in_yaml
@@ -105,8 +105,8 @@ def examine(
         The name of every view, if it has one, and of the camera that it is taken for.
     """
     size = _sizes_of_people(read.pixels)
-    points = sample_points(read, score)
-    of_views = disagreement(read.cameras, points)
+    pixels = sample_pixels(read, score)
+    of_views = disagreement(read.cameras, pixels)
     error, share = float(of_views.nanmean()), float((of_views / size).nanmean())
     sound = _is_sound(of_views, size)
     if math.isnan(error):
@@ -122,7 +122,7 @@ def examine(
     found = [one for kind in kinds for one in _explanations(kind, score, size, error)]
     if found:
         return Verdict(error, share, sound, _either(found), min(one.error for one in found), (), error)
-    out, without = _standing_out(read.cameras, points, size)
+    out, without = _standing_out(read.cameras, pixels, size)
     return Verdict(error, share, sound, None, error, out, without if out else error)
 
 
@@ -137,14 +137,14 @@ def _is_sound(of_views: Tensor, size: Tensor, share: float = _SOUND_SHARE) -> bo
     return float((of_views / size).nan_to_num(0).max()) <= share
 
 
-def _standing_out(cameras: Cameras, points: Tensor, size: Tensor) -> tuple[tuple[int, ...], float]:
+def _standing_out(cameras: Cameras, pixels: Tensor, size: Tensor) -> tuple[tuple[int, ...], float]:
     """Find the views without which the others agree much better, and by how much these disagree (pixels)."""
-    points = points[::3]
-    seen = points.isfinite().all(-1)
+    pixels = pixels[::3]
+    seen = pixels.isfinite().all(-1)
     kept, out = seen.any(0).nonzero()[:, 0].tolist(), list[int]()
 
     def errors(views: list[int]) -> Tensor:
-        of_views = disagreement(cameras[views], points[:, views])
+        of_views = disagreement(cameras[views], pixels[:, views])
         return of_views * torch.nan if views_needed(seen[:, views]) < min(3, len(views)) else of_views
 
     def share(views: list[int]) -> float:
@@ -180,7 +180,7 @@ def _explanations(kind: Kind, score: np.ndarray | None, size: Tensor, error: flo
     share = _SOUND_SHARE if len(size) > 2 else _SOUND_SHARE_OF_TWO
     for choice in _likeliest(kind, score):
         read, mistake = kind.mend(choice)
-        of_views = disagreement(read.cameras, sample_points(read, score))
+        of_views = disagreement(read.cameras, sample_pixels(read, score))
         mended = float(of_views.nanmean())
         if mended <= kind.named_below * error and _is_sound(of_views, size, share):
             yield _Explanation(mistake, mended, int((choice != kind.own).sum()))

@@ -100,8 +100,8 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
     verdict = _compare(capture, cameras, sample)
     scale = mistakes.typical_scale(cameras, sample.pixels).clone()
     scale[~sample.pixels.isfinite().all(-1)] = torch.inf
-    points = triangulate_robust(cameras, sample.pixels, scale).points
-    residuals = _residuals(cameras, sample.pixels, scale, points)
+    poses = triangulate_robust(cameras, sample.pixels, scale).poses
+    residuals = _residuals(cameras, sample.pixels, scale, poses)
     problems = _wrong_layout(sample, capture.skeleton)
     timing = _NO_TIMING
     if verdict.mistake is not None:
@@ -121,14 +121,14 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
         problems += out_of_time or _unexplained(verdict, names, capture.source)
         unit = None
         if not verdict.share >= _STOPS_FROM:
-            unit = wrong_unit(_limbs(points, capture.skeleton), metres_of(capture.source.cameras))
+            unit = wrong_unit(_limbs(poses, capture.skeleton), metres_of(capture.source.cameras))
         if unit is not None:
             problems.append(Problem(unit.advice, certain=True))
     return Findings(
         verdict,
         problems,
         _errors(residuals, sample, capture),
-        _bones(points.numpy(), capture.skeleton),
+        _bones(poses.numpy(), capture.skeleton),
         timing,
         sample,
         residuals,
@@ -137,13 +137,13 @@ def examine(capture: AssembledCapture, over_time: bool = False) -> Findings:
 
 def _sample(capture: AssembledCapture) -> Sample:
     """Take runs of frames from all over."""
-    lengths = [len(recording.keypoints) for recording in capture.recordings]
+    lengths = [len(recording.pixels) for recording in capture.recordings]
     chosen = [
         (capture.recordings[which], first, last)
         for which, first, last in schema.spread_runs(lengths, _RUNS, _FRAMES_PER_RUN)
     ]
     return Sample(
-        torch.cat([torch.as_tensor(one.keypoints[first:last]).double() for one, first, last in chosen]),
+        torch.cat([torch.as_tensor(one.pixels[first:last]).double() for one, first, last in chosen]),
         torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([last - first for _, first, last in chosen])),
         [Run(one.name, one.first_frame + first, one.first_frame + last - 1) for one, first, last in chosen],
     )
@@ -155,7 +155,7 @@ def _compare(capture: AssembledCapture, cameras: Cameras, sample: Sample) -> Ver
     crowds = [recording.crowd for recording in capture.recordings if recording.crowd is not None]
     if crowds:
         crowd = crowds[len(crowds) // 2]
-        pixels, score = crowd.keypoints, crowd.score
+        pixels, score = crowd.pixels, crowd.score
     return conventions.examine(
         Reading(cameras, np.stack([camera.image_size for camera in capture.cameras]), pixels),
         capture.names_of_views,
@@ -192,8 +192,8 @@ def _residuals(cameras: Cameras, pixels: Tensor, scale: Tensor, of_all: Tensor) 
     residuals = []
     needed = mistakes.views_needed(pixels.isfinite().all(-1).transpose(1, 2).flatten(0, 1))
     for view in range(len(cameras)):
-        points = of_all if needed == 2 else triangulate_without(cameras, pixels, scale, view).points
-        residuals.append(pixels[:, view] - project(cameras, points)[:, view])
+        poses = of_all if needed == 2 else triangulate_without(cameras, pixels, scale, view).poses
+        residuals.append(pixels[:, view] - project(cameras, poses)[:, view])
     return torch.stack(residuals, 1).numpy()
 
 
@@ -213,10 +213,10 @@ def _errors(residuals: np.ndarray, sample: Sample, capture: AssembledCapture) ->
     return pd.DataFrame(rows)
 
 
-def _bones(points: np.ndarray, skeleton: Skeleton) -> pd.DataFrame:
+def _bones(poses: np.ndarray, skeleton: Skeleton) -> pd.DataFrame:
     rows = []
     for (parent, child), (one, other) in zip(skeleton.bones, skeleton.bone_indices, strict=True):
-        length = np.linalg.norm(points[:, one] - points[:, other], axis=-1)
+        length = np.linalg.norm(poses[:, one] - poses[:, other], axis=-1)
         known = length[np.isfinite(length)]
         low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else (np.nan,) * 3
         rows.append({"bone": f"{parent} - {child}", "median_m": middle, "quartiles_apart_m": high - low})
@@ -228,9 +228,9 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else float("nan")
 
 
-def _limbs(points: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
+def _limbs(poses: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
     """Measure legs and arms of both sides in every frame."""
-    joints = mapping(skeleton, H36M17).apply(points.numpy())
+    joints = mapping(skeleton, H36M17).apply(poses.numpy())
     lengths = {}
     for limb, parts in (("legs", ("hip", "knee", "ankle")), ("arms", ("shoulder", "elbow", "wrist"))):
         sides = [[joints[:, H36M17.index(f"{side}_{part}")] for part in parts] for side in ("left", "right")]

@@ -60,9 +60,9 @@ def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
     of_all = triangulate(cameras, pixels)[0] if needed == 2 else None
     medians = []
     for view in range(len(cameras)):
-        points = triangulate_without(cameras, pixels, scale, view).points if of_all is None else of_all
+        poses = triangulate_without(cameras, pixels, scale, view).poses if of_all is None else of_all
         counts = seen[:, view] & enough
-        error = reprojection_error(cameras, points, pixels)[counts, view, 0]
+        error = reprojection_error(cameras, poses, pixels)[counts, view, 0]
         # An error that is not known is that of a point behind a camera.
         worst = _WORST_SHARE * cameras.focal[view].mean()
         known = torch.where(error < worst, error, worst)
@@ -70,17 +70,17 @@ def disagreement(cameras: Cameras, pixels: Tensor) -> Tensor:
     return torch.stack(medians)
 
 
-def sample_points(read: Reading, score: np.ndarray | None) -> Tensor:
-    """Give points (point, view, 2) of the one person who would be chosen, of those that enough views see."""
+def sample_pixels(read: Reading, score: np.ndarray | None) -> Tensor:
+    """Give pixels (point, view, 2) of the one person who would be chosen, of those that enough views see."""
     pixels = read.pixels[:, :, 0]
     if score is not None:
         person = choose_subject(read.cameras, read.pixels, score).person
         pixels = np.take_along_axis(read.pixels, person.clip(0)[:, :, None, None, None], 2)[:, :, 0]
         pixels = np.where((person < 0)[..., None, None], np.nan, pixels)
-    points = torch.as_tensor(pixels).double().transpose(1, 2).flatten(0, 1)
-    seen = points.isfinite().all(-1)
-    points = points[seen.sum(1) >= views_needed(seen)]
-    return points[:: max(1, len(points) // _MOST_POINTS)]
+    of_points = torch.as_tensor(pixels).double().transpose(1, 2).flatten(0, 1)
+    seen = of_points.isfinite().all(-1)
+    of_points = of_points[seen.sum(1) >= views_needed(seen)]
+    return of_points[:: max(1, len(of_points) // _MOST_POINTS)]
 
 
 @dataclass(frozen=True)

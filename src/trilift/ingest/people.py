@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.epipolar import essential, lower_median
 
 Array = np.ndarray
@@ -221,7 +221,7 @@ def _votes(cameras: Cameras, pixels: Array, size: Array) -> _Votes:
     of_views: dict[tuple[int, int], list[tuple[Array, ...]]] = {pair: [] for pair in pairs_of_views}
     for start in range(0, len(pixels), _FRAMES_PER_BLOCK):
         block = slice(start, start + _FRAMES_PER_BLOCK)
-        rays = to_normalised(cameras, torch.as_tensor(pixels[block]).double().transpose(1, 2)).numpy().swapaxes(1, 2)
+        rays = to_rays(cameras, torch.as_tensor(pixels[block]).double().transpose(1, 2)).numpy().swapaxes(1, 2)
         rays = np.concatenate([rays, np.ones_like(rays[..., :1])], -1)
         for one, other in pairs_of_views:
             matrix = essential(R[one], t[one], R[other], t[other])

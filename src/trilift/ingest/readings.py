@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.epipolar import essential, lower_median
 
 Array = np.ndarray
@@ -118,7 +118,7 @@ def _sample(
 def _rays(cameras: Cameras, pixels: Array) -> Array:
     """Give (row, view, person, keypoint, 3): where rays meet depth 1."""
     flat = torch.as_tensor(pixels).double().flatten(2, 3)
-    rays = to_normalised(cameras, flat).numpy().reshape(pixels.shape)
+    rays = to_rays(cameras, flat).numpy().reshape(pixels.shape)
     return np.concatenate([rays, np.ones_like(rays[..., :1])], -1)
 
 

@@ -68,7 +68,7 @@ def _describe(capture: AssembledCapture) -> None:
         "%s: %d recordings, %d frames, %d views, %d keypoints (%s)",
         capture.name,
         len(capture.recordings),
-        sum(len(recording.keypoints) for recording in capture.recordings),
+        sum(len(recording.pixels) for recording in capture.recordings),
         len(capture.cameras),
         len(capture.skeleton),
         capture.skeleton.name,
@@ -83,7 +83,7 @@ def _describe(capture: AssembledCapture) -> None:
             longest.name,
             longest.cut,
         )
-    lengths = [len(recording.keypoints) for recording in capture.recordings]
+    lengths = [len(recording.pixels) for recording in capture.recordings]
     crowded = np.average([recording.crowded for recording in capture.recordings], 0, lengths)
     if crowded.any():
         shares = listed(f"{name} {share:.0%}" for name, share in zip(capture.names_of_views, crowded, strict=True))
@@ -110,7 +110,7 @@ def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> Non
 def _write(
     capture: AssembledCapture, fps: float, captures_file: Writer, references_file: Writer, layout: Layout
 ) -> None:
-    lengths = [len(recording.keypoints) for recording in capture.recordings]
+    lengths = [len(recording.pixels) for recording in capture.recordings]
     table = [
         Recording(recording.name, recording.subject, recording.action, fps, start, length, recording.first_frame)
         for recording, start, length in zip(capture.recordings, accumulate([0, *lengths]), lengths, strict=False)
@@ -125,7 +125,7 @@ def _write(
     for name in ("K", "distortion", "R", "t", "image_size"):
         written.write(name, np.stack([getattr(camera, name) for camera in capture.cameras]))
     for row, recording in zip(table, capture.recordings, strict=True):
-        written.write_block(row.frames, keypoints_2d=recording.keypoints, confidence=recording.confidence)
+        written.write_block(row.frames, pixels=recording.pixels, confidence=recording.confidence)
 
     known = [recording.reference for recording in capture.recordings if recording.reference]
     skeletons = {reference.skeleton.name: reference.name for reference in known}
@@ -142,4 +142,4 @@ def _write(
             log.warning("recordings without a reference: %s", listed(lacking))
         for row, recording in zip(table, capture.recordings, strict=True):
             if recording.reference is not None:
-                poses.write_block(row.frames, keypoints_3d=recording.reference.keypoints)
+                poses.write_block(row.frames, poses=recording.reference.poses)

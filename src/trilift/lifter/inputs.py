@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, to_normalised
+from trilift.geometry.cameras import Cameras, to_rays
 from trilift.skeletons import Mapping, Skeleton
 
 
@@ -14,10 +14,10 @@ def without_root(values: Tensor, skeleton: Skeleton, axis: int = -1) -> Tensor:
     return torch.cat([before, after], axis)
 
 
-def root_relative(points: Tensor, skeleton: Skeleton) -> Tensor:
+def root_relative(values: Tensor, skeleton: Skeleton) -> Tensor:
     """Subtract the root and leave it out: (..., joint, space) to (..., joint - 1, space)."""
     root = skeleton.root_index
-    return without_root(points - points[..., root : root + 1, :], skeleton, axis=-2)
+    return without_root(values - values[..., root : root + 1, :], skeleton, axis=-2)
 
 
 def insert_root(relative: Tensor, skeleton: Skeleton) -> Tensor:
@@ -27,13 +27,13 @@ def insert_root(relative: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.cat([relative[..., :root, :], zero, relative[..., root:, :]], -2)
 
 
-def features(points: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
+def features(rays: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
     """Form the input of a lifter, not yet scaled.
 
     Parameters
     ----------
-    points
-        (..., joint, 2), undistorted and normalised by K; NaN where missing.
+    rays
+        (..., joint, 2), undistorted, at depth 1; NaN where missing.
     confidence
         (..., joint), 0 where missing.
     skeleton
@@ -45,8 +45,8 @@ def features(points: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
         (..., 3 joint): root-relative coordinates of all joints but the root, the root's own ray, and all
         confidences. Coordinates of missing joints are NaN; without the root all coordinates are.
     """
-    relative = root_relative(points, skeleton).flatten(-2)
-    return torch.cat([relative, points[..., skeleton.root_index, :], confidence], -1)
+    relative = root_relative(rays, skeleton).flatten(-2)
+    return torch.cat([relative, rays[..., skeleton.root_index, :], confidence], -1)
 
 
 def feature_scaling(raw: Tensor, coordinates: int) -> tuple[Tensor, Tensor]:
@@ -70,10 +70,8 @@ def scale(raw: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
     return ((raw - mean) / spread).nan_to_num(0.0)
 
 
-def normalised_joints(
-    pixels: Tensor, confidence: Tensor, cameras: Cameras, mapping: Mapping
-) -> tuple[Tensor, Tensor]:
-    """Undistort detections and map them onto the training skeleton.
+def rays_of_joints(pixels: Tensor, confidence: Tensor, cameras: Cameras, mapping: Mapping) -> tuple[Tensor, Tensor]:
+    """Undo the intrinsics and distortion of detections, and map them onto the training skeleton.
 
     Parameters
     ----------
@@ -88,12 +86,12 @@ def normalised_joints(
 
     Returns
     -------
-    points : Tensor
-        (frame, view, joint, 2), at depth 1; NaN where missing.
+    rays : Tensor
+        (frame, view, joint, 2) float64; NaN where missing.
     confidence : Tensor
         (frame, view, joint); 0 where missing.
     """
-    points = to_normalised(cameras, pixels)
-    joints = torch.as_tensor(mapping.apply(points.cpu().numpy()), device=pixels.device)
+    rays = to_rays(cameras, pixels.double())
+    rays = torch.as_tensor(mapping.apply(rays.cpu().numpy()), device=pixels.device)
     mapped = torch.as_tensor(mapping.apply_to_confidence(confidence.cpu().numpy()), device=pixels.device)
-    return joints, torch.where(joints.isfinite().all(-1), mapped, 0.0)
+    return rays, torch.where(rays.isfinite().all(-1), mapped, 0.0)

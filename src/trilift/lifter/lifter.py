@@ -72,13 +72,13 @@ class Lifter:
         ]
 
     @torch.no_grad()
-    def predict(self, points: Tensor, confidence: Tensor, flip: bool = False) -> Tensor:
+    def predict(self, rays: Tensor, confidence: Tensor, flip: bool = False) -> Tensor:
         """Predict poses.
 
         Parameters
         ----------
-        points
-            (frame, ..., joint, 2): undistorted, normalised by K, in this lifter's skeleton; NaN where missing. The
+        rays
+            (frame, ..., joint, 2): undistorted, at depth 1, in this lifter's skeleton; NaN where missing. The
             frames follow each other if the network is temporal; before the first and after the last one these are
             repeated.
         confidence
@@ -93,10 +93,10 @@ class Lifter:
             input, and for joints of which nothing was learnt.
         """
         if flip:
-            mirrored = self.predict(self._mirror(points), confidence[..., self.skeleton.mirrored])
-            poses, others = self.predict(points, confidence), self._mirror(mirrored)
+            mirrored = self.predict(self._mirror(rays), confidence[..., self.skeleton.mirrored])
+            poses, others = self.predict(rays, confidence), self._mirror(mirrored)
             return torch.where(others.isnan(), poses, (poses + others) / 2)  # learnt of one side alone
-        raw = features(points.float(), confidence.float(), self.skeleton)
+        raw = features(rays.float(), confidence.float(), self.skeleton)
         inputs = scale(raw, self.mean, self.spread)
         if isinstance(self.network, Temporal):
             around = self.network.frames // 2
@@ -106,14 +106,14 @@ class Lifter:
         else:
             numbers = self.network(inputs.reshape(-1, inputs.shape[-1]))
         poses = insert_root(numbers.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
-        has_root = points[..., self.skeleton.root_index, :].isfinite().all(-1)
+        has_root = rays[..., self.skeleton.root_index, :].isfinite().all(-1)
         return torch.where(has_root[..., None, None] & self.mean_pose.isfinite(), poses, torch.nan)
 
-    def _mirror(self, points: Tensor) -> Tensor:
+    def _mirror(self, rays: Tensor) -> Tensor:
         """Exchange left and right and the sign of x: (..., joint, space)."""
-        sign = points.new_ones(points.shape[-1])
+        sign = rays.new_ones(rays.shape[-1])
         sign[0] = -1
-        return points[..., self.skeleton.mirrored, :] * sign
+        return rays[..., self.skeleton.mirrored, :] * sign
 
     def check_fits(self, mapping: Mapping) -> list[str]:
         """Compare a layout of keypoints with those that the lifter was trained on.

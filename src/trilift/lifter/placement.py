@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 
-def place(poses: Tensor, points: Tensor, confidence: Tensor) -> Tensor:
+def place(poses: Tensor, rays: Tensor, confidence: Tensor) -> Tensor:
     """Find the root's position from which a pose of known size is seen as detected.
 
     Parameters
     ----------
     poses
         (..., joint, 3): metres, camera frame, root at 0.
-    points
+    rays
         (..., joint, 2): detections, undistorted, at depth 1; NaN where missing.
     confidence
         (..., joint): their weights; 0 where missing.
@@ -34,7 +34,7 @@ def place(poses: Tensor, points: Tensor, confidence: Tensor) -> Tensor:
     >>> root = place(lifter.predict(points, confidence), points, confidence)    # doctest: +SKIP
     """
     # One array for each coordinate: joints lie beside each other in memory.
-    x, y = (c.contiguous() for c in points.double().unbind(-1))
+    x, y = (c.contiguous() for c in rays.double().unbind(-1))
     pose = [c.contiguous() for c in poses.double().unbind(-1)]
     known = (x + y + sum(pose)).isfinite() & (confidence > 0)
     x, y, *pose = (torch.where(known, c, 0.0) for c in (x, y, *pose))

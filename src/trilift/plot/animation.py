@@ -27,11 +27,11 @@ _CELL = 0.5  # metres
 
 
 def animate(
-    keypoints_2d: np.ndarray,
+    pixels: np.ndarray,
     skeleton_2d: Skeleton,
     image_size: np.ndarray,
     predicted: np.ndarray,
-    compared: np.ndarray,
+    target: np.ndarray,
     skeleton_3d: Skeleton,
     fps: float,
     begin: float,
@@ -46,13 +46,13 @@ def animate(
 
     Parameters
     ----------
-    keypoints_2d
+    pixels
         (frame, keypoint, 2) pixels, in `skeleton_2d`; NaN where missing.
     skeleton_2d
         Layout of the detections.
     image_size
         Width and height in pixels.
-    predicted, compared
+    predicted, target
         (frame, joint, 3), metres, z up, root at 0, in `skeleton_3d`; NaN where missing.
     skeleton_3d
         Layout of the poses.
@@ -67,17 +67,17 @@ def animate(
     compared_with
         What the grey skeleton is: ``reference`` or ``pseudo-label``.
     """
-    frames, milliseconds = _chosen(len(keypoints_2d), fps)
+    frames, milliseconds = _chosen(len(pixels), fps)
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, note)
     figure.set_dpi(_DPI)
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9)
     image, space = figure.subplots(1, 2, width_ratios=[1.25, 1])
     _set_image(image, image_size)
-    _set_space(space, np.concatenate([predicted[frames], compared[frames]]), compared_with)
+    _set_space(space, np.concatenate([predicted[frames], target[frames]]), compared_with)
     moving = (
-        (_bones(image, skeleton_2d), keypoints_2d, skeleton_2d),
-        (_bones(space, skeleton_3d, REFERENCE), compared @ _TO_PICTURE.T, skeleton_3d),
+        (_bones(image, skeleton_2d), pixels, skeleton_2d),
+        (_bones(space, skeleton_3d, REFERENCE), target @ _TO_PICTURE.T, skeleton_3d),
         (_bones(space, skeleton_3d), predicted @ _TO_PICTURE.T, skeleton_3d),
     )
     time = image.text(0.02, 0.97, "", transform=image.transAxes, va="top", fontsize=8, animated=True)

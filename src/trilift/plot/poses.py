@@ -19,11 +19,11 @@ class Example:
     ----------
     title
         Recording, view and frame.
-    keypoints
+    pixels
         (keypoint, 2) pixels, in `skeleton_2d`.
     skeleton_2d
         Layout of the detections.
-    predicted, compared
+    predicted, target
         (joint, 3), metres, camera frame, root at 0, in `skeleton_3d`.
     skeleton_3d
         Layout of the poses.
@@ -32,10 +32,10 @@ class Example:
     """
 
     title: str
-    keypoints: np.ndarray
+    pixels: np.ndarray
     skeleton_2d: Skeleton
     predicted: np.ndarray
-    compared: np.ndarray
+    target: np.ndarray
     skeleton_3d: Skeleton
     rank: str = ""
 
@@ -83,11 +83,11 @@ def predicted_poses(examples: list[Example], compared_with: str, note: str) -> F
 
 def _draw_2d(axes: Axes, example: Example) -> None:
     skeleton = example.skeleton_2d
-    _draw_bones(axes, example.keypoints, skeleton)
-    x, y = example.keypoints.T
+    _draw_bones(axes, example.pixels, skeleton)
+    x, y = example.pixels.T
     axes.scatter(x, y, s=6, c=[side_colour(name) for name in skeleton.keypoints], zorder=3)
     axes.set(aspect="equal", xlabel="x (px)", ylabel="y (px)")
-    known = example.keypoints[np.isfinite(example.keypoints).all(-1)]
+    known = example.pixels[np.isfinite(example.pixels).all(-1)]
     if len(known):  # a square around the person, as large as the panels beside it
         low, high = known.min(0), known.max(0)
         half = 0.55 * max(*(high - low), 1.0)
@@ -98,7 +98,7 @@ def _draw_2d(axes: Axes, example: Example) -> None:
 
 def _draw_3d(axes: Axes, example: Example, horizontal: int) -> None:
     """Draw the poses with x (0) or depth z (2) to the right and up (y points down) upwards."""
-    for pose, colour in ((example.compared, REFERENCE), (example.predicted, None)):
+    for pose, colour in ((example.target, REFERENCE), (example.predicted, None)):
         _draw_bones(axes, pose[:, [horizontal, 1]] * [1, -1], example.skeleton_3d, colour)
     axes.set(aspect="equal", xlabel=("x (m)", "", "depth (m)")[horizontal], ylabel="up (m)")
     axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))

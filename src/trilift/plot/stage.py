@@ -76,10 +76,10 @@ def run(layout: Layout) -> None:
         reading.read(layout.references, "references") as references,
         reading.read(layout.results / "predictions.nc", "predictions") as predictions,
     ):
-        compared_with, compared = ("reference", references) if unit == "mm" else ("pseudo-label", labels)
-        for present in (detections, compared):
+        compared_with, target = ("reference", references) if unit == "mm" else ("pseudo-label", labels)
+        for present in (detections, target):
             reading.check_same_recordings(layout.results / "predictions.nc", predictions, present)
-        shown = [_Shown(detections[name], compared[name], capture) for name, capture in predictions.items()]
+        shown = [_Shown(detections[name], target[name], capture) for name, capture in predictions.items()]
         _save(layout, "poses", predicted_poses(list(_examples(shown, settings.examples, unit)), compared_with, note))
         clips = list(_clips(shown, settings))
     _animate(clips[0], layout, compared_with, note)
@@ -126,8 +126,8 @@ def _save(layout: Layout, name: str, figure: Figure) -> None:
 class _Shown:
     """The test frames of one capture: detections, predictions, and what they are compared with."""
 
-    def __init__(self, detections: xr.Dataset, compared: xr.Dataset, predictions: xr.Dataset):
-        self.detections, self.compared, self.predictions = detections, compared, predictions
+    def __init__(self, detections: xr.Dataset, target: xr.Dataset, predictions: xr.Dataset):
+        self.detections, self.target, self.predictions = detections, target, predictions
         self.R = detections["R"].values
         self.views = detections["view"].values.tolist()
         self.skeleton = reading.skeleton_of(detections)
@@ -138,11 +138,11 @@ class _Shown:
 
     def compare(self, frames: np.ndarray) -> np.ndarray:
         """Give what predictions of these frames of the capture are compared with: (frame, joint, 3), root at 0."""
-        if "joints_3d" in self.compared:
-            world = self.compared["joints_3d"].isel(frame=frames).values
+        if "training_poses" in self.target:
+            world = self.target["training_poses"].isel(frame=frames).values
         else:
-            mapping = skeletons.mapping(reading.skeleton_of(self.compared), TRAINING_SKELETON)
-            world = mapping.apply(self.compared["keypoints_3d"].isel(frame=frames).values)
+            mapping = skeletons.mapping(reading.skeleton_of(self.target), TRAINING_SKELETON)
+            world = mapping.apply(self.target["poses"].isel(frame=frames).values)
         return world - world[:, TRAINING_SKELETON.root_index, None]
 
 
@@ -169,10 +169,10 @@ def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
         )
         yield Example(
             title=f"{recording.name}, frame {recording.number_of(in_capture)}\ncamera {one.views[view]}",
-            keypoints=one.detections["keypoints_2d"][in_capture, view].values,
+            pixels=one.detections["pixels"][in_capture, view].values,
             skeleton_2d=one.skeleton,
-            predicted=one.predictions["joints_3d"][frame, view].values,
-            compared=one.compare(np.array([in_capture]))[0] @ one.R[view].T,
+            predicted=one.predictions["poses"][frame, view].values,
+            target=one.compare(np.array([in_capture]))[0] @ one.R[view].T,
             skeleton_3d=TRAINING_SKELETON,
             rank=f"{_RANKS.get(share, f'{share:.0%} rank')}, {errors[index]:.0f} {unit}",
         )
@@ -191,7 +191,7 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
         frames = frames[: max(1, round(settings.viewer_seconds * recording.fps))]
         frames = frames[:: max(1, round(recording.fps / 30))]  # as smooth as films are
         in_capture = one.frame_of_capture[frames]
-        predicted = one.predictions["joints_3d"].isel(frame=frames).values
+        predicted = one.predictions["poses"].isel(frame=frames).values
         yield Clip(
             title=recording.name,
             subject=recording.subject,
@@ -200,9 +200,9 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
             begin=recording.number_of(int(in_capture[0])) / recording.fps,
             views=one.views,
             image_sizes=one.detections["image_size"].values,
-            keypoints_2d=one.detections["keypoints_2d"].isel(frame=in_capture).values,
+            pixels=one.detections["pixels"].isel(frame=in_capture).values,
             predicted=np.einsum("vji,fvkj->fvki", one.R @ one.upright.T, predicted),
-            compared=one.compare(in_capture) @ one.upright.T,
+            target=one.compare(in_capture) @ one.upright.T,
             skeleton_2d=one.skeleton,
             skeleton_3d=TRAINING_SKELETON,
         )
@@ -214,11 +214,11 @@ def _animate(clip: Clip, layout: Layout, compared_with: str, note: str) -> None:
     path = layout.results / "figures" / "animation.gif"
     with replacing(path) as temporary:
         animate(
-            clip.keypoints_2d[:, view],
+            clip.pixels[:, view],
             clip.skeleton_2d,
             clip.image_sizes[view],
             clip.predicted[:, view],
-            clip.compared,
+            clip.target,
             clip.skeleton_3d,
             clip.fps,
             clip.begin,

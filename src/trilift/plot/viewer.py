@@ -33,12 +33,12 @@ class Clip:
         Time of the first frame, in seconds of the video.
     image_sizes
         (view, 2), width and height in pixels.
-    keypoints_2d
+    pixels
         (frame, view, keypoint, 2), pixels, in `skeleton_2d`; NaN is missing.
     predicted
         (frame, view, joint, 3), metres, the world's axes turned so that z is up, root at 0, in `skeleton_3d`;
         NaN is missing.
-    compared
+    target
         (frame, joint, 3), the reference or the pseudo-label, as `predicted`.
     """
 
@@ -49,19 +49,19 @@ class Clip:
     begin: float
     views: list[str]
     image_sizes: np.ndarray
-    keypoints_2d: np.ndarray
+    pixels: np.ndarray
     predicted: np.ndarray
-    compared: np.ndarray
+    target: np.ndarray
     skeleton_2d: Skeleton
     skeleton_3d: Skeleton
 
     def __post_init__(self) -> None:
-        frames, views = len(self.compared), len(self.views)
+        frames, views = len(self.target), len(self.views)
         shapes = {
             "image_sizes": (views, 2),
-            "keypoints_2d": (frames, views, len(self.skeleton_2d), 2),
+            "pixels": (frames, views, len(self.skeleton_2d), 2),
             "predicted": (frames, views, len(self.skeleton_3d), 3),
-            "compared": (frames, len(self.skeleton_3d), 3),
+            "target": (frames, len(self.skeleton_3d), 3),
         }
         for name, shape in shapes.items():
             if np.shape(getattr(self, name)) != shape or 0 in shape:
@@ -72,7 +72,7 @@ class Clip:
 
         NaN where no joint can be compared.
         """
-        distances = 1000 * np.linalg.norm(self.predicted - self.compared[:, None], axis=-1)
+        distances = 1000 * np.linalg.norm(self.predicted - self.target[:, None], axis=-1)
         distances = np.delete(distances, self.skeleton_3d.root_index, axis=-1)
         known = np.isfinite(distances)
         number = known.sum(-1)
@@ -99,7 +99,7 @@ def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: boo
     content = {
         "missing": MISSING,
         "comparedWith": compared_with,
-        "colours": {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "compared": REFERENCE},
+        "colours": {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "target": REFERENCE},
         "clips": [_packed(clip) for clip in clips],
     }
     values = {
@@ -120,21 +120,21 @@ def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: boo
 
 def _packed(clip: Clip) -> dict[str, Any]:
     # Detections may lie outside of the image.
-    pixels = max(PIXELS, 2 * float(np.max(clip.image_sizes)) / LARGEST)
+    unit = max(PIXELS, 2 * float(np.max(clip.image_sizes)) / LARGEST)
     return {
         "title": clip.title,
         "subject": clip.subject,
         "action": clip.action,
         "fps": float(clip.fps),
         "begin": float(clip.begin),
-        "frames": len(clip.compared),
+        "frames": len(clip.target),
         "views": list(clip.views),
         "imageSizes": np.asarray(clip.image_sizes, float).tolist(),
         "skeleton2d": _packed_skeleton(clip.skeleton_2d),
         "skeleton3d": _packed_skeleton(clip.skeleton_3d),
-        "keypoints2d": _packed_numbers(clip.keypoints_2d, pixels),
+        "pixels": _packed_numbers(clip.pixels, unit),
         "predicted": _packed_numbers(clip.predicted, METRES),
-        "compared": _packed_numbers(clip.compared, METRES),
+        "target": _packed_numbers(clip.target, METRES),
         "errors": _packed_numbers(clip.errors(), MILLIMETRES),
     }
 

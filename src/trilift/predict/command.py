@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
 
     view = read_view(options)
     camera = open_camera(options, view.camera_name)
-    _tell_of_points_outside(view.keypoints, camera, options)
+    _tell_of_points_outside(view.pixels, camera, options)
     path = options.output or Path(re.sub(r"[^\w.-]+", "_", f"{Path(options.detections).resolve().stem}_3d.nc"))
     in_world = _in_world(options)
     if options.fps is None:
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
         name=view.name,
         keypoints=predictor.skeleton.keypoints,
         fps=_ASSUMED_FPS if options.fps is None else options.fps,
-        length=len(view.keypoints),
+        length=len(view.pixels),
         frame_of_reference="world" if in_world else f"camera {camera.name}" if camera.name != "camera" else "camera",
         source=f"predicted from one view by {options.lifter.name} of {predictor.lifter.facts['dataset']}",
         simulated=None,
@@ -116,12 +116,12 @@ def run(options: argparse.Namespace) -> None:
     def blocks() -> Iterator[np.ndarray]:
         nonlocal found
         with tqdm(total=motion.length, unit="frame", unit_scale=True, desc="predict", disable=None) as progress:
-            for block in predictor.blocks(view.keypoints, camera, view.confidence, view.skeleton):
+            for block in predictor.blocks(view.pixels, camera, view.confidence, view.skeleton):
                 found += int(np.isfinite(block.root).all(-1).sum())
-                points = block.in_world if in_world else block.positions
-                if options.up is None and np.isfinite(points).any():
-                    axes.append(upright(points, predictor.skeleton)[2])
-                yield points
+                poses = block.in_world if in_world else block.in_camera
+                if options.up is None and np.isfinite(poses).any():
+                    axes.append(upright(poses, predictor.skeleton)[2])
+                yield poses
                 progress.update(len(block.root))
         if not found:
             raise _no_pose(options.detections, motion.length, view.skeleton, predictor)
@@ -164,12 +164,12 @@ def _in_world(options: argparse.Namespace) -> bool:
     return is_posed if options.frame is None else options.frame == "world"
 
 
-def _tell_of_points_outside(keypoints: np.ndarray, camera: "Camera", options: argparse.Namespace) -> None:
+def _tell_of_points_outside(pixels: np.ndarray, camera: "Camera", options: argparse.Namespace) -> None:
     size = camera.image_size
-    known = np.isfinite(keypoints).all(-1)
+    known = np.isfinite(pixels).all(-1)
     if not known.any() or not (size > 0).all():
         return
-    inside = ((keypoints > -0.1 * size) & (keypoints < 1.1 * size)).all(-1)
+    inside = ((pixels > -0.1 * size) & (pixels < 1.1 * size)).all(-1)
     outside = 1 - inside.sum() / known.sum()
     if outside > 0.2:
         log.warning(
@@ -191,13 +191,13 @@ def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
     frames = (_parse(line, number, len(skeleton)) for number, line in enumerate(sys.stdin, 1) if line.strip())
     number = found = 0
     for prediction in predictor.live(frames, camera, skeleton):
-        points = (prediction.in_world if in_world else prediction.positions)[0]
-        known = np.isfinite(points).all(-1)
-        rounded = points.astype(float).round(5).tolist()
-        joints = [place if its else None for place, its in zip(rounded, known, strict=True)] if known.any() else None
-        print(json.dumps({"frame": number, "joints": joints}), flush=True)
+        poses = (prediction.in_world if in_world else prediction.in_camera)[0]
+        known = np.isfinite(poses).all(-1)
+        rounded = poses.astype(float).round(5).tolist()
+        pose = [place if its else None for place, its in zip(rounded, known, strict=True)] if known.any() else None
+        print(json.dumps({"frame": number, "joints": pose}), flush=True)
         number += 1
-        found += joints is not None
+        found += pose is not None
     if not found:
         raise _no_pose(options.detections, number, skeleton, predictor)
 

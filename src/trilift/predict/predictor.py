@@ -15,7 +15,7 @@ from trilift.errors import InputError, listed
 from trilift.evaluate.settings import Settings
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
-from trilift.lifter.inputs import normalised_joints
+from trilift.lifter.inputs import rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.placement import place
 from trilift.skeletons import Mapping, Skeleton
@@ -32,29 +32,29 @@ class Prediction:
 
     Attributes
     ----------
-    pose
+    poses
         (frame, joint, 3), metres, root at 0; NaN where the root was not detected, and for joints of which the lifter
         learnt nothing.
     root
-        (frame, 3): where the root is. It follows from the pose's size: who is 5 % taller than predicted stands 5 %
+        (frame, 3): where the root is. It follows from the poses' size: who is 5 % taller than predicted stands 5 %
         farther away.
     camera
         Which saw the person.
     """
 
-    pose: np.ndarray
+    poses: np.ndarray
     root: np.ndarray
     camera: Camera
 
     @property
-    def positions(self) -> np.ndarray:
+    def in_camera(self) -> np.ndarray:
         """(frame, joint, 3): joints in the camera's frame, metres."""
-        return self.pose + self.root[:, None]
+        return self.poses + self.root[:, None]
 
     @property
     def in_world(self) -> np.ndarray:
         """(frame, joint, 3): joints in the world frame of the camera's calibration, metres."""
-        return (self.positions - self.camera.t.astype(np.float32)) @ self.camera.R.astype(np.float32)
+        return (self.in_camera - self.camera.t.astype(np.float32)) @ self.camera.R.astype(np.float32)
 
 
 def pinhole(focal_length: float, image_size: tuple[int, int]) -> Camera:
@@ -88,8 +88,8 @@ class Predictor:
     --------
     >>> lifter = trilift.load("results/demo/main")                     # doctest: +SKIP
     >>> camera = trilift.pinhole(1150, (1920, 1080))                   # doctest: +SKIP
-    >>> prediction = lifter.predict(keypoints, camera, skeleton="coco17")  # doctest: +SKIP
-    >>> prediction.positions.shape                                     # doctest: +SKIP
+    >>> prediction = lifter.predict(pixels, camera, skeleton="coco17")  # doctest: +SKIP
+    >>> prediction.in_camera.shape                                     # doctest: +SKIP
     (1000, 17, 3)
     """
 
@@ -107,7 +107,7 @@ class Predictor:
 
     def predict(
         self,
-        keypoints: np.ndarray,
+        pixels: np.ndarray,
         camera: Camera,
         confidence: np.ndarray | None = None,
         skeleton: str | Skeleton | None = None,
@@ -116,7 +116,7 @@ class Predictor:
 
         Parameters
         ----------
-        keypoints
+        pixels
             (frame, keypoint, 2), pixels; NaN where missing.
         camera
             The camera that saw them.
@@ -130,27 +130,27 @@ class Predictor:
         InputError
             If the layout lacks joints that the lifter has learnt to see, or arrays do not fit.
         """
-        parts = list(self.blocks(keypoints, camera, confidence, skeleton))
-        pose = np.concatenate([part.pose for part in parts]) if parts else self._no_poses
+        parts = list(self.blocks(pixels, camera, confidence, skeleton))
+        poses = np.concatenate([part.poses for part in parts]) if parts else self._no_poses
         root = np.concatenate([part.root for part in parts]) if parts else self._no_poses[:, 0]
-        return Prediction(pose, root, camera)
+        return Prediction(poses, root, camera)
 
     def blocks(
         self,
-        keypoints: np.ndarray,
+        pixels: np.ndarray,
         camera: Camera,
         confidence: np.ndarray | None = None,
         skeleton: str | Skeleton | None = None,
     ) -> Iterator[Prediction]:
         """Predict as `predict` does, and give the poses block by block."""
         mapping = self._mapping(skeleton)
-        keypoints, confidence = _checked(keypoints, confidence, mapping.source)
+        pixels, confidence = _checked(pixels, confidence, mapping.source)
         cameras, around = Cameras.stack([camera]).to(self.device), self.lifter.network_settings.frames // 2
-        for start in range(0, len(keypoints), _FRAMES_PER_BLOCK):
-            stop = min(start + _FRAMES_PER_BLOCK, len(keypoints))
+        for start in range(0, len(pixels), _FRAMES_PER_BLOCK):
+            stop = min(start + _FRAMES_PER_BLOCK, len(pixels))
             seen = slice(max(0, start - around), stop + around)
             core = slice(start - seen.start, stop - seen.start)
-            yield self._predict(*self._input(keypoints[seen], confidence[seen], cameras, mapping), core, camera)
+            yield self._predict(*self._input(pixels[seen], confidence[seen], cameras, mapping), core, camera)
 
     def live(
         self,
@@ -165,7 +165,7 @@ class Predictor:
         Parameters
         ----------
         frames
-            For each frame keypoints (keypoint, 2), pixels, and confidence (keypoint,) or None.
+            For each frame pixels (keypoint, 2) and confidence (keypoint,) or None.
         camera, skeleton
             As for `predict`.
 
@@ -176,12 +176,11 @@ class Predictor:
         """
         mapping, cameras = self._mapping(skeleton), Cameras.stack([camera]).to(self.device)
         before: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.lifter.network_settings.frames // 2 + 1)
-        for keypoints, confidence in frames:
-            sure_of = None if confidence is None else np.asarray(confidence)[None]
-            pixels, scores = _checked(np.asarray(keypoints)[None], sure_of, mapping.source)
-            before.append(self._input(pixels, scores, cameras, mapping))
-            points, sure = (torch.cat(values) for values in zip(*before, strict=True))
-            yield self._predict(points, sure, slice(len(before) - 1, None), camera)
+        for pixels, confidence in frames:
+            given = None if confidence is None else np.asarray(confidence)[None]
+            before.append(self._input(*_checked(np.asarray(pixels)[None], given, mapping.source), cameras, mapping))
+            rays, of_joints = (torch.cat(values) for values in zip(*before, strict=True))
+            yield self._predict(rays, of_joints, slice(len(before) - 1, None), camera)
 
     @property
     def _no_poses(self) -> np.ndarray:
@@ -203,18 +202,17 @@ class Predictor:
         return mapping
 
     def _input(
-        self, keypoints: np.ndarray, confidence: np.ndarray, cameras: Cameras, mapping: Mapping
+        self, pixels: np.ndarray, confidence: np.ndarray, cameras: Cameras, mapping: Mapping
     ) -> tuple[Tensor, Tensor]:
-        """Give points (frame, joint, 2) and confidences (frame, joint) as the lifter takes them."""
-        pixels = torch.as_tensor(keypoints, device=self.device).double()
-        scores = torch.as_tensor(confidence, device=self.device)
-        points, sure = normalised_joints(pixels.unsqueeze(1), scores.unsqueeze(1), cameras, mapping)
-        return points[:, 0], sure[:, 0]
+        """Give rays (frame, joint, 2) and confidence (frame, joint) as the lifter takes them."""
+        one_view, its = (torch.as_tensor(values, device=self.device).unsqueeze(1) for values in (pixels, confidence))
+        rays, of_joints = rays_of_joints(one_view, its, cameras, mapping)
+        return rays[:, 0], of_joints[:, 0]
 
-    def _predict(self, points: Tensor, confidence: Tensor, core: slice, camera: Camera) -> Prediction:
-        pose = self.lifter.predict(points, confidence, self.flip)[core]
-        root = place(pose, points[core], confidence[core]).float()
-        return Prediction(pose.cpu().numpy(), root.cpu().numpy(), camera)
+    def _predict(self, rays: Tensor, confidence: Tensor, core: slice, camera: Camera) -> Prediction:
+        poses = self.lifter.predict(rays, confidence, self.flip)[core]
+        root = place(poses, rays[core], confidence[core]).float()
+        return Prediction(poses.cpu().numpy(), root.cpu().numpy(), camera)
 
 
 def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP) -> Predictor:
@@ -235,19 +233,17 @@ def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP
     return Predictor(Lifter.load(Path(run)), device, flip)
 
 
-def _checked(
-    keypoints: np.ndarray, confidence: np.ndarray | None, skeleton: Skeleton
-) -> tuple[np.ndarray, np.ndarray]:
+def _checked(pixels: np.ndarray, confidence: np.ndarray | None, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(over="ignore"):  # what does not fit is then infinite, and missing
-        keypoints = np.asarray(keypoints, np.float32)
-    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2):
+        pixels = np.asarray(pixels, np.float32)
+    if pixels.ndim != 3 or pixels.shape[1:] != (len(skeleton), 2):
         raise InputError(
-            f"keypoints have the shape {keypoints.shape}; expected (frame, {len(skeleton)}, 2) for the layout "
+            f"pixels have the shape {pixels.shape}; expected (frame, {len(skeleton)}, 2) for the layout "
             f"{skeleton.name} (skeleton= chooses another: {', '.join(sorted(skeletons.SKELETONS))})"
         )
-    confidence = np.asarray(np.ones(keypoints.shape[:2]) if confidence is None else confidence, np.float32)
-    if confidence.shape != keypoints.shape[:2]:
-        raise InputError(f"confidence has the shape {confidence.shape}; expected {keypoints.shape[:2]}")
-    missing = ~np.isfinite(keypoints).all(-1) | ~(confidence > 0)
-    keypoints = np.where(missing[..., None], np.float32(np.nan), keypoints)
-    return keypoints, np.where(missing, np.float32(0), confidence.clip(max=1))
+    confidence = np.asarray(np.ones(pixels.shape[:2]) if confidence is None else confidence, np.float32)
+    if confidence.shape != pixels.shape[:2]:
+        raise InputError(f"confidence has the shape {confidence.shape}; expected {pixels.shape[:2]}")
+    missing = ~np.isfinite(pixels).all(-1) | ~(confidence > 0)
+    pixels = np.where(missing[..., None], np.float32(np.nan), pixels)
+    return pixels, np.where(missing, np.float32(0), confidence.clip(max=1))

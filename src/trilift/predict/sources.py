@@ -32,7 +32,7 @@ class View:
         Of the recording and the view.
     camera_name
         What the format calls the view; None where it has no names.
-    keypoints
+    pixels
         (frame, keypoint, 2), pixels; NaN where missing.
     confidence
         (frame, keypoint), or None where the format has none.
@@ -44,7 +44,7 @@ class View:
 
     name: str
     camera_name: str | None
-    keypoints: np.ndarray
+    pixels: np.ndarray
     confidence: np.ndarray | None
     skeleton: Skeleton
     first_frame: int
@@ -93,19 +93,19 @@ def _choose(things: dict[str, Thing], name: str | None, where: str) -> Thing:
 
 
 def _one_person(detected: DetectedView, name: str, skeleton: Skeleton, options: argparse.Namespace) -> View:
-    keypoints, confidence = detected.keypoints, detected.confidence
-    if not len(keypoints):
+    pixels, confidence = detected.pixels, detected.confidence
+    if not len(pixels):
         raise InputError(f"{options.detections}: nobody is seen in any frame, so there is nothing to predict")
-    people = keypoints.shape[1]
+    people = pixels.shape[1]
     if people == 1:
-        keypoints, confidence = keypoints[:, 0], None if confidence is None else confidence[:, 0]
+        pixels, confidence = pixels[:, 0], None if confidence is None else confidence[:, 0]
     else:
-        sure = np.isfinite(keypoints).all(-1).astype(np.float32) if confidence is None else confidence
-        person = choose_prominent(keypoints, prominence(keypoints, sure, options.subject))
+        sure = np.isfinite(pixels).all(-1).astype(np.float32) if confidence is None else confidence
+        person = choose_prominent(pixels, prominence(pixels, sure, options.subject))
         rows = np.arange(len(person)), person
-        keypoints = np.where((person < 0)[:, None, None], np.nan, keypoints[rows])
+        pixels = np.where((person < 0)[:, None, None], np.nan, pixels[rows])
         confidence = None if confidence is None else np.where((person < 0)[:, None], 0, confidence[rows])
-    return View(name, detected.name, keypoints, confidence, skeleton, detected.first_frame)
+    return View(name, detected.name, pixels, confidence, skeleton, detected.first_frame)
 
 
 def focal_length(text: str) -> float | None:

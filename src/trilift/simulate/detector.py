@@ -82,7 +82,7 @@ class Detections(NamedTuple):
 
     Attributes
     ----------
-    keypoints_2d
+    pixels
         (frames, views, keypoints, 2) px, NaN where missing.
     confidence
         (frames, views, keypoints), 0-1, 0 where missing.
@@ -91,7 +91,7 @@ class Detections(NamedTuple):
         normal error, and left and right keypoints of a swapped frame. False where missing.
     """
 
-    keypoints_2d: np.ndarray
+    pixels: np.ndarray
     confidence: np.ndarray
     outlier: np.ndarray
 
@@ -136,7 +136,7 @@ def detect(
     >>> pixels = np.full((100, 4, 17, 2), 500.0)
     >>> size = np.full((4, 2), 1000)
     >>> found = detect(pixels, size, H36M17, 50, DetectorModel(), np.random.default_rng(0))
-    >>> found.keypoints_2d.shape, found.confidence.shape
+    >>> found.pixels.shape, found.confidence.shape
     ((100, 4, 17, 2), (100, 4, 17))
     """
     pixels = np.asarray(pixels, float)
@@ -156,17 +156,17 @@ def detect(
     with np.errstate(invalid="ignore"):
         visible = np.all((pixels >= 0) & (pixels < image_size[:, None]), -1)
     missing = ~visible | _missed((frames, views, keypoints), model.missed_share, rng)
-    keypoints_2d = np.where(missing[..., None], np.nan, pixels + error)
+    pixels = np.where(missing[..., None], np.nan, pixels + error)
     confidence = np.where(missing, 0.0, confidence)
 
     # A swapped frame is the right picture with the wrong names, so gaps, confidence and outliers move along.
     swapped = rng.random((frames, views)) < model.swapped_share
     mirrored = list(skeleton.mirrored)
     paired = np.array(mirrored) != np.arange(keypoints)
-    keypoints_2d = np.where(swapped[..., None, None], keypoints_2d[:, :, mirrored], keypoints_2d)
+    pixels = np.where(swapped[..., None, None], pixels[:, :, mirrored], pixels)
     confidence = np.where(swapped[..., None], confidence[:, :, mirrored], confidence)
     outlier = np.where(swapped[..., None], paired | outlier[:, :, mirrored], outlier) & (confidence > 0)
-    return Detections(keypoints_2d, confidence, outlier)
+    return Detections(pixels, confidence, outlier)
 
 
 def error_scale(confidence: np.ndarray) -> np.ndarray:

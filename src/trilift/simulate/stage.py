@@ -39,7 +39,7 @@ def run(layout: Layout) -> None:
     rigs = human36m.read_cameras()
     frames = round(settings.seconds * FPS)
     detections: dict[str, dict[str, list[np.ndarray]]] = {person: {} for person in _PEOPLE}
-    poses: dict[str, dict[str, np.ndarray]] = {person: {} for person in _PEOPLE}
+    references: dict[str, dict[str, np.ndarray]] = {person: {} for person in _PEOPLE}
     with tqdm(total=len(_PEOPLE) * len(MOTIONS), unit="recording", desc="simulate", disable=None) as progress:
         for person in _PEOPLE:
             body = sample_body(rng)
@@ -47,15 +47,15 @@ def run(layout: Layout) -> None:
             cameras = Cameras.stack(rig)
             image_size = np.stack([camera.image_size for camera in rig])
             for motion in MOTIONS:
-                joints = simulate_motion(motion, body, frames, FPS, rng)
-                pixels = project(cameras, torch.as_tensor(joints)).numpy()
+                poses = simulate_motion(motion, body, frames, FPS, rng)
+                pixels = project(cameras, torch.as_tensor(poses)).numpy()
                 found = detect(pixels, image_size, H36M17, FPS, LEVELS[settings.detector], rng)
-                seen = np.concatenate([found.keypoints_2d, found.confidence[..., None]], -1).astype(np.float32)
+                seen = np.concatenate([found.pixels, found.confidence[..., None]], -1).astype(np.float32)
                 detections[person][motion.capitalize()] = list(seen.swapaxes(0, 1))
-                poses[person][motion.capitalize()] = joints.astype(np.float32)
+                references[person][motion.capitalize()] = poses.astype(np.float32)
                 progress.update()
     write_detections(layout.raw / "detections.npz", detections)
-    write_reference(layout.raw / "reference.npz", poses)
+    write_reference(layout.raw / "reference.npz", references)
     log.info(
         "SIMULATED: %d people, %d recordings of %d frames in %d views, detector '%s'",
         len(_PEOPLE),

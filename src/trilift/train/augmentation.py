@@ -16,7 +16,7 @@ def augment(batch: Batch, settings: AugmentationSettings) -> Batch:
     if settings.aim_deg:
         batch = _aim_elsewhere(batch, settings.aim_deg)
     if settings.flips:
-        batch = _flip(batch, torch.rand(len(batch), device=batch.points.device) < settings.flips)
+        batch = _flip(batch, torch.rand(len(batch), device=batch.rays.device) < settings.flips)
     return batch
 
 
@@ -47,9 +47,9 @@ def _flip(batch: Batch, flipped: Tensor) -> Batch:
     distortion[..., 3] *= across[:, None].to(distortion.dtype)  # p2 multiplies what is odd in x
     return replace(
         batch,
-        points=negate_x(swap(batch.points, -2)),
+        rays=negate_x(swap(batch.rays, -2)),
         confidence=swap(batch.confidence, -1),
-        joints=negate_x(swap(batch.joints, -2)),
+        poses=negate_x(swap(batch.poses, -2)),
         trust=swap(batch.trust, -1),
         rotations=rotations,
         translations=negate_x(batch.translations),
@@ -63,7 +63,7 @@ def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Bat
     The root stays on its ray. "Up" is what the cameras of the rig take for it on average.
     """
     frames, views = batch.visible.shape
-    device, dtype = batch.points.device, batch.rotations.dtype
+    device, dtype = batch.rays.device, batch.rotations.dtype
     chosen = torch.rand(frames, views, device=device) < settings.virtual_cameras
     yaw = 2 * torch.pi * torch.rand(frames, views, device=device, dtype=dtype)
     degree = torch.pi / 180
@@ -81,14 +81,14 @@ def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Bat
 
     rotations = torch.where(chosen[..., None, None], turned, batch.rotations)
     translations = torch.where(chosen[..., None], moved, batch.translations)
-    missed_by = batch.points - _project(batch.joints, batch.rotations, batch.translations)
-    points = _project(batch.joints, rotations, translations) + missed_by
+    missed_by = batch.rays - _project(batch.poses, batch.rotations, batch.translations)
+    rays = _project(batch.poses, rotations, translations) + missed_by
     chosen = chosen[:, None, :, None]
-    points = torch.where(chosen[..., None], points, batch.points)
-    missing = chosen & ~points.isfinite().all(-1)
+    rays = torch.where(chosen[..., None], rays, batch.rays)
+    missing = chosen & ~rays.isfinite().all(-1)
     return replace(
         batch,
-        points=points,
+        rays=rays,
         confidence=torch.where(missing, 0.0, batch.confidence),
         rotations=rotations,
         translations=translations,
@@ -97,26 +97,26 @@ def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Bat
 
 def _aim_elsewhere(batch: Batch, aim_deg: float) -> Batch:
     """Turn cameras about their centres; what they see moves in the image by a homography, errors included."""
-    axes = torch.eye(3, device=batch.points.device, dtype=batch.rotations.dtype)
+    axes = torch.eye(3, device=batch.rays.device, dtype=batch.rotations.dtype)
     angles = aim_deg * torch.pi / 180 * torch.randn(2, *batch.visible.shape, device=axes.device, dtype=axes.dtype)
     turn = _rotation(axes[0], angles[0]) @ _rotation(axes[1], angles[1])  # (B, V, 3, 3)
-    rays = torch.nn.functional.pad(batch.points, (0, 1), value=1.0) @ turn.to(batch.points.dtype).mT.unsqueeze(1)
-    points = rays[..., :2] / torch.where(rays[..., 2:] > 0, rays[..., 2:], torch.nan)
-    missing = ~points.isfinite().all(-1)
+    turned = torch.nn.functional.pad(batch.rays, (0, 1), value=1.0) @ turn.to(batch.rays.dtype).mT.unsqueeze(1)
+    rays = turned[..., :2] / torch.where(turned[..., 2:] > 0, turned[..., 2:], torch.nan)
+    missing = ~rays.isfinite().all(-1)
     return replace(
         batch,
-        points=points,
+        rays=rays,
         confidence=torch.where(missing, 0.0, batch.confidence),
         rotations=turn @ batch.rotations,
         translations=(turn @ batch.translations[..., None])[..., 0],
     )
 
 
-def _project(joints: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
-    """Project (B, T, J, 3) into views (B, V): (B, T, V, J, 2) at depth 1; NaN if not in front of the camera."""
-    points = joints.unsqueeze(2) @ rotations.mT.unsqueeze(1) + translations[:, None, :, None]
-    depth = points[..., 2:]
-    return points[..., :2] / torch.where(depth > 0, depth, torch.nan)
+def _project(poses: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
+    """Project (B, T, J, 3) into views (B, V): rays (B, T, V, J, 2); NaN if not in front of the camera."""
+    in_views = poses.unsqueeze(2) @ rotations.mT.unsqueeze(1) + translations[:, None, :, None]
+    depth = in_views[..., 2:]
+    return in_views[..., :2] / torch.where(depth > 0, depth, torch.nan)
 
 
 def _rotation(axis: Tensor, angle: Tensor) -> Tensor:

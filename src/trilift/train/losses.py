@@ -67,20 +67,20 @@ def multi_view_consistency(predicted: Tensor, batch: Batch, settings: LossSettin
 
 def reprojection(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view, projected into every view, with the detections there."""
-    detected = without_root(batch.points[:, batch.middle], batch.skeleton, axis=-2)  # (B, V, J, 2)
-    exists = detected.isfinite().all(-1)  # (B, V, J)
-    detected = torch.where(exists[..., None], detected, 0.0)
+    rays = without_root(batch.rays[:, batch.middle], batch.skeleton, axis=-2)  # (B, V, J, 2)
+    exists = rays.isfinite().all(-1)  # (B, V, J)
+    rays = torch.where(exists[..., None], rays, 0.0)
     confidence = without_root(batch.confidence[:, batch.middle], batch.skeleton)
     weights = torch.where(exists, confidence if settings.trust_detections else 1.0, 0.0)
     weights = _pairs(batch)[..., None] * weights[:, None]  # (B, i, j, J)
     root = _root_in_views(batch)
-    points = into_all_views(predicted, batch.rotations) + root[:, None, :, None]  # (B, i, j, J, 3)
-    projected = points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)  # (B, i, j, J, 2)
+    in_views = into_all_views(predicted, batch.rotations) + root[:, None, :, None]  # (B, i, j, J, 3)
+    projected = in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH)  # (B, i, j, J, 2)
     depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)[:, None, :, None]  # (B, 1, j, 1)
     if settings.reprojection_unit == "metres":
-        return mean_norm((projected - detected[:, None]) * depth[..., None], weights, settings)
+        return mean_norm((projected - rays[:, None]) * depth[..., None], weights, settings)
     focal = batch.focal.mean(-1)[:, None, :, None]
-    difference = distort(projected, batch.distortion[:, None]) - distort(detected, batch.distortion)[:, None]
+    difference = distort(projected, batch.distortion[:, None]) - distort(rays, batch.distortion)[:, None]
     return mean_norm(difference * depth[..., None], weights, settings, factor=focal / depth)
 
 
@@ -188,8 +188,8 @@ def _triangulated(predicted: Tensor, batch: Batch) -> Tensor:
     on the normalised image plane.
     """
     root = _root_in_views(batch)[:, :, None]  # (B, V, 1, 3)
-    points = predicted + root
-    x, y = (points[..., :2] / points[..., 2:].clamp(min=_SMALLEST_DEPTH)).unbind(-1)
+    in_views = predicted + root
+    x, y = (in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH)).unbind(-1)
     zero, one = torch.zeros_like(x), torch.ones_like(x)
     equations = torch.stack([torch.stack([one, zero, -x], -1), torch.stack([zero, one, -y], -1)], -2)
     equations = equations / root[..., 2:, None].clamp(min=_SMALLEST_DEPTH)  # (B, V, J, 2, 3)

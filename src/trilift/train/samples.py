@@ -72,11 +72,11 @@ class Frames(_Tensors):
 
     Attributes
     ----------
-    points
-        (frame, view, joint, 2): detections, undistorted, at depth 1; NaN where missing.
+    rays
+        (frame, view, joint, 2): detections; NaN where missing.
     confidence
         (frame, view, joint); 0 where missing.
-    joints
+    poses
         (frame, joint, 3): pseudo-labels, metres, world frame; NaN where missing.
     trust
         (frame, joint): how much a pseudo-label counts, from 0 to 1.
@@ -88,9 +88,9 @@ class Frames(_Tensors):
         Of the joints.
     """
 
-    points: Tensor
+    rays: Tensor
     confidence: Tensor
-    joints: Tensor
+    poses: Tensor
     trust: Tensor
     visible: Tensor
     person: Tensor
@@ -101,27 +101,27 @@ class Frames(_Tensors):
 class Batch(Frames, Rigs):
     """Frames of one optimiser step, each with its cameras.
 
-    The fields are those of `Frames` and `Rigs`, with B in the place of frame and of capture. `points`, `confidence`
-    and `joints` are of T frames around each that is to be lifted: (B, T, ...). Labels in the middle have a root.
+    The fields are those of `Frames` and `Rigs`, with B in the place of frame and of capture. `rays`, `confidence`
+    and `poses` are of T frames around each that is to be lifted: (B, T, ...). Labels in the middle have a root.
     """
 
     def __len__(self) -> int:
-        return len(self.points)
+        return len(self.rays)
 
     @property
     def middle(self) -> int:
         """Which of the T frames is lifted."""
-        return self.points.shape[1] // 2
+        return self.rays.shape[1] // 2
 
     @property
     def root(self) -> Tensor:
         """(B, 3): metres, world frame."""
-        return self.joints[:, self.middle, self.skeleton.root_index]
+        return self.poses[:, self.middle, self.skeleton.root_index]
 
     @property
     def labels(self) -> Tensor:
         """(B, J - 1, 3): root-relative pseudo-labels, world frame."""
-        return root_relative(self.joints[:, self.middle], self.skeleton)
+        return root_relative(self.poses[:, self.middle], self.skeleton)
 
     @cached_property
     def labels_in_views(self) -> Tensor:
@@ -130,7 +130,7 @@ class Batch(Frames, Rigs):
 
     def rows(self, scaling: "Scaling") -> Tensor:
         """Form the inputs of all visible views: (row, T, feature), or (row, feature) if T is 1."""
-        raw = features(self.points, self.confidence, self.skeleton)  # (B, T, V, feature)
+        raw = features(self.rays, self.confidence, self.skeleton)  # (B, T, V, feature)
         rows = scale(raw, scaling.mean, scaling.spread).transpose(1, 2)[self.visible]
         return rows[:, 0] if rows.shape[1] == 1 else rows
 
@@ -168,9 +168,9 @@ class Samples(Frames):
             seen = windows(frames, self.first[frames], self.last[frames], window)
         capture = self.capture[frames]
         return Batch(
-            points=self.points[seen],
+            rays=self.rays[seen],
             confidence=self.confidence[seen],
-            joints=self.joints[seen],
+            poses=self.poses[seen],
             trust=self.trust[frames],
             visible=self.visible[frames],
             person=self.person[frames],
@@ -190,7 +190,7 @@ class Scaling(_Tensors):
     def of(cls, samples: Samples) -> "Scaling":
         """Measure the inputs of the chosen frames, in the views that are visible."""
         frames = samples.chosen
-        raw = features(samples.points[frames], samples.confidence[frames], samples.skeleton)
+        raw = features(samples.rays[frames], samples.confidence[frames], samples.skeleton)
         return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
 
 

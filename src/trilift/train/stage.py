@@ -17,7 +17,7 @@ from trilift.captures import reading, splits
 from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
-from trilift.lifter.inputs import insert_root, normalised_joints
+from trilift.lifter.inputs import insert_root, rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.project import provenance
 from trilift.project.files import replacing
@@ -156,9 +156,9 @@ def _load_samples(
         first, last = part.first + start, part.last + start
         parts.append(replace(part, capture=part.capture + number, first=first, last=last))
         held_out.append(ends)
-        start += len(part.points)
+        start += len(part.rays)
     samples, is_validation = Samples.cat(parts), torch.cat(held_out)
-    has_sample = samples.visible.any(1) & samples.joints[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
+    has_sample = samples.visible.any(1) & samples.poses[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
     training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
     return training, (has_sample & is_validation).nonzero()[:, 0]
 
@@ -179,17 +179,17 @@ def _load_capture(
     mapping = skeletons.mapping(reading.skeleton_of(capture), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
     held_out = _ends_of_recordings(capture, chosen, validation_share)
-    points, confidence, joints, weights = [], [], [], []
+    rays, confidence, poses, weights = [], [], [], []
     for frames in reading.blocks(capture.sizes["frame"]):
         picked = chosen[frames]
-        pixels, scores = reading.load_frames(capture, frames, "keypoints_2d", "confidence")
-        joints_3d, covariance = reading.load_frames(pseudo_labels, frames, "joints_3d", "covariance")
-        seen, sure = normalised_joints(
-            torch.as_tensor(pixels[picked]).double(), torch.as_tensor(scores[picked]), cameras, mapping
+        pixels, raw_confidence = reading.load_frames(capture, frames, "pixels", "confidence")
+        labels, covariance = reading.load_frames(pseudo_labels, frames, "training_poses", "covariance")
+        of_views = rays_of_joints(
+            torch.as_tensor(pixels[picked]), torch.as_tensor(raw_confidence[picked]), cameras, mapping
         )
-        points.append(_widen(seen.float(), views, torch.nan))
-        confidence.append(_widen(sure, views, 0.0))
-        joints.append(torch.as_tensor(joints_3d[picked]))
+        rays.append(_widen(of_views[0].float(), views, torch.nan))
+        confidence.append(_widen(of_views[1], views, 0.0))
+        poses.append(torch.as_tensor(labels[picked]))
         weights.append(trust(_variance(covariance[picked], mapping)))
     person = np.zeros(len(chosen), np.int64)
     run = np.zeros(len(chosen), np.int64)
@@ -201,13 +201,13 @@ def _load_capture(
     gap = np.flatnonzero(np.diff(run, prepend=-1) | (np.diff(np.flatnonzero(chosen), prepend=-2) != 1))
     length = np.diff(gap, append=len(run))
     first = np.repeat(gap, length)
-    all_points = torch.cat(points)
+    all_rays = torch.cat(rays)
     samples = Samples(
-        points=all_points,
+        rays=all_rays,
         confidence=torch.cat(confidence),
-        joints=torch.cat(joints).float(),
+        poses=torch.cat(poses).float(),
         trust=torch.cat(weights).float(),
-        visible=all_points[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
+        visible=all_rays[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
         person=torch.as_tensor(person[chosen]),
         capture=torch.zeros(len(run), dtype=torch.int64),
         first=torch.as_tensor(first),

@@ -207,7 +207,7 @@ def validation_error(network: nn.Module, samples: Samples, scaling: Scaling, set
 
 def _comparable(samples: Samples) -> Samples:
     """Choose samples to watch, evenly spread: those with a label beside the root's, and a view to predict it from."""
-    labelled = root_relative(samples.joints[samples.chosen], samples.skeleton).isfinite().all(-1).any(-1)
+    labelled = root_relative(samples.poses[samples.chosen], samples.skeleton).isfinite().all(-1).any(-1)
     chosen = samples.chosen[labelled & samples.visible[samples.chosen].any(-1)]
     return replace(samples, chosen=chosen[:: max(1, -(-len(chosen) // _MOST_VALIDATION_FRAMES))])
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int], ...]) -> Tensor:
+def bone_lengths(poses: Tensor, covariance: Tensor, bones: tuple[tuple[int, int], ...]) -> Tensor:
     """Measure bone lengths over the frames of one person.
 
     Errors across a bone make it longer: its squared length grows by their variances, which are taken off. (Errors
@@ -12,7 +12,7 @@ def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int
 
     Parameters
     ----------
-    points, covariance
+    poses, covariance
         (frame, keypoint, 3) and (frame, keypoint, 3, 3), of single frames.
     bones
         Pairs of keypoints.
@@ -22,10 +22,10 @@ def bone_lengths(points: Tensor, covariance: Tensor, bones: tuple[tuple[int, int
     Tensor
         (bone,), metres; NaN where a bone was hardly ever seen, or is shorter than the error of its ends.
     """
-    parents, children = torch.tensor(bones, device=points.device).T
-    difference = points[:, parents] - points[:, children]
+    parents, children = torch.tensor(bones, device=poses.device).T
+    difference = poses[:, parents] - poses[:, children]
     squared = difference.square().sum(-1)
-    between = (covariance[:, parents] + covariance[:, children]).to(points.dtype)
+    between = (covariance[:, parents] + covariance[:, children]).to(poses.dtype)
     along = (difference.unsqueeze(-2) @ between @ difference.unsqueeze(-1))[..., 0, 0] / squared
     variance = between.diagonal(dim1=-2, dim2=-1).sum(-1)
     length = (squared - (variance - along)).nanmedian(0).values.clamp(min=0).sqrt()

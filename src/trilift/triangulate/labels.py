@@ -48,7 +48,7 @@ class Labels(NamedTuple):
 
     Attributes
     ----------
-    keypoints_3d
+    poses
         (frame, keypoint, 3), metres, world frame; NaN where there is none, and where what single frames tell is
         contradicted over time and along the bones.
     of_single_frames
@@ -70,7 +70,7 @@ class Labels(NamedTuple):
         (frame, keypoint) bool: follows from other frames and the bones.
     """
 
-    keypoints_3d: Tensor
+    poses: Tensor
     of_single_frames: Tensor
     covariance: Tensor
     error_px: Tensor
@@ -155,14 +155,14 @@ class Labeller:
                     solution, triangulate_robust(self.cameras, pixels[changed], scale[changed]), strict=True
                 ):
                     values[changed] = again
-        seen, inlier = solution.points.isfinite().all(-1), solution.inlier[frames]
-        points = solution.points[frames]
+        seen, inlier = solution.poses.isfinite().all(-1), solution.inlier[frames]
+        poses = solution.poses[frames]
         if self.smoothing is not None:
-            points = smooth(
+            poses = smooth(
                 self.cameras,
                 pixels,
                 scale,
-                solution.points,
+                solution.poses,
                 bones=self.skeleton.bone_indices,
                 lengths=self.bone_lengths[person],
                 fps=fps,
@@ -172,20 +172,20 @@ class Labeller:
                 frames=frames,
             )
             of_errors = torch.where(scale[frames].isfinite(), scale[frames], torch.nan)
-            squared = (reprojection_error(self.cameras, points, pixels[frames]) / of_errors).square()
+            squared = (reprojection_error(self.cameras, poses, pixels[frames]) / of_errors).square()
             inlier = squared < REJECTED_FROM
             seen[frames] &= (squared < _CONTRADICTED_FROM).sum(1) >= 2
         gap = min(int(self.smoothing.max_gap_s * fps), MARGIN) if self.smoothing else 0
-        filled = _short_gaps(seen, gap)[frames] & points.isfinite().all(-1)
-        points = torch.where((seen[frames] | filled)[..., None], points, torch.nan)
+        filled = _short_gaps(seen, gap)[frames] & poses.isfinite().all(-1)
+        poses = torch.where((seen[frames] | filled)[..., None], poses, torch.nan)
         return _labels(
             self.cameras,
             pixels[frames],
-            points,
+            poses,
             detected=scale[frames].isfinite(),
-            of_single_frames=solution.points[frames],
+            of_single_frames=solution.poses[frames],
             covariance=torch.where(seen[frames][..., None, None], solution.covariance[frames], torch.nan),
-            used=inlier & points.isfinite().all(-1)[:, None],
+            used=inlier & poses.isfinite().all(-1)[:, None],
             swapped=swapped[frames],
             filled=filled,
         )
@@ -204,10 +204,10 @@ def learn(
     solution = triangulate_robust(cameras, sample.pixels, scale)
     follows = torch.zeros(len(sample.run), dtype=torch.bool, device=scale.device)
     follows[1:] = sample.run[1:] == sample.run[:-1]
-    inflation = noise.inflation(cameras, sample.pixels, scale, solution.points, follows)
+    inflation = noise.inflation(cameras, sample.pixels, scale, solution.poses, follows)
     lengths = [
         bone_lengths(
-            solution.points[sample.person == person],
+            solution.poses[sample.person == person],
             solution.covariance[sample.person == person],
             skeleton.bone_indices,
         )
@@ -234,26 +234,26 @@ def label_plainly(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> Label
         Without covariances.
     """
     counts = confidence > 0
-    points, _ = triangulate(cameras, pixels, counts.to(pixels.dtype))
-    found = points.isfinite().all(-1)
+    poses, _ = triangulate(cameras, pixels, counts.to(pixels.dtype))
+    found = poses.isfinite().all(-1)
     return _labels(
         cameras,
         pixels,
-        points,
+        poses,
         detected=counts,
-        of_single_frames=points,
-        covariance=torch.full((*points.shape, 3), torch.nan, dtype=pixels.dtype, device=pixels.device),
+        of_single_frames=poses,
+        covariance=torch.full((*poses.shape, 3), torch.nan, dtype=pixels.dtype, device=pixels.device),
         used=counts & found[:, None],
         swapped=torch.zeros_like(counts[:, :, 0]),
         filled=torch.zeros_like(found),
     )
 
 
-def _labels(cameras: Cameras, pixels: Tensor, points: Tensor, **others: Tensor) -> Labels:
-    error = reprojection_error(cameras, points, pixels)
-    depth = world_to_camera(cameras, points)[..., 2]
+def _labels(cameras: Cameras, pixels: Tensor, poses: Tensor, **others: Tensor) -> Labels:
+    error = reprojection_error(cameras, poses, pixels)
+    depth = world_to_camera(cameras, poses)[..., 2]
     return Labels(
-        keypoints_3d=points,
+        poses=poses,
         error_px=error,
         error_mm=1e3 * error * depth / cameras.focal.mean(-1)[:, None],
         **others,

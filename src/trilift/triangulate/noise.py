@@ -124,8 +124,8 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
     device = pixels.device
     # All rounds but the last look at a part of the frames, if that is enough: it takes them nearly all the way.
     every = min(max(1, int(counts.sum()) // _ENOUGH_DETECTIONS), _ROUNDS)
-    points, views_used = triangulate(cameras, pixels[::every], counts[::every].to(pixels.dtype))
-    overall = _overall_scale(cameras, pixels[::every], counts[::every], points, views_used)
+    poses, views_used = triangulate(cameras, pixels[::every], counts[::every].to(pixels.dtype))
+    overall = _overall_scale(cameras, pixels[::every], counts[::every], poses, views_used)
     known = confidence[counts].float()
     if views < 3 or len(known) < _FEWEST_DETECTIONS:
         return _constant(overall, views, keypoints, device)
@@ -135,7 +135,7 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
         "level": torch.tensor([overall], device=device).log(),
         "confidence": torch.zeros(len(nodes), device=device),
         "keypoint": torch.zeros(keypoints, device=device),
-        "view": _log_magnification(cameras, points, counts[::every]),
+        "view": _log_magnification(cameras, poses, counts[::every]),
     }
     factors = {name: values.clone() for name, values in expected.items()}
     for part in [slice(None, None, every)] * (_ROUNDS - 1) + [slice(None)]:
@@ -159,7 +159,7 @@ def learn(cameras: Cameras, pixels: Tensor, confidence: Tensor) -> DetectorNoise
     return DetectorNoise(nodes, curve, factors["view"].exp(), factors["keypoint"].exp(), share, held)
 
 
-def inflation(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor, follows: Tensor) -> float:
+def inflation(cameras: Cameras, pixels: Tensor, scale: Tensor, poses: Tensor, follows: Tensor) -> float:
     """Tell how many times less the detections weigh in time than if the error of each were new.
 
     Errors of successive frames resemble each other: averaging over time removes less than it seems.
@@ -170,7 +170,7 @@ def inflation(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor, f
         The cameras.
     pixels, scale
         (frame, view, keypoint, 2) and (frame, view, keypoint), pixels.
-    points
+    poses
         (frame, keypoint, 3): of single frames.
     follows
         (frame,) bool: the frame before is the one before in the recording.
@@ -181,7 +181,7 @@ def inflation(cameras: Cameras, pixels: Tensor, scale: Tensor, points: Tensor, f
         ``(1 + r) / (1 - r)`` with ``r`` the correlation of the reprojection errors of successive frames (the variance
         of the mean of an AR(1) series over that of independent values), but from 1 to `MOST_INFLATION`.
     """
-    error = project(cameras, points) - pixels
+    error = project(cameras, poses) - pixels
     size = (error / scale[..., None]).norm(dim=-1, keepdim=True)
     error = torch.where(size.isfinite() & (scale[..., None] < torch.inf), error / scale[..., None], torch.nan)
     error = error / (1 + size.square() / DEGREES_OF_FREEDOM).sqrt()  # bounded
@@ -200,9 +200,9 @@ def _constant(scale: float, views: int, keypoints: int, device: torch.device) ->
     return DetectorNoise(one, scale * one, view, keypoint, torch.nan * view, torch.zeros_like(view, dtype=torch.bool))
 
 
-def _log_magnification(cameras: Cameras, points: Tensor, counts: Tensor) -> Tensor:
+def _log_magnification(cameras: Cameras, poses: Tensor, counts: Tensor) -> Tensor:
     """Give the logarithm of the pixels per metre at the detected points, less its mean over the views (view,)."""
-    depth = torch.where(counts, world_to_camera(cameras, points)[..., 2], torch.nan)
+    depth = torch.where(counts, world_to_camera(cameras, poses)[..., 2], torch.nan)
     per_metre = cameras.focal.mean(-1) / depth.transpose(0, 1).flatten(1).nanmedian(1).values
     logarithm = per_metre.log().float()
     return (logarithm - logarithm.nanmean()).nan_to_num(0.0)
@@ -249,7 +249,7 @@ def _design_effect(excess: Tensor, group: Tensor, groups: int, detections: Detec
     return (together / alone).clamp(min=1).nan_to_num(1.0)
 
 
-def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor, points: Tensor, views_used: Tensor) -> float:
+def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor, poses: Tensor, views_used: Tensor) -> float:
     """Give one scale for all detections: from reprojection errors and the part of them that fitting points leaves.
 
     The points of the DLT (given, with the number of views of each) make the right one, unless outliers are in most of
@@ -260,7 +260,7 @@ def _overall_scale(cameras: Cameras, pixels: Tensor, counts: Tensor, points: Ten
     left_free = 2.0 * views_used - 3  # equations beyond the unknowns
     median_of_chi2 = left_free * (1 - 2 / (9 * left_free)) ** 3  # Wilson and Hilferty, PNAS 1931
     found = []
-    for error in (reprojection_error(cameras, points, pixels), resistant):
+    for error in (reprojection_error(cameras, poses, pixels), resistant):
         squared = torch.where(counts, error, 0.0).square().sum(1) / median_of_chi2
         known = squared[squared.isfinite() & (left_free > 0)]
         if len(known):

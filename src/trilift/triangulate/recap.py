@@ -5,13 +5,12 @@
 somebody is seen in a view. A share of nothing is missing.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from trilift.captures.schema import Recording
 from trilift.skeletons import Skeleton
+from trilift.triangulate.labels import Labels
 
 _BADNESS = {
     "views": "median_px",
@@ -51,38 +50,6 @@ class Histogram:
             return ((step + 1 - (up_to - sought) / within) * self.step)[..., 0]
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some frames of a recording, after triangulation.
-
-    Attributes
-    ----------
-    keypoints_3d
-        (frame, keypoint, 3), metres.
-    of_single_frames
-        The same before smoothing, each frame on its own.
-    error_px
-        (frame, view, keypoint): reprojection error, NaN where there is no detection or no point.
-    error_mm
-        The same at the depth of the point.
-    detected, used
-        (frame, view, keypoint) bool.
-    swapped
-        (frame, view) bool.
-    filled
-        (frame, keypoint) bool.
-    """
-
-    keypoints_3d: np.ndarray
-    of_single_frames: np.ndarray
-    error_px: np.ndarray
-    error_mm: np.ndarray
-    detected: np.ndarray
-    used: np.ndarray
-    swapped: np.ndarray
-    filled: np.ndarray
-
-
 class Recap:
     """Collects what became of the detections of one capture."""
 
@@ -96,27 +63,30 @@ class Recap:
         self._counts = {r.name: {what: np.zeros(shape, np.int64) for what in _COUNTED} for r in recordings}
         self._with_point = {r.name: np.zeros(len(skeleton), np.int64) for r in recordings}
 
-    def add(self, recording: Recording, block: Block) -> None:
-        """Take in some frames of a recording."""
-        self._px.add(block.error_px)
-        self._mm.add(block.error_mm)
-        self._of_recording[recording.name].add(block.error_px.reshape(-1))
+    def add(self, recording: Recording, labels: Labels) -> None:
+        """Take in the pseudo-labels of some frames of a recording."""
+        poses, of_single_frames, _, error_px, error_mm, detected, used, swapped, filled = (
+            values.numpy(force=True) for values in labels
+        )
+        self._px.add(error_px)
+        self._mm.add(error_mm)
+        self._of_recording[recording.name].add(error_px.reshape(-1))
         parents, children = np.array(self.skeleton.bone_indices).T
-        poses = np.stack([block.keypoints_3d, block.of_single_frames], 1)
-        lengths = np.linalg.norm(poses[:, :, parents] - poses[:, :, children], axis=-1)
+        both = np.stack([poses, of_single_frames], 1)
+        lengths = np.linalg.norm(both[:, :, parents] - both[:, :, children], axis=-1)
         self._bones[recording.subject].add(1e3 * lengths)
         counts = self._counts[recording.name]
-        watched = block.detected.any((1, 2))
+        watched = detected.any((1, 2))
         counts["frames"] += watched.sum()
-        counts["detected"] += block.detected.sum(0)
-        counts["swapped"] += block.swapped.sum(0)[:, None]
-        counts["filled"] += block.filled.sum(0)
-        compared, kept = (np.isfinite(points[..., 0]) for points in (block.of_single_frames, block.keypoints_3d))
-        opposed = block.detected & compared[:, None]
+        counts["detected"] += detected.sum(0)
+        counts["swapped"] += swapped.sum(0)[:, None]
+        counts["filled"] += filled.sum(0)
+        compared, kept = np.isfinite(of_single_frames[..., 0]), np.isfinite(poses[..., 0])
+        opposed = detected & compared[:, None]
         counts["compared"] += opposed.sum(0)
-        counts["rejected"] += (opposed & ~block.used).sum(0)
-        counts["dropped"] += (compared & ~(kept & ~block.filled)).sum(0)
-        self._with_point[recording.name] += np.isfinite(block.keypoints_3d[watched, :, 0]).sum(0)
+        counts["rejected"] += (opposed & ~used).sum(0)
+        counts["dropped"] += (compared & ~(kept & ~filled)).sum(0)
+        self._with_point[recording.name] += np.isfinite(poses[watched, :, 0]).sum(0)
 
     def _shares(self, over: int | tuple[int, ...]) -> dict[str, np.ndarray]:
         by_recording = self._counts.values()

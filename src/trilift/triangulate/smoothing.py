@@ -29,7 +29,7 @@ def smooth(
     cameras: Cameras,
     pixels: Tensor,
     scale: Tensor,
-    points: Tensor,
+    poses: Tensor,
     *,
     bones: tuple[tuple[int, int], ...],
     lengths: Tensor,
@@ -49,7 +49,7 @@ def smooth(
         (frame, view, keypoint, 2), as detected, consecutive frames of one person.
     scale
         (frame, view, keypoint), pixels, as in `trilift.geometry.triangulation.triangulate_robust`.
-    points
+    poses
         (frame, keypoint, 3): the solution of single frames, to start from. NaN where there is none.
     bones
         Pairs of keypoints.
@@ -86,28 +86,28 @@ def smooth(
     some steps more. What departs from its bones even then has drawn its neighbours after it: they are solved once
     more without it.
     """
-    begin, end, _ = frames.indices(len(points))
+    begin, end, _ = frames.indices(len(poses))
     inner = list(range(begin, end, FRAMES_OF_WINDOW))
-    starts = np.array(sorted({0, *inner, end} - {len(points)}))
-    ends = np.append(starts[1:], len(points))
-    current = _fill(points)
+    starts = np.array(sorted({0, *inner, end} - {len(poses)}))
+    ends = np.append(starts[1:], len(poses))
+    current = _fill(poses)
     normal, gradient = np.empty((*current.shape, 3)), np.empty_like(current)
     penalty = fps**3 / (acceleration**2 * _SIXTIETH)
     of_bones = np.array(bones), lengths.cpu().numpy(), bone_spread
 
     def solve(window: int) -> np.ndarray:
-        rows = slice(max(0, starts[window] - MARGIN), min(len(points), ends[window] + MARGIN))
+        rows = slice(max(0, starts[window] - MARGIN), min(len(poses), ends[window] + MARGIN))
         solved = _solve_window(current[rows], normal[rows], gradient[rows], *of_bones, penalty)
         return solved[starts[window] - rows.start : ends[window] - rows.start]
 
     def settle(moving: np.ndarray, scale: Tensor, fewest: int) -> None:
         for step in range(1, _MOST_STEPS + 1):
             windows = np.flatnonzero(moving)
-            rows = np.zeros(len(points), bool)
+            rows = np.zeros(len(poses), bool)
             for window in windows:
                 rows[max(0, starts[window] - MARGIN) : ends[window] + MARGIN] = True
-            at = torch.as_tensor(current[rows], device=points.device)
-            which = torch.as_tensor(rows, device=points.device)
+            at = torch.as_tensor(current[rows], device=poses.device)
+            which = torch.as_tensor(rows, device=poses.device)
             of_rows = linearise(cameras, pixels[which], scale[which], at)
             normal[rows], gradient[rows] = (values.cpu().numpy() / inflation for values in of_rows)
             moving = np.full_like(moving, step < fewest)
@@ -126,38 +126,38 @@ def smooth(
         of_bones_seen = *of_bones[:2], _spread(current, *of_bones)
         departed = _departed(current, *of_bones_seen)
         if departed.any():
-            lost = torch.as_tensor(departed, device=points.device)[:, None]
+            lost = torch.as_tensor(departed, device=poses.device)[:, None]
             settle(np.logical_or.reduceat(departed.any(1), starts), torch.where(lost, torch.inf, scale), 1)
             departed |= _departed(current, *of_bones_seen)
     current[departed] = np.nan
-    return torch.as_tensor(current[frames], device=points.device)
+    return torch.as_tensor(current[frames], device=poses.device)
 
 
-def _off(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _off(poses: np.ndarray, bones: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Measure how far bones (frame, bone) of points (frame, keypoint, 3) are from their lengths; NaN without one."""
     parents, children = bones.T
-    return np.abs(np.linalg.norm(points[:, parents] - points[:, children], axis=-1) - lengths)
+    return np.abs(np.linalg.norm(poses[:, parents] - poses[:, children], axis=-1) - lengths)
 
 
-def _spread(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
+def _spread(poses: np.ndarray, bones: np.ndarray, lengths: np.ndarray, bone_spread: float) -> np.ndarray:
     """Measure how much bones (bone,) vary, where that is more than is expected; less than half of frames move it."""
-    return np.maximum(1.48 * np.median(_off(points, bones, lengths), 0), bone_spread)
+    return np.maximum(1.48 * np.median(_off(poses, bones, lengths), 0), bone_spread)
 
 
-def _far_bones(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread: np.ndarray | float) -> np.ndarray:
+def _far_bones(poses: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread: np.ndarray | float) -> np.ndarray:
     """Tell which bones (frame, bone) are many spreads from their lengths."""
-    return _off(points, bones, lengths) > _SPREADS_TO_DEPART * spread
+    return _off(poses, bones, lengths) > _SPREADS_TO_DEPART * spread
 
 
-def _departed(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread: np.ndarray | float) -> np.ndarray:
+def _departed(poses: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread: np.ndarray | float) -> np.ndarray:
     """Find keypoints (frame, keypoint) that are not where their bones end.
 
     Of the ends of a bone that is far from its length, that one is meant most of whose bones are; then the next, until
     the bones between those that are left have their lengths.
     """
-    far = _far_bones(points, bones, lengths, spread)
-    departed = np.zeros(points.shape[:2], bool)
-    ends = np.zeros((len(bones), points.shape[1]))
+    far = _far_bones(poses, bones, lengths, spread)
+    departed = np.zeros(poses.shape[:2], bool)
+    ends = np.zeros((len(bones), poses.shape[1]))
     ends[np.arange(len(bones))[:, None], bones] = np.isfinite(lengths)[:, None]
     while (frames := np.flatnonzero(far.any(1))).size:
         share = far[frames] @ ends / np.maximum(ends.sum(0), 1)
@@ -167,9 +167,9 @@ def _departed(points: np.ndarray, bones: np.ndarray, lengths: np.ndarray, spread
     return departed
 
 
-def _fill(points: Tensor) -> np.ndarray:
+def _fill(poses: Tensor) -> np.ndarray:
     """Interpolate missing points (frame, keypoint, 3) in time; keypoints never seen start amid the others."""
-    filled = points.double().cpu().numpy().copy()
+    filled = poses.double().cpu().numpy().copy()
     seen = np.isfinite(filled).all(-1)
     frames = np.arange(len(filled))
     middle = filled[seen].mean(0) if seen.any() else np.zeros(3)
@@ -182,7 +182,7 @@ def _fill(points: Tensor) -> np.ndarray:
 
 
 def _solve_window(
-    points: np.ndarray,
+    poses: np.ndarray,
     normal: np.ndarray,
     gradient: np.ndarray,
     bones: np.ndarray,
@@ -194,14 +194,14 @@ def _solve_window(
 
     Parameters
     ----------
-    points
+    poses
         (frame, keypoint, 3).
     normal
         (frame, keypoint, 3, 3): J^T W J of the reprojection errors.
     gradient
         (frame, keypoint, 3): J^T W r.
     """
-    frames, keypoints, _ = points.shape
+    frames, keypoints, _ = poses.shape
     size = 3 * keypoints  # unknowns per frame
     # Lower band: band[k, t, c] couples the unknown c of frame t with the one k further on.
     band = np.zeros((2 * size + 1, frames, size))
@@ -216,7 +216,7 @@ def _solve_window(
     for offset, products in enumerate(((1, 4, 1), (-2, -2), (1,))):
         for shift, product in enumerate(products):
             second[offset, shift : max(frames - 2, 0) + shift] += product
-    moved = penalty * points
+    moved = penalty * poses
     for offset in range(min(3, frames)):
         band[offset * size] += penalty * second[offset][:, None]
         coupled = second[offset, : frames - offset, None, None]
@@ -228,7 +228,7 @@ def _solve_window(
     for (parent, child), length in zip(bones, lengths, strict=True):
         if not np.isfinite(length):
             continue
-        difference = points[:, parent] - points[:, child]
+        difference = poses[:, parent] - poses[:, child]
         distance = np.maximum(np.linalg.norm(difference, axis=-1, keepdims=True), 1e-6)
         direction = difference / distance
         outer = stiffness * direction[:, :, None] * direction[:, None]  # (frame, 3, 3)
@@ -245,4 +245,4 @@ def _solve_window(
     step = solveh_banded(
         band.reshape(2 * size + 1, -1), right.reshape(-1), lower=True, overwrite_ab=True, check_finite=False
     )
-    return points + step.reshape(points.shape)
+    return poses + step.reshape(poses.shape)

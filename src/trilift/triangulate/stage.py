@@ -30,7 +30,7 @@ from trilift.triangulate import labels, noise
 from trilift.triangulate.bones import bone_lengths, sizes
 from trilift.triangulate.labels import Sample
 from trilift.triangulate.noise import DetectorNoise
-from trilift.triangulate.recap import Block, Recap, worst_first
+from trilift.triangulate.recap import Recap, worst_first
 from trilift.triangulate.settings import Limits, Settings
 
 log = logging.getLogger(__name__)
@@ -142,19 +142,18 @@ def _triangulate_capture(
                 of_blocks.append(bone_lengths(made.of_single_frames, made.covariance, skeleton.bone_indices).cpu())
                 frames.append(core.stop - core.start)
             arrays = {field: values.cpu().numpy() for field, values in made._asdict().items()}
-            covariance = arrays.pop("covariance")
             written.write_block(
                 recording.part(core.start, core.stop),
-                keypoints_3d=arrays["keypoints_3d"],
-                covariance=covariance[..., *np.triu_indices(3)],
-                joints_3d=mapping.apply(arrays["keypoints_3d"]),
+                poses=arrays["poses"],
+                covariance=arrays["covariance"][..., *np.triu_indices(3)],
+                training_poses=mapping.apply(arrays["poses"]),
                 reprojection_error=arrays["error_px"],
                 inlier=arrays["used"],
                 views_used=arrays["used"].sum(1),
                 swapped=arrays["swapped"],
                 filled=arrays["filled"],
             )
-            recap.add(recording, Block(**arrays))
+            recap.add(recording, made)
             progress.update(core.stop - core.start)
         if of_blocks:
             known = torch.stack(of_blocks).isfinite() * torch.tensor(frames)[:, None]
@@ -207,7 +206,7 @@ def _load(capture: xr.Dataset, frames: slice, settings: Settings, device: torch.
     """Load detections; the confidence of those that do not count is 0."""
     pixels, confidence = (
         torch.as_tensor(array, device=device)
-        for array in reading.load_frames(capture, frames, "keypoints_2d", "confidence")
+        for array in reading.load_frames(capture, frames, "pixels", "confidence")
     )
     smallest = float(np.float32(settings.min_confidence))  # confidence is stored as float32
     return pixels, torch.where((confidence >= smallest) & pixels.isfinite().all(-1), confidence, 0.0)

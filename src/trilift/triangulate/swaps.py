@@ -42,7 +42,7 @@ def find_swaps(
     if not len(frames):
         return swapped
     seen, size = pixels[frames], scale[frames]
-    projected = project(cameras, solution.points[frames]).to(pixels.dtype)
+    projected = project(cameras, solution.poses[frames]).to(pixels.dtype)
 
     def cost(seen: Tensor, size: Tensor) -> Tensor:
         squared = ((projected - seen) / size[..., None]).square().sum(-1)

@@ -135,7 +135,7 @@ class View:
     def __init__(self, cameras: Cameras, pixels: Tensor, scale: Tensor, view: int):
         solution = triangulate_without(cameras, pixels, scale, view)
         self.camera = Camera.of(cameras, view)
-        points, own = solution.points, scale[:, view]
+        points, own = solution.poses, scale[:, view]
         depth = self.camera.depth(points)
         self.counts = points.isfinite().all(-1) & own.isfinite() & (depth > 0)  # (F, J)
         self.keypoint = self.counts.nonzero()[:, 1]

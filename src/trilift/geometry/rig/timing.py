@@ -215,7 +215,7 @@ def _cost_over_offset(
     """Robust cost (keypoint, 2 reach + 1) of the detections (frame, keypoint, 2) of a view from -reach on."""
     solution = triangulate_without(cameras, aligned, scale, view)
     camera = Camera.of(cameras, view)
-    projected, _, by_point = camera.linearise(solution.points)
+    projected, _, by_point = camera.linearise(solution.poses)
     own = torch.where(scale[:, view].isfinite(), scale[:, view], torch.nan).nanmedian()
     spread = by_point @ solution.covariance.double() @ by_point.mT  # (F, J, 2, 2)
     spread = spread + own.square() * torch.eye(2, dtype=spread.dtype, device=spread.device)
