@@ -201,7 +201,7 @@ def test_no_camera_draws_the_triangulation_to_itself(tmp_path):
     assert 0.7 < found.view_factor.min() < found.view_factor.max() < 1.6
     assert found.view_share.max() < 0.4
     assert not found.view_held.any()
-    robust = triangulate_robust(cameras, pixels, found.scale(confidence)).points
+    robust = triangulate_robust(cameras, pixels, found.scale(confidence)).poses
     plain, _ = triangulate(cameras, pixels, (confidence > 0).float())
 
     def forearms(points):

@@ -103,7 +103,7 @@ def trilift_methods(detections: Detections) -> dict[str, Method]:
         learnt[:] = [learn(cameras, pixels[sample], confidence[sample])]
 
     def robust_learnt() -> np.ndarray:
-        return triangulate_robust(cameras, pixels, learnt[0].scale(confidence)).points.numpy().reshape(-1, 3)
+        return triangulate_robust(cameras, pixels, learnt[0].scale(confidence)).poses.numpy().reshape(-1, 3)
 
     def robust() -> np.ndarray:
         learn_noise()
@@ -377,15 +377,15 @@ def main() -> None:
     seen = cmu_mocap.see(motion, LEVELS["off-the-shelf"])
     detections = Detections(seen.pixels.numpy(), seen.confidence.numpy())
     methods = all_methods(detections, options.threads)
-    points = seen.joints.shape[0] * seen.joints.shape[1]
-    print(f"{motion.name}, {len(seen.joints)} frames, {points} points in {len(seen.cameras)} views; {describe()}")
+    points = seen.poses.shape[0] * seen.poses.shape[1]
+    print(f"{motion.name}, {len(seen.poses)} frames, {points} points in {len(seen.cameras)} views; {describe()}")
     if ANIPOSE not in methods:
         print(f"aniposelib is missing, and with it what is compared to it: {INSTALL}")
     elif version("aniposelib") != "0.8.0":
         print(f"aniposelib is {version('aniposelib')}; the project compares itself to 0.8.0: {INSTALL}")
 
     speed, found = measure_speed(methods, points, options.turns)
-    errors = errors_mm(methods, found, seen.joints, detections)
+    errors = errors_mm(methods, found, seen.poses, detections)
     memory = measure_memory(list(methods), detections, options.threads) if options.memory else {}
 
     print(

@@ -76,14 +76,14 @@ def solve(seen: cmu_mocap.Seen) -> dict[str, Callable[[], tuple[Tensor, Solution
 
     def robust(scale: Tensor) -> tuple[Tensor, Solution]:
         solution = triangulate_robust(cameras, pixels, scale.to(pixels.dtype))
-        return solution.points, solution
+        return solution.poses, solution
 
     @cache
     def robust_repaired() -> tuple[tuple[Tensor, Tensor], Tensor, Solution]:
         swapped = find_swaps(cameras, pixels, scale, robust(scale)[1], H36M17.mirrored)
         repaired = [exchange(values, swapped, H36M17.mirrored) for values in (pixels, scale)]
         solution = triangulate_robust(cameras, *repaired)
-        return (repaired[0], repaired[1]), solution.points, solution
+        return (repaired[0], repaired[1]), solution.poses, solution
 
     def smoothed() -> Tensor:
         (pixels, scale), points, solution = robust_repaired()
@@ -125,7 +125,7 @@ def solve(seen: cmu_mocap.Seen) -> dict[str, Callable[[], tuple[Tensor, Solution
 
 
 def measure(name: str, seen: cmu_mocap.Seen) -> pd.DataFrame:
-    truth = torch.as_tensor(seen.joints)
+    truth = torch.as_tensor(seen.poses)
     counts = torch.as_tensor(seen.views >= 2)
     errors, calibration = {}, {}
     for method, run in solve(seen).items():
@@ -154,8 +154,8 @@ def measure(name: str, seen: cmu_mocap.Seen) -> pd.DataFrame:
 def calibrate(solution: Solution, truth: Tensor, seen: cmu_mocap.Seen) -> dict[str, float]:
     """Test the covariance of the points all of whose detections are inliers."""
     detected = seen.confidence > 0
-    tested = (solution.inlier == detected).all(1) & (detected.sum(1) >= 2) & solution.points.isfinite().all(-1)
-    error = (solution.points - truth)[tested]
+    tested = (solution.inlier == detected).all(1) & (detected.sum(1) >= 2) & solution.poses.isfinite().all(-1)
+    error = (solution.poses - truth)[tested]
     squared = (error * torch.linalg.solve(solution.covariance[tested].double(), error)).sum(-1)
     return {
         "tested_points": int(tested.sum()),

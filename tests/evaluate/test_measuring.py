@@ -25,8 +25,8 @@ def test_a_pose_of_which_the_reference_has_only_the_root_counts_nowhere() -> Non
     frames = Frames(
         predicted=predicted,
         root=seen[..., ROOT, :],
-        scores=None,
-        detected=project(cameras, world),
+        confidence=None,
+        pixels=project(cameras, world),
         labels=world,
         reference=reference,
         lead=0,

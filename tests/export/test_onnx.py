@@ -34,8 +34,8 @@ SETTINGS = {
 
 def make_inputs(*shape: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    points = 0.3 * torch.randn(*shape, JOINTS, 2, generator=generator)
-    return points, torch.rand(*shape, JOINTS, generator=generator)
+    rays = 0.3 * torch.randn(*shape, JOINTS, 2, generator=generator)
+    return rays, torch.rand(*shape, JOINTS, generator=generator)
 
 
 def make_lifter(settings: NetworkSettings, unlearnt: tuple[int, ...] = ()) -> Lifter:
@@ -64,28 +64,28 @@ def run_command(*arguments: object) -> None:
     command.run(parser.parse_args(["export", *map(str, arguments)]))
 
 
-def run(path: Path, points: Tensor, confidence: Tensor) -> np.ndarray:
+def run(path: Path, rays: Tensor, confidence: Tensor) -> np.ndarray:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (joints,) = session.run(["joints"], {"points": points.numpy(), "confidence": confidence.numpy()})
-    return joints
+    (poses,) = session.run(["poses"], {"rays": rays.numpy(), "confidence": confidence.numpy()})
+    return poses
 
 
-def predict(lifter: Lifter, points: Tensor, confidence: Tensor) -> np.ndarray:
+def predict(lifter: Lifter, rays: Tensor, confidence: Tensor) -> np.ndarray:
     """Predict rows; of a temporal lifter those are the middle frames of sequences that are as long as it sees."""
     if lifter.network_settings.frames == 1:
-        return lifter.predict(points, confidence).numpy()
-    return lifter.predict(points.transpose(0, 1), confidence.transpose(0, 1))[points.shape[1] // 2].numpy()
+        return lifter.predict(rays, confidence).numpy()
+    return lifter.predict(rays.transpose(0, 1), confidence.transpose(0, 1))[rays.shape[1] // 2].numpy()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 1000])
 def test_the_model_predicts_what_the_lifter_predicts(exported: tuple[Lifter, Path], rows: int) -> None:
     lifter, path = exported
     frames = lifter.network_settings.frames
-    points, confidence = make_inputs(*((rows,) if frames == 1 else (rows, frames)))
-    points[::3, ..., WRIST, :], confidence[::3, ..., WRIST] = torch.nan, 0
-    points[1::5, ..., ROOT, :], confidence[1::5, ..., ROOT] = torch.nan, 0
-    expected = predict(lifter, points, confidence)
-    found = run(path, points, confidence)
+    rays, confidence = make_inputs(*((rows,) if frames == 1 else (rows, frames)))
+    rays[::3, ..., WRIST, :], confidence[::3, ..., WRIST] = torch.nan, 0
+    rays[1::5, ..., ROOT, :], confidence[1::5, ..., ROOT] = torch.nan, 0
+    expected = predict(lifter, rays, confidence)
+    found = run(path, rays, confidence)
     assert (found.dtype, found.shape) == (np.float32, (rows, JOINTS, 3))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert np.isnan(found[1::5]).all()
@@ -103,11 +103,11 @@ def test_a_joint_without_a_label_is_missing_in_the_model_too(tmp_path: Path) -> 
 @pytest.mark.parametrize("exported", ["temporal"], indirect=True)
 def test_only_the_middle_frame_of_a_temporal_lifter_needs_its_root(exported: tuple[Lifter, Path]) -> None:
     lifter, path = exported
-    points, confidence = make_inputs(9, 9)
-    points[range(9), range(9), ROOT], confidence[range(9), range(9), ROOT] = torch.nan, 0
-    found = run(path, points, confidence)
+    rays, confidence = make_inputs(9, 9)
+    rays[range(9), range(9), ROOT], confidence[range(9), range(9), ROOT] = torch.nan, 0
+    found = run(path, rays, confidence)
     assert np.isnan(found).all((1, 2)).tolist() == [row == 4 for row in range(9)]
-    np.testing.assert_allclose(found, predict(lifter, points, confidence), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, predict(lifter, rays, confidence), rtol=0, atol=1e-6)
 
 
 def test_the_file_is_valid_and_says_how_to_use_it(exported: tuple[Lifter, Path]) -> None:
@@ -129,9 +129,9 @@ def test_the_file_is_valid_and_says_how_to_use_it(exported: tuple[Lifter, Path])
     }
     frames = [] if lifter.network_settings.frames == 1 else [9]
     assert shapes == {
-        "points": ["row", *frames, JOINTS, 2],
+        "rays": ["row", *frames, JOINTS, 2],
         "confidence": ["row", *frames, JOINTS],
-        "joints": ["row", JOINTS, 3],
+        "poses": ["row", JOINTS, 3],
     }
     assert str(Path.cwd()).encode() not in path.read_bytes()
     assert [file.name for file in path.parent.iterdir()] == ["lifter.onnx"]

@@ -225,5 +225,5 @@ def test_half_an_hour_is_read_in_a_time_that_grows_with_its_length(path):
     frames = [{"frame_id": number, "instances": []} for number in range(108_000)]
     path.write_text(json.dumps(frames))
     began = time.process_time()
-    assert len(read_view(path, COCO17).keypoints) == 108_000
+    assert len(read_view(path, COCO17).pixels) == 108_000
     assert time.process_time() - began < 40

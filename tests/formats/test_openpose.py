@@ -73,7 +73,7 @@ def test_a_keypoint_of_which_a_number_is_missing_is_missing(folder):
 
 def test_a_frame_without_people_is_missing(folder):
     write(folder, [[person()], []])
-    assert np.isnan(read_view(folder, BODY25B).keypoints[1]).all()
+    assert np.isnan(read_view(folder, BODY25B).pixels[1]).all()
 
 
 def test_all_people_are_kept(folder):
@@ -213,7 +213,7 @@ def test_a_missing_folder_is_named(folder):
 def test_other_files_are_ignored(folder):
     write(folder, [[person()]])
     (folder / "notes.txt").write_text("no")
-    assert len(read_view(folder, BODY25B).keypoints) == 1
+    assert len(read_view(folder, BODY25B).pixels) == 1
 
 
 @pytest.mark.parametrize(
@@ -225,13 +225,13 @@ def test_an_entry_without_keypoints_is_nobody(folder, nobody):
     (folder / "x.0001.json").write_text(json.dumps({"people": [nobody]}))
     expected = np.array(people)[:, None]
     expected[1] = np.nan
-    np.testing.assert_array_equal(read_view(folder, BODY25B).keypoints, expected[..., :2])
+    np.testing.assert_array_equal(read_view(folder, BODY25B).pixels, expected[..., :2])
     someone = {"pose_keypoints_2d": people[1].ravel().tolist()}
     (folder / "x.0001.json").write_text(json.dumps({"people": [nobody, someone]}))
-    np.testing.assert_array_equal(read_view(folder, BODY25B).keypoints, np.array(people)[:, None, :, :2])
+    np.testing.assert_array_equal(read_view(folder, BODY25B).pixels, np.array(people)[:, None, :, :2])
 
 
 def test_a_view_of_entries_without_keypoints_holds_nobody(folder):
     write(folder, [[], []])
     (folder / "x.0001.json").write_text(json.dumps({"people": [{}]}))
-    assert np.isnan(read_view(folder, BODY25B).keypoints).all()
+    assert np.isnan(read_view(folder, BODY25B).pixels).all()

@@ -75,7 +75,7 @@ def solve(method, cameras, pixels, scale):
     if method == "dlt":
         return triangulate(cameras, pixels, 1 / scale)
     solution = triangulate_robust(cameras, pixels, scale)
-    return solution.points, solution.views_used
+    return solution.poses, solution.views_used
 
 
 METHODS = pytest.mark.parametrize("method", ["dlt", "robust"])
@@ -353,10 +353,10 @@ def test_most_robust_points_are_the_likeliest_that_scipy_finds(views):
 
             best[f, j] = minimize(cost, points[f, j].numpy(), method="BFGS", options={"gtol": 1e-5}).x
     best = torch.tensor(best)
-    apart = (solution.points - best).norm(dim=-1) / standard_deviation(solution.covariance)
+    apart = (solution.poses - best).norm(dim=-1) / standard_deviation(solution.covariance)
     assert (apart < 0.25).double().mean() > 0.9
     assert apart.median() < 0.05
-    excess = unlikelihood(cameras, solution.points, pixels, scale) - unlikelihood(cameras, best, pixels, scale)
+    excess = unlikelihood(cameras, solution.poses, pixels, scale) - unlikelihood(cameras, best, pixels, scale)
     assert np.mean(excess < 0.05) > 0.9
 
 
@@ -368,7 +368,7 @@ def test_a_robust_point_is_no_less_likely_than_that_of_the_dlt(views, seed, outl
     rng = np.random.default_rng(seed)
     wild = torch.tensor(rng.random(pixels.shape[:-1]) < outliers)
     pixels[wild] += torch.tensor(rng.normal(0, 100, pixels.shape))[wild]
-    found = triangulate_robust(as_tensors(cameras), pixels, scale).points
+    found = triangulate_robust(as_tensors(cameras), pixels, scale).poses
     plain, _ = triangulate(as_tensors(cameras), pixels, 1 / scale)
     known = found.isfinite().all(-1)
     assume(known.sum() > 5)
@@ -395,7 +395,7 @@ def test_one_wild_view_is_no_inlier_and_moves_the_point_by_less_than_its_error(v
     rig, _, pixels, scale, which = with_wild_views(views, 1, offset)
     found = triangulate_robust(rig, pixels, scale)
     others = triangulate_robust(rig, pixels, scale.scatter(1, which, torch.inf))
-    moved = (found.points - others.points).norm(dim=-1) / standard_deviation(others.covariance)
+    moved = (found.poses - others.poses).norm(dim=-1) / standard_deviation(others.covariance)
     # With an error along the line on which the other views put the point, no one can tell.
     assert (moved < 1).double().mean() > 0.97
     assert moved.nanmedian() < 0.3
@@ -411,8 +411,8 @@ def test_two_wild_views_are_no_inliers(views, offset):
     plain, _ = triangulate(rig, pixels, 1 / scale)
     others = triangulate_robust(rig, pixels, scale.scatter(1, which, torch.inf))
     assert found.inlier.gather(1, which).double().mean() < 0.01
-    assert found.points.isfinite().double().mean() > 0.99
-    errors = [(x - points).norm(dim=-1).nanmedian() for x in (found.points, plain, others.points)]
+    assert found.poses.isfinite().double().mean() > 0.99
+    errors = [(x - points).norm(dim=-1).nanmedian() for x in (found.poses, plain, others.poses)]
     assert errors[0] < 1.5 * errors[2]
     assert errors[1] > 2.5 * errors[2]
 
@@ -421,7 +421,7 @@ def test_the_error_is_the_distance_to_the_detection_also_where_it_does_not_count
     rig, _, pixels, scale, _ = with_wild_views(4, 1, 200.0)
     scale[:, 2, 1], pixels[5, 3, 2] = torch.inf, torch.nan
     found = triangulate_robust(rig, pixels, scale)
-    expected = reprojection_error(rig, found.points, pixels)
+    expected = reprojection_error(rig, found.poses, pixels)
     torch.testing.assert_close(found.error, expected, rtol=1e-6, atol=1e-6, equal_nan=True)
     assert found.error[:, 2, 1].isfinite().double().mean() > 0.9
     assert not found.inlier[:, 2, 1].any()
@@ -431,7 +431,7 @@ def test_the_error_is_the_distance_to_the_detection_also_where_it_does_not_count
 def test_inliers_are_those_within_four_scales():
     rig, _, pixels, scale, _ = with_wild_views(5, 1, 20.0)
     found = triangulate_robust(rig, pixels, scale)
-    known = found.points.isfinite().all(-1)[:, None].expand(scale.shape)
+    known = found.poses.isfinite().all(-1)[:, None].expand(scale.shape)
     clear = ((found.error / scale - 4).abs() > 1e-6) & known
     assert (found.inlier == (found.error < 4 * scale))[clear].all()
     assert 0.05 < (~found.inlier).double().mean() < 0.5
@@ -443,8 +443,8 @@ def test_inliers_are_those_within_four_scales():
 def normalised_squared_errors(views, degrees):
     cameras, points, pixels, scale = noisy(views, frames=1500, degrees=degrees, seed=5)
     found = triangulate_robust(as_tensors(cameras), pixels, scale)
-    tested = found.inlier.all(1) & found.points.isfinite().all(-1)
-    error = (found.points - points)[tested]
+    tested = found.inlier.all(1) & found.poses.isfinite().all(-1)
+    error = (found.poses - points)[tested]
     return (error * torch.linalg.solve(found.covariance[tested], error)).sum(-1)
 
 

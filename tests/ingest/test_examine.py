@@ -32,12 +32,10 @@ def captures(tmp_path_factory):
 
 def with_views_late(capture, view, frames):
     (recording,) = capture.recordings
-    keypoints, confidence = recording.pixels.copy(), recording.confidence.copy()
-    keypoints[:, view], confidence[:, view] = (
-        np.roll(values[:, view], frames, 0) for values in (keypoints, confidence)
-    )
+    pixels, confidence = recording.pixels.copy(), recording.confidence.copy()
+    pixels[:, view], confidence[:, view] = (np.roll(values[:, view], frames, 0) for values in (pixels, confidence))
     kept = slice(abs(frames), -abs(frames))
-    changed = replace(recording, keypoints=keypoints[kept], confidence=confidence[kept])
+    changed = replace(recording, pixels=pixels[kept], confidence=confidence[kept])
     return replace(capture, recordings=[changed])
 
 

@@ -229,7 +229,7 @@ def test_the_detections_fill_a_square() -> None:
 
 
 def test_a_pose_without_detections_can_be_shown() -> None:
-    example = replace(make_example(), keypoints=np.full((17, 2), np.nan))
+    example = replace(make_example(), pixels=np.full((17, 2), np.nan))
     predicted_poses([example], "reference", NOTE).draw_without_rendering()
 
 

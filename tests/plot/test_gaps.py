@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
@@ -23,7 +24,8 @@ from trilift.plot.per_view import error_per_view
 from trilift.plot.pseudo_labels import pseudo_label_quality
 from trilift.plot.training import training_curve
 from trilift.skeletons import BODY25B, H36M17
-from trilift.triangulate.recap import Block, Recap
+from trilift.triangulate.labels import Labels
+from trilift.triangulate.recap import Recap
 
 NEVER_DETECTED, HARDLY_DETECTED = "left_wrist", "head_top"
 BLIND, OTHERS = "cam4", ["cam1", "cam2", "cam3"]
@@ -155,9 +157,9 @@ def test_missing_and_rejected_are_shares_of_the_same() -> None:
     pose[:20] = np.nan  # one view alone
     errors = np.where(detected & np.isfinite(pose[:, None, :, 0]), 5.0, np.nan)
     recap = Recap("lab", ["left", "right"], BODY25B, [recording])
-    recap.add(
-        recording, Block(pose, pose, errors, errors, detected, used, detected[..., 0] & False, used[:, 0] & False)
-    )
+    covariance = np.zeros((*pose.shape, 3))
+    arrays = (pose, pose, covariance, errors, errors, detected, used, detected[..., 0] & False, used[:, 0] & False)
+    recap.add(recording, Labels(*map(torch.as_tensor, arrays)))
     tables = recap.tables()
     figure = pseudo_label_quality(tables["views"], tables["keypoints"], tables["bones"], NOTE)
     bars = shown(figure.axes[2], named_by=figure.axes[1])

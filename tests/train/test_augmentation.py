@@ -74,7 +74,7 @@ def test_a_mirror_exchanges_left_and_right() -> None:
 def test_two_mirrors_change_nothing() -> None:
     batch = make_batch(frames=5)
     twice = augment(augment(batch, FLIPS), FLIPS)
-    for name in ("points", "confidence", "joints", "trust", "rotations", "translations", "distortion"):
+    for name in ("rays", "confidence", "poses", "trust", "rotations", "translations", "distortion"):
         torch.testing.assert_close(getattr(twice, name), getattr(batch, name), equal_nan=True)
 
 

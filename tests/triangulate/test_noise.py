@@ -122,8 +122,8 @@ def test_the_simulated_detectors_scale_is_found_but_for_a_constant_factor(with_d
 def test_with_the_learnt_scale_the_covariance_is_as_large_as_the_error(with_detector):
     cameras, points, pixels, confidence, found = with_detector
     solution = triangulate_robust(cameras, pixels, found.scale(confidence))
-    tested = (solution.inlier == (confidence > 0)).all(1) & solution.points.isfinite().all(-1)
-    error = (solution.points - points)[tested]
+    tested = (solution.inlier == (confidence > 0)).all(1) & solution.poses.isfinite().all(-1)
+    error = (solution.poses - points)[tested]
     squared = (error * torch.linalg.solve(solution.covariance[tested].double(), error)).sum(-1)
     assert tested.double().mean() > 0.6
     # Of three views, two are left to learn the error of the third from: less is known about it.
@@ -135,7 +135,7 @@ def test_with_the_learnt_scale_points_are_better_than_with_one_scale(with_detect
     cameras, points, pixels, confidence, found = with_detector
     scale = found.scale(confidence)
     equal = torch.where(scale < torch.inf, scale.median(), torch.inf)
-    errors = [(triangulate_robust(cameras, pixels, s).points - points).norm(dim=-1).nanmean() for s in (scale, equal)]
+    errors = [(triangulate_robust(cameras, pixels, s).poses - points).norm(dim=-1).nanmean() for s in (scale, equal)]
     assert errors[0] < 0.97 * errors[1]
 
 
@@ -276,7 +276,7 @@ def slow(rng, shape, correlation):
 
 
 def error_mm(cameras, pixels, scale, points):
-    return 1e3 * float((triangulate_robust(cameras, pixels, scale).points - points).norm(dim=-1).nanmean())
+    return 1e3 * float((triangulate_robust(cameras, pixels, scale).poses - points).norm(dim=-1).nanmean())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -383,7 +383,7 @@ def test_the_inflation_is_that_of_an_ar1_series(correlation):
     cameras, pixels, scale, points = correlated(correlation)
     expected = (1 + correlation) / (1 - correlation)
     assert noise.inflation(cameras, pixels, scale, points, follows(600)) == pytest.approx(expected, rel=0.08)
-    solved = triangulate_robust(cameras, pixels, scale).points
+    solved = triangulate_robust(cameras, pixels, scale).poses
     assert noise.inflation(cameras, pixels, scale, solved, follows(600)) == pytest.approx(expected, rel=0.08)
 
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trilift.captures.schema import Recording
 from trilift.skeletons import COCO17
-from trilift.triangulate.recap import Block, Histogram, Recap, worst_first
+from trilift.triangulate.labels import Labels
+from trilift.triangulate.recap import Histogram, Recap, worst_first
 
 VIEWS = ["left", "middle", "right"]
 RECORDINGS = [
@@ -72,9 +74,10 @@ def block(frames, error=2.0, size=1.0):
     rng = np.random.default_rng(0)
     shape = (frames, len(VIEWS), len(COCO17))
     pose = size * rng.uniform(-0.5, 0.5, (len(COCO17), 3))
-    return Block(
+    return Labels(
         poses=np.repeat(pose[None], frames, 0),
         of_single_frames=np.repeat(pose[None], frames, 0),
+        covariance=np.full((frames, len(COCO17), 3, 3), np.nan),
         error_px=np.full(shape, error),
         error_mm=np.full(shape, 3 * error),
         detected=np.ones(shape, bool),
@@ -84,10 +87,14 @@ def block(frames, error=2.0, size=1.0):
     )
 
 
+def add(recap, recording, arrays):
+    recap.add(recording, Labels(*map(torch.as_tensor, arrays)))
+
+
 def recap_of(blocks, capture="lab"):
     recap = Recap(capture, VIEWS, COCO17, RECORDINGS)
     for recording, content in zip(RECORDINGS, blocks, strict=True):
-        recap.add(recording, content)
+        add(recap, recording, content)
     return recap
 
 
@@ -210,7 +217,7 @@ def test_the_order_and_size_of_blocks_do_not_matter():
     parts = Recap("lab", VIEWS, COCO17, RECORDINGS)
     for recording, whole in reversed(list(zip(RECORDINGS, content, strict=True))):
         for rows in (slice(7, None), slice(0, 7)):
-            parts.add(recording, Block(*(getattr(whole, name)[rows] for name in Block.__dataclass_fields__)))
+            add(parts, recording, [values[rows] for values in whole])
     for table in ("views_table", "keypoints_table", "bones_table", "recordings_table"):
         assert getattr(parts, table)().equals(getattr(recap_of(content), table)())
 
@@ -248,7 +255,7 @@ def test_the_spread_of_bones_is_a_standard_deviation_that_outliers_do_not_move()
     content.poses[:, j, 0] += rng.normal(0, 0.015, 4000)
     content.poses[::50, j, 0] += 1.5
     recap = Recap("lab", VIEWS, COCO17, [recording])
-    recap.add(recording, content)
+    add(recap, recording, content)
     bones = recap.bones_table().set_index(["parent", "child"])
     assert bones.loc[COCO17.bones[0], "spread_mm"] == pytest.approx(15, rel=0.08)
 
@@ -258,7 +265,8 @@ def test_a_recap_of_nothing_has_no_errors():
     shape = (60, len(VIEWS), len(COCO17))
     missing, nowhere = np.full(shape, np.nan), np.full((60, len(COCO17), 3), np.nan)
     no = np.zeros(shape, bool)
-    recap.add(RECORDINGS[0], Block(nowhere, nowhere, missing, missing, no, no, no[..., 0], no[:, 0]))
+    covariance = np.full((60, len(COCO17), 3, 3), np.nan)
+    add(recap, RECORDINGS[0], [nowhere, nowhere, covariance, missing, missing, no, no, no[..., 0], no[:, 0]])
     views = recap.views_table()
     assert views["median_px"].isna().all()
     assert views[["missing", "rejected", "rejected_of_frames", "swapped", "filled", "dropped"]].isna().all(axis=None)

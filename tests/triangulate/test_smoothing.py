@@ -66,7 +66,7 @@ class Seen:
 
     def smooth(self, rows=slice(None), **changes):
         return smooth(
-            RING, self.pixels[rows], self.scale[rows], self.solution.points[rows], **(self.options | changes)
+            RING, self.pixels[rows], self.scale[rows], self.solution.poses[rows], **(self.options | changes)
         )
 
     def error(self, points):
@@ -111,7 +111,7 @@ def test_bone_lengths_are_unbiased_where_one_direction_is_uncertain(across):
 
 
 def test_the_bones_of_a_walker_are_found(walk):
-    found = bone_lengths(walk.solution.points, walk.solution.covariance, BONES).numpy()
+    found = bone_lengths(walk.solution.poses, walk.solution.covariance, BONES).numpy()
     true = np.median(lengths_of(walk.truth), 0)
     assert np.abs(found - true).max() < 0.006
     assert np.abs(found - true).mean() < 0.002
@@ -195,7 +195,7 @@ def test_smoothed_poses_are_the_likeliest_that_scipy_finds():
     scale = torch.full((frames, 4, 3), 4.0, dtype=torch.float64)
     pixels = exact_pixels(truth) + student_t(rng, scale.numpy())
     lengths = np.array([0.31, 0.35])
-    start = triangulate_robust(RING, pixels, scale).points
+    start = triangulate_robust(RING, pixels, scale).poses
 
     def cost(unknown):
         points = unknown.reshape(truth.shape)
@@ -231,10 +231,10 @@ def test_smoothed_poses_are_the_likeliest_that_scipy_finds():
 
 
 def test_smoothing_reduces_the_error_and_the_spread_of_bones(walk, smoothed):
-    before, after = walk.error(walk.solution.points), walk.error(smoothed)
+    before, after = walk.error(walk.solution.poses), walk.error(smoothed)
     assert after.mean() < 0.5 * before.mean()
     assert np.quantile(after, 0.95) < 0.6 * np.quantile(before, 0.95)
-    spread = [lengths_of(points.numpy()).std(0).mean() for points in (walk.solution.points, smoothed)]
+    spread = [lengths_of(points.numpy()).std(0).mean() for points in (walk.solution.poses, smoothed)]
     assert spread[1] < 0.3 * spread[0]
 
 
@@ -317,7 +317,7 @@ def test_a_part_with_its_margin_is_as_in_the_whole(walk, smoothed, wanted):
 def test_very_short_recordings_are_solved(walk, frames):
     found = walk.smooth(slice(0, frames))
     assert found.shape == (frames, 17, 3)
-    assert walk_error(walk, found, frames) < 1.1 * walk_error(walk, walk.solution.points[:frames], frames)
+    assert walk_error(walk, found, frames) < 1.1 * walk_error(walk, walk.solution.poses[:frames], frames)
 
 
 def walk_error(walk, points, frames):
@@ -330,8 +330,8 @@ def test_gaps_follow_from_neighbours_in_time_and_along_bones():
     lost[60:70, :, WRIST] = True
     lost[100:130, 1:, HEAD] = True  # one view is left
     seen = Seen(truth, lost)
-    assert seen.solution.points[60:70, WRIST].isnan().all()
-    assert seen.solution.points[100:130, HEAD].isnan().all()
+    assert seen.solution.poses[60:70, WRIST].isnan().all()
+    assert seen.solution.poses[100:130, HEAD].isnan().all()
     found = seen.smooth()
     assert found.isfinite().all()
     assert seen.error(found)[60:70, WRIST].max() < 0.05
@@ -381,7 +381,7 @@ def planted(truth, keypoint, frames, offset, views):
 def test_what_departs_from_its_bones_is_missing_and_draws_nothing_after_it(walk, smoothed, offset):
     frames = slice(100, 130)
     seen = planted(walk.truth, HEAD, frames, offset, [0, 1])
-    assert seen.error(seen.solution.points)[frames, HEAD].min() > 0.2
+    assert seen.error(seen.solution.poses)[frames, HEAD].min() > 0.2
     error = seen.error(seen.smooth())
     bone = lengths_of(walk.truth).max(0)[BONES.index((H36M17.index("nose"), HEAD))]
     assert not (error[frames, HEAD] > 2 * bone + 0.05).any()
@@ -452,9 +452,9 @@ def test_bones_that_differ_at_random_are_no_other_person():
 
 
 def test_the_input_is_left_as_it_is(walk):
-    before = [x.clone() for x in (walk.pixels, walk.scale, walk.solution.points)]
+    before = [x.clone() for x in (walk.pixels, walk.scale, walk.solution.poses)]
     walk.smooth(slice(0, 20))
-    for now, then in zip((walk.pixels, walk.scale, walk.solution.points), before, strict=True):
+    for now, then in zip((walk.pixels, walk.scale, walk.solution.poses), before, strict=True):
         torch.testing.assert_close(now, then, rtol=0, atol=0, equal_nan=True)
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, project_camera_points
+from trilift.geometry.cameras import Cameras
+from trilift.geometry.rig.refit import Camera
 from trilift.geometry.triangulation import triangulate_robust
 
 STRETCHES = 16  # of time, within which errors may resemble each other
@@ -101,10 +102,12 @@ def _leave_one_view_out(cameras: Cameras, pixels: Tensor, scale: Tensor) -> tupl
     each = torch.arange(views, device=scale.device)
     others[each, :, each] = torch.inf
     solution = triangulate_robust(cameras, pixels.repeat(views, 1, 1, 1), others.flatten(0, 1))
-    cameras = cameras.to(solution.points)
-    points = solution.points.reshape(views, -1, 3) @ cameras.R.mT + cameras.t[:, None]
-    error = project_camera_points(cameras, points) - pixels.transpose(0, 1).reshape(views, -1, 2)
-    covariance = _covariance_in_view(cameras, points, solution.covariance.reshape(views, -1, 3, 3))
+    cameras, poses = cameras.to(solution.poses), solution.poses.reshape(views, -1, 3)
+    seen = [Camera.of(cameras, view).linearise(poses[view]) for view in range(views)]
+    projected, _, slopes = (torch.stack(values) for values in zip(*seen, strict=True))
+    in_front = (poses @ cameras.R[:, 2, :, None] + cameras.t[:, 2, None, None]) > 0
+    error = torch.where(in_front, projected, torch.nan) - pixels.transpose(0, 1).reshape(views, -1, 2)
+    covariance = slopes @ solution.covariance.reshape(views, -1, 3, 3).to(slopes) @ slopes.mT
     xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
     middle, half = (xx + yy) / 2, torch.hypot((xx - yy) / 2, xy)
     angle = torch.atan2(2 * xy, xx - yy) / 2
@@ -116,22 +119,6 @@ def _leave_one_view_out(cameras: Cameras, pixels: Tensor, scale: Tensor) -> tupl
         return both.reshape(views, frames, keypoints, 2).transpose(0, 1)
 
     return by_frame(along.square(), across.square()), by_frame(middle + half, (middle - half).clamp(min=0))
-
-
-def _covariance_in_view(cameras: Cameras, points: Tensor, covariance: Tensor) -> Tensor:
-    """Give the covariance (view, point, 2, 2), px^2, of other points (view, point, 3) of each view's frame in it.
-
-    The points' own covariance is in the world frame.
-    """
-    x, y, depth = points.unbind(-1)
-    slopes = [
-        cameras.focal[:, axis, None, None]
-        * (cameras.R[:, None, axis] - (coordinate / depth)[..., None] * cameras.R[:, None, 2])
-        / depth[..., None]
-        for axis, coordinate in enumerate((x, y))
-    ]
-    slope = torch.stack(slopes, -2)
-    return slope @ covariance.to(slope) @ slope.mT
 
 
 def place_between(x: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
