@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from trilift.formats import (
     opencap,
     opencv_yaml,
     panoptic,
+    qualisys,
     toml_cameras,
 )
 
@@ -172,6 +174,34 @@ def write_opencap(folder: Path, cameras: list[Camera]) -> None:
         (folder / camera.name / opencap.FILE).write_bytes(pickle.dumps(content))
 
 
+def write_qualisys(path: Path, cameras: list[Camera]) -> None:
+    root = ElementTree.Element("calibration", {"qtm-version": "2024.3 (build 14360)", "type": "regular"})
+    ElementTree.SubElement(root, "results", {"std-dev": "0.438491"})
+    listed = ElementTree.SubElement(root, "cameras")
+    for camera in cameras:
+        entry = ElementTree.SubElement(listed, "camera", {"active": "1", "serial": camera.name, "viewrotation": "0"})
+        (fx, skew, cx), (_, fy, cy), _ = 64 * camera.K
+        right, bottom = camera.image_size - 1
+        for tag in ("fov_marker", "fov_marker_max", "fov_video", "fov_video_max"):
+            ElementTree.SubElement(entry, tag, _texts(left=0, top=0, right=right, bottom=bottom))
+        x, y, z = -1000 * camera.R.T @ camera.t
+        axes = camera.R * [[1], [-1], [-1]]  # right, up, backwards
+        rows = {f"r{row + 1}{column + 1}": axes[row, column] for row, column in np.ndindex(3, 3)}
+        ElementTree.SubElement(entry, "transform", _texts(x=x, y=y, z=z, **rows))
+        k1, k2, p1, p2, k3 = camera.distortion
+        sensor_u, sensor_v = 64 * camera.image_size - 1
+        fields = {"sensorMinU": 0, "sensorMaxU": sensor_u, "sensorMinV": 0, "sensorMaxV": sensor_v, "skew": skew}
+        fields |= {"focallength": 9.3, "focalLengthU": fx, "focalLengthV": fy, "centerPointU": cx, "centerPointV": cy}
+        fields |= {"radialDistortion1": k1, "radialDistortion2": k2, "radialDistortion3": k3}
+        fields |= {"tangentalDistortion1": p1, "tangentalDistortion2": p2}
+        ElementTree.SubElement(entry, "intrinsic", _texts(**fields))
+    ElementTree.ElementTree(root).write(path, "ASCII", xml_declaration=True)
+
+
+def _texts(**fields: float) -> dict[str, str]:
+    return {key: repr(float(value)) for key, value in fields.items()}
+
+
 def _spaced(numbers: np.ndarray) -> str:
     return " ".join(repr(number) for number in numbers.ravel().tolist())
 
@@ -204,5 +234,6 @@ FORMATS = {
     "panoptic": Format(panoptic.list_cameras, write_panoptic),
     "panoptic_files": Format(panoptic.list_cameras, write_panoptic_files),
     "mpi_inf_3dhp": Format(mpi_inf_3dhp_cameras.list_cameras, write_mpi_inf_3dhp, distortion=0),
+    "qualisys": Format(qualisys.list_cameras, write_qualisys),
     "humaneva": Format(humaneva_cameras.list_cameras, write_humaneva, has_size=False),
 }

@@ -120,7 +120,7 @@ def test_a_camera_that_cannot_be_is_refused(fmt, fault, tmp_path):
 
 
 as_matrix = pytest.mark.parametrize(
-    "fmt", [FORMATS[name] for name in ("caliscope", "opencv", "panoptic", "mpi_inf_3dhp", "humaneva")]
+    "fmt", [FORMATS[name] for name in ("caliscope", "opencv", "panoptic", "mpi_inf_3dhp", "humaneva", "qualisys")]
 )
 
 
@@ -174,7 +174,9 @@ def test_K_is_scaled_and_a_trace_of_skew_is_dropped(fmt, tmp_path):
     np.testing.assert_allclose(fmt.read(tmp_path / "rig")[0].K, camera.K, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["pose2sim", "caliscope", "easymocap", "opencv", "panoptic", "mpi_inf_3dhp"])
+@pytest.mark.parametrize(
+    "name", ["pose2sim", "caliscope", "easymocap", "opencv", "panoptic", "mpi_inf_3dhp", "qualisys"]
+)
 @pytest.mark.parametrize("size", [[-1280, 720], [1280, 100_000], [0, 720]])
 def test_an_image_size_that_cannot_be_is_refused(name, size, tmp_path):
     fmt = FORMATS[name]
@@ -194,7 +196,7 @@ def test_longer_distortion_models_are_taken_only_where_they_are_ours(name, lengt
     assert f"rational or thin-prism model with {length} coefficients" in message(fmt, tmp_path / "rig")
 
 
-@pytest.mark.parametrize("name", ["panoptic", "mpi_inf_3dhp"])
+@pytest.mark.parametrize("name", ["panoptic", "mpi_inf_3dhp", "qualisys"])
 def test_two_cameras_of_one_name_are_refused(name, tmp_path):
     fmt = FORMATS[name]
     fmt.write(tmp_path / "rig", ring_of_cameras(1) * 2)

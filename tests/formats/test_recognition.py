@@ -109,7 +109,7 @@ def test_endings_may_be_in_capitals(name, tmp_path):
 
 @pytest.mark.parametrize("name", camera_writers.FORMATS)
 def test_endings_of_calibrations_may_be_in_capitals(name, tmp_path):
-    ending = {"panoptic": ".json", "mpi_inf_3dhp": ".calibration"}.get(name, ".toml")
+    ending = {"panoptic": ".json", "mpi_inf_3dhp": ".calibration", "qualisys": ".qca.txt"}.get(name, ".toml")
     path = tmp_path / "rig" if name in ("easymocap", "opencap", "opencv", "humaneva") else tmp_path / f"rig{ending}"
     camera_writers.FORMATS[name].write(path, ring_of_cameras(2))
     for file in files_of(tmp_path):

@@ -213,6 +213,7 @@ CAMERAS = {
     "opencap": CameraFormat("opencap", ("cameraintrinsicsextrinsics.pickle",), "mm", in_folders=True),
     "opencv": CameraFormat("opencv_yaml", (".yml", ".yaml")),
     "panoptic": CameraFormat("panoptic", (".json",), "cm"),
+    "qualisys": CameraFormat("qualisys", (".qca.txt",), "mm"),
     "toml": CameraFormat("toml_cameras", (".toml",)),
 }
 
