@@ -138,7 +138,7 @@ def recording(name, size, skeleton):
     @pytest.fixture(scope="module")
     def load(tmp_path_factory):
         capture = capture_of(name, tmp_path_factory.mktemp(name))
-        return Rig(capture.to_tensors(), size, capture.recordings[0].keypoints, skeleton)
+        return Rig(capture.to_tensors(), size, capture.recordings[0].pixels, skeleton)
 
     return load
 

@@ -132,11 +132,11 @@ def test_bones_that_were_hardly_seen_have_no_length():
 # One step against a dense solve.
 
 
-def dense_step(points, normal, gradient, bones, lengths, bone_spread, penalty, hold):
+def dense_step(poses, normal, gradient, bones, lengths, bone_spread, penalty, hold):
     """Gauss-Newton of the same cost, its Jacobian written out row by row."""
-    frames, keypoints, _ = points.shape
-    unknown = np.arange(points.size).reshape(points.shape)
-    matrix, right = hold * np.eye(points.size), -gradient.reshape(-1).copy()
+    frames, keypoints, _ = poses.shape
+    unknown = np.arange(poses.size).reshape(poses.shape)
+    matrix, right = hold * np.eye(poses.size), -gradient.reshape(-1).copy()
     for frame in range(frames):
         for keypoint in range(keypoints):
             own = unknown[frame, keypoint]
@@ -149,19 +149,19 @@ def dense_step(points, normal, gradient, bones, lengths, bone_spread, penalty, h
 
     for frame in range(frames - 2):
         for column in unknown[frame].reshape(-1):
-            row = np.zeros(points.size)
+            row = np.zeros(poses.size)
             row[[column, column + 3 * keypoints, column + 6 * keypoints]] = 1, -2, 1
-            add(row, row @ points.reshape(-1), penalty)
+            add(row, row @ poses.reshape(-1), penalty)
     for frame in range(frames):
         for (parent, child), length in zip(bones, lengths, strict=True):
             if np.isnan(length):
                 continue
-            along = points[frame, parent] - points[frame, child]
-            row = np.zeros(points.size)
+            along = poses[frame, parent] - poses[frame, child]
+            row = np.zeros(poses.size)
             row[unknown[frame, parent]] = along / np.linalg.norm(along)
             row[unknown[frame, child]] = -along / np.linalg.norm(along)
             add(row, np.linalg.norm(along) - length, 1 / bone_spread**2)
-    return points + np.linalg.solve(matrix, right).reshape(points.shape)
+    return poses + np.linalg.solve(matrix, right).reshape(poses.shape)
 
 
 @given(frames=st.integers(1, 6), seed=st.integers(0, 10**6), penalty=st.floats(0, 1e5))
@@ -173,7 +173,7 @@ def test_one_step_is_that_of_the_dense_normal_equations(frames, seed, penalty):
     normal = half @ half.swapaxes(-1, -2)  # of one view: no keypoint is fixed by its own detections alone
     normal[0, 1], gradient[0, 1] = 0, 0
     problem = {
-        "points": points,
+        "poses": points,
         "normal": normal,
         "gradient": 100 * gradient,
         "bones": np.array([(0, 1), (3, 1), (2, 4), (0, 4)]),
