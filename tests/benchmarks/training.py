@@ -89,7 +89,7 @@ def measure(
     rows = torch.randn(FRAMES * VIEWS, INPUTS, device=device)
 
     def ours() -> None:
-        training_step(network, optimiser, samples.batch(next(batches), 1), scaling, settings)
+        training_step(network, optimiser, samples.batch(next(batches), 1), scaling, settings, GEOMETRIC)
 
     def bare() -> None:
         optimiser.zero_grad(set_to_none=True)

@@ -14,7 +14,7 @@ from train.batches import complete, make_batch, truth
 from trilift.errors import InputError
 from trilift.geometry.cameras import distort
 from trilift.project.params import parse
-from trilift.train.losses import LOSSES, into_all_views, losses, weighted_sum
+from trilift.train.losses import LOSSES, into_all_views, losses, switched_on, weighted_sum
 from trilift.train.samples import Batch
 from trilift.train.settings import GEOMETRIC, LossSettings
 
@@ -219,8 +219,10 @@ def test_a_detached_target_gets_no_gradient() -> None:
 def test_output_triangulation_starts_late() -> None:
     batch = make_batch()
     settings = with_all(output_triangulation_from=0.6)
-    assert "output_triangulation" not in losses(predicted_for(batch), batch, settings, progress=0.59)
-    assert "output_triangulation" in losses(predicted_for(batch), batch, settings, progress=0.6)
+    on = switched_on(settings, 0.59)
+    assert set(ALL) - set(on) == {"output_triangulation"}
+    assert tuple(losses(predicted_for(batch), batch, settings, on)) == on
+    assert switched_on(settings, 0.6) == switched_on(settings) == tuple(ALL)
 
 
 @pytest.mark.parametrize("name", GEOMETRIC)

@@ -26,7 +26,7 @@ from trilift.train import training as module
 from trilift.train.checkpoint import Checkpoint
 from trilift.train.samples import Samples, Scaling
 from trilift.train.settings import AugmentationSettings, LossSettings, TrainingSettings
-from trilift.train.training import batches_from, fit, predict_visible, training_step
+from trilift.train.training import batches_from, fit, predict_views, training_step
 
 CPU = torch.device("cpu")
 TINY = TrainingSettings(
@@ -37,6 +37,7 @@ TINY = TrainingSettings(
     threads=1,
 )
 PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)
+TWO = ("input_triangulation", "multi_view_consistency")
 INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
 
 
@@ -140,16 +141,17 @@ def test_captures_with_fewer_views_train_and_their_filling_does_not_matter() -> 
     assert same_bits(weights, garbage)
 
 
-def test_views_that_are_not_visible_are_predicted_as_0_and_not_fed() -> None:
+def test_views_that_are_not_visible_are_fed_as_0_and_do_not_count() -> None:
     samples = make_samples()
+    samples.rays[0, 0], samples.visible[0, 0] = torch.inf, False
     network = build(INPUTS, OUTPUTS, TINY.network).train()
-    fed = []
-    network.register_forward_hook(lambda _, inputs, __: fed.append(len(inputs[0])))
-    batch = samples.batch(torch.arange(40), 1)
-    predicted = predict_visible(network, batch, Scaling.of(samples))
-    assert fed == [int(samples.visible.sum())]
+    fed: list[Tensor] = []
+    network.register_forward_hook(lambda _, inputs, __: fed.extend(inputs))
+    predicted = predict_views(network, samples.batch(torch.arange(40), 1), Scaling.of(samples))
+    rows, counts = fed
     assert predicted.shape == (40, 3, JOINTS - 1, 3)
-    assert torch.equal((predicted != 0).any((-1, -2)), samples.visible)
+    assert torch.equal(counts, samples.visible.flatten().float())
+    assert torch.equal((rows != 0).any(-1), samples.visible.flatten())
 
 
 @pytest.mark.parametrize("kind", [{"kind": "residual"}, {"kind": "temporal", "frames": 9}])
@@ -158,11 +160,11 @@ def test_a_view_is_predicted_from_its_own_features(kind: dict[str, Any]) -> None
     settings = NetworkSettings.model_validate({"width": 8} | kind)
     network = build(INPUTS, OUTPUTS, settings).eval()
     samples.visible[6, 1] = True
-    predicted = predict_visible(network, samples.batch(torch.arange(40), settings.frames), Scaling.of(samples))
+    predicted = predict_views(network, samples.batch(torch.arange(40), settings.frames), Scaling.of(samples))
     spoilt = replace(samples, rays=samples.rays.clone())
     spoilt.rays[:, [0, 2]] = 5.0
     spoilt.rays[20:] = 5.0  # of another recording: a window does not look into it
-    again = predict_visible(network, spoilt.batch(torch.arange(40), settings.frames), Scaling.of(samples))
+    again = predict_views(network, spoilt.batch(torch.arange(40), settings.frames), Scaling.of(samples))
     torch.testing.assert_close(again[6, 1], predicted[6, 1])
     torch.testing.assert_close(again[19, 1], predicted[19, 1])
 
@@ -196,7 +198,7 @@ def test_a_step_moves_the_weights_by_the_learning_rate() -> None:
     network = build(INPUTS, OUTPUTS, TINY.network)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
     before = network[-1].bias.detach().clone()
-    training_step(network, optimiser, samples.batch(torch.arange(40), 1), Scaling.of(samples), TINY)
+    training_step(network, optimiser, samples.batch(torch.arange(40), 1), Scaling.of(samples), TINY, TWO)
     torch.testing.assert_close((network[-1].bias - before).abs(), torch.full((OUTPUTS,), 0.01), rtol=1e-2, atol=0)
 
 
@@ -206,7 +208,7 @@ def test_gradients_are_cut_to_a_length() -> None:
     optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
     before = torch.cat([value.detach().clone().ravel() for value in network.parameters()])
     settings = TINY.model_copy(update={"largest_gradient": 0.01})
-    training_step(network, optimiser, samples.batch(torch.arange(40), 1), Scaling.of(samples), settings)
+    training_step(network, optimiser, samples.batch(torch.arange(40), 1), Scaling.of(samples), settings, TWO)
     after = torch.cat([value.detach().ravel() for value in network.parameters()])
     assert float((after - before).norm()) == pytest.approx(0.01, rel=1e-3)
 
@@ -239,7 +241,7 @@ class Watched(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(OUTPUTS))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
         return self.weight.expand(len(x), -1) + 0 * x[:, :1]
 
 
@@ -365,7 +367,7 @@ def test_the_validation_error_is_a_mean_over_all_visible_labelled_joints() -> No
     network, history = fit(training, validation, Scaling.of(training), settings, 0, CPU)
     batch = replace(training, chosen=validation).batch(torch.arange(30), 1)
     with torch.no_grad():
-        predicted = predict_visible(network, batch, Scaling.of(training)).numpy()
+        predicted = predict_views(network, batch, Scaling.of(training)).numpy()
     distances = [
         np.linalg.norm(predicted[f, v, j] - (batch.rotations[f, v] @ label).numpy())
         for f, v in batch.visible.nonzero().tolist()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trilift.train.samples import Batch
+from trilift.train.samples import Batch, constant
 from trilift.train.settings import AugmentationSettings
 
 
@@ -25,12 +25,12 @@ def _flip(batch: Batch, flipped: Tensor) -> Batch:
 
     With the world mirrored by S and the images by M, a camera R, t becomes M R S, M t, which is a camera again.
     """
-    mirrored = list(batch.skeleton.mirrored)
+    mirrored = constant(tuple(batch.skeleton.mirrored), batch.rays.device)
     across = torch.where(flipped, -1.0, 1.0).to(batch.rotations.dtype)  # (B,)
 
     def swap(values: Tensor, axis: int) -> Tensor:
         shape = (-1,) + (1,) * (values.dim() - 1)
-        swapped = values.index_select(axis, torch.tensor(mirrored, device=values.device))
+        swapped = values.index_select(axis, mirrored)
         return torch.where(flipped.reshape(shape), swapped, values)
 
     def negate_x(values: Tensor, axis: int = -1) -> Tensor:

@@ -4,19 +4,23 @@ Shapes: B frames, V views, J joints without the root. Poses are root-relative, i
 mean of a norm of differences over all that exist, in metres (`LossSettings.reprojection_unit` may say pixels).
 """
 
+from collections.abc import Collection, Sequence
+
 import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import distort
-from trilift.lifter.inputs import insert_root, without_root
-from trilift.train.samples import Batch
+from trilift.lifter.inputs import without_root
+from trilift.train.samples import Batch, constant
 from trilift.train.settings import LossSettings
 
 _SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
 
 
-def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: float = 1.0) -> dict[str, Tensor]:
-    """Compute the losses that are switched on.
+def losses(
+    predicted: Tensor, batch: Batch, settings: LossSettings, on: Collection[str] | None = None
+) -> dict[str, Tensor]:
+    """Compute losses.
 
     Parameters
     ----------
@@ -26,8 +30,8 @@ def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: fl
         The frames that it was predicted from.
     settings
         Weights and norms.
-    progress
-        How much of the training is done, from 0 to 1.
+    on
+        Names of those to compute; by default all that have a weight.
 
     Returns
     -------
@@ -35,17 +39,23 @@ def losses(predicted: Tensor, batch: Batch, settings: LossSettings, progress: fl
         Unweighted losses by name; NaN where the batch has nothing to compare.
     """
     predicted = torch.where(batch.visible[..., None, None], predicted, 0.0)
+    return {name: LOSSES[name](predicted, batch, settings) for name in (switched_on(settings) if on is None else on)}
+
+
+def switched_on(settings: LossSettings, progress: float = 1.0) -> tuple[str, ...]:
+    """Name the losses that have a weight after a share of the training, from 0 to 1."""
     weights = dict(settings)
     if progress < settings.output_triangulation_from:
         weights["output_triangulation"] = 0.0
-    return {name: loss(predicted, batch, settings) for name, loss in LOSSES.items() if weights[name]}
+    return tuple(name for name in LOSSES if weights[name])
 
 
 def weighted_sum(computed: dict[str, Tensor], settings: LossSettings) -> Tensor:
-    """Add the losses up with their weights, but for those that have nothing to compare; a zero without any."""
+    """Add the losses up with their weights, but for those that have nothing to compare."""
     weights = dict(settings)
-    known = {name: torch.where(value.isnan(), 0.0, value) for name, value in computed.items()}
-    return sum((weights[name] * value for name, value in known.items()), torch.zeros(()))
+    return torch.stack(
+        [weights[name] * torch.where(value.isnan(), 0.0, value) for name, value in computed.items()]
+    ).sum()
 
 
 def input_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
@@ -96,24 +106,18 @@ def output_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings
 def bone_symmetry(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the length of each left bone with that of its right one."""
     bones, mirrored = batch.skeleton.bone_indices, batch.skeleton.mirrored
-    pairs = [
-        (number, bones.index((mirrored[parent], mirrored[child])))
-        for number, (parent, child) in enumerate(bones)
-        if (mirrored[parent], mirrored[child]) in bones
-    ]
-    left, right = ([pair[side] for pair in pairs if pair[0] < pair[1]] for side in (0, 1))
-    lengths = _bone_lengths(predicted, batch)
-    return mean_norm((lengths[..., left] - lengths[..., right])[..., None], batch.visible[..., None], settings)
+    others = [(mirrored[parent], mirrored[child]) for parent, child in bones]
+    pairs = [(bone, bones.index(other)) for bone, other in enumerate(others) if other in bones[bone + 1 :]]
+    differences = _bone_lengths(predicted, batch) @ _minus(pairs, len(bones), predicted).mT  # (B, V, pair)
+    return mean_norm(differences[..., None], batch.visible[..., None], settings)
 
 
 def bone_constancy(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the length of each bone with its mean over the predictions of the same person in the batch."""
     lengths = _bone_lengths(predicted, batch)
     weights = batch.visible[..., None].to(lengths.dtype)
-    people = int(batch.person.max()) + 1 if len(lengths) else 0
-    total = lengths.new_zeros(people, lengths.shape[-1]).index_add(0, batch.person, (lengths * weights).sum(1))
-    number = lengths.new_zeros(people, 1).index_add(0, batch.person, weights.sum(1))
-    mean = (total / number.clamp(min=1))[batch.person]  # (B, bone)
+    same = (batch.person[:, None] == batch.person).to(lengths.dtype)  # (B, B)
+    mean = same @ (lengths * weights).sum(1) / (same @ weights.sum(1)).clamp(min=1)  # (B, bone)
     return mean_norm((lengths - mean[:, None])[..., None], weights, settings)
 
 
@@ -176,9 +180,15 @@ def _root_in_views(batch: Batch) -> Tensor:
 
 def _bone_lengths(predicted: Tensor, batch: Batch) -> Tensor:
     """(B, V, bone), metres."""
-    poses = insert_root(predicted, batch.skeleton)
-    parents, children = zip(*batch.skeleton.bone_indices, strict=True)
-    return (poses[..., list(parents), :] - poses[..., list(children), :]).square().sum(-1).clamp(min=1e-18).sqrt()
+    along = _minus(batch.skeleton.bone_indices, len(batch.skeleton), predicted)
+    bones = without_root(along, batch.skeleton) @ predicted  # the root is at 0
+    return bones.square().sum(-1).clamp(min=1e-18).sqrt()
+
+
+def _minus(pairs: Sequence[tuple[int, int]], numbers: int, like: Tensor) -> Tensor:
+    """Give the matrix (pair, number) that takes the second of each pair of numbers from the first."""
+    rows = (tuple((at == first) - (at == second) for at in range(numbers)) for first, second in pairs)
+    return constant(tuple(rows), like.device).reshape(-1, numbers).to(like.dtype)
 
 
 def _triangulated(predicted: Tensor, batch: Batch) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import torch
@@ -103,7 +103,14 @@ class Batch(Frames, Rigs):
 
     The fields are those of `Frames` and `Rigs`, with B in the place of frame and of capture. `rays`, `confidence`
     and `poses` are of T frames around each that is to be lifted: (B, T, ...). Labels in the middle have a root.
+
+    Attributes
+    ----------
+    complete
+        Whether it is known that every view is visible.
     """
+
+    complete: bool
 
     def __len__(self) -> int:
         return len(self.rays)
@@ -129,10 +136,16 @@ class Batch(Frames, Rigs):
         return self.labels.unsqueeze(1) @ self.rotations.mT
 
     def rows(self, scaling: "Scaling") -> Tensor:
-        """Form the inputs of all visible views: (row, T, feature), or (row, feature) if T is 1."""
+        """Form the inputs of all views: (row, T, feature), or (row, feature) if T is 1; 0 if one is not visible."""
         raw = features(self.rays, self.confidence, self.skeleton)  # (B, T, V, feature)
-        rows = scale(raw, scaling.mean, scaling.spread).transpose(1, 2)[self.visible]
+        rows = scale(raw, scaling.mean, scaling.spread).transpose(1, 2)
+        rows = torch.where(self.visible[..., None, None], rows, 0.0).flatten(0, 1)
         return rows[:, 0] if rows.shape[1] == 1 else rows
+
+    @property
+    def counts(self) -> Tensor | None:
+        """(row,): 1 for the rows of visible views, 0 for others; None if there are no others."""
+        return None if self.complete else self.visible.flatten().to(self.rays.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +173,11 @@ class Samples(Frames):
     def __len__(self) -> int:
         return len(self.chosen)
 
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every view of every chosen frame is visible."""
+        return bool(self.visible[self.chosen].all())
+
     def batch(self, which: Tensor, window: int) -> Batch:
         """Take samples by their position in `chosen`, with `window` frames around each."""
         frames = self.chosen[which]  # (B,)
@@ -175,6 +193,7 @@ class Samples(Frames):
             visible=self.visible[frames],
             person=self.person[frames],
             skeleton=self.skeleton,
+            complete=self.complete,
             **vars(self.rigs.map(lambda of_captures: of_captures[capture])),
         )
 
@@ -192,6 +211,12 @@ class Scaling(_Tensors):
         frames = samples.chosen
         raw = features(samples.rays[frames], samples.confidence[frames], samples.skeleton)
         return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
+
+
+@lru_cache
+def constant(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Keep numbers, as deep in tuples as the tensor has axes, on a device: copied in every step, each would wait."""
+    return torch.tensor(numbers, device=device)
 
 
 TRUSTED_BELOW = 0.03

@@ -2,16 +2,19 @@
 
 Nothing random is drawn from a state that grows: the order of an epoch, and dropout and augmentation of a step, are
 seeded by their number. A training that goes on from a checkpoint therefore ends with the same bits.
+
+A step has a fixed shape and waits for nothing: on a GPU it is captured once and replayed.
 """
 
 import copy
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -21,7 +24,8 @@ from trilift.lifter.inputs import root_relative
 from trilift.lifter.networks import build
 from trilift.train.augmentation import augment
 from trilift.train.checkpoint import Checkpoint
-from trilift.train.losses import losses, weighted_sum
+from trilift.train.graphs import graphed
+from trilift.train.losses import losses, switched_on, weighted_sum
 from trilift.train.samples import Batch, Samples, Scaling
 from trilift.train.settings import LossSettings, TrainingSettings
 
@@ -33,12 +37,12 @@ _MOST_VALIDATION_FRAMES, _VALIDATION_BATCH = 1024, 256  # evenly spread, where t
 class _Progress:
     """What a training remembers from step to step, beside its weights and the moments of the optimiser.
 
-    `sums` has, for each loss, its sum since the last row of the history, and over how many steps.
+    `sums` (2, loss) has the sums of the losses since the last row of the history, and over how many steps.
     """
 
+    sums: Tensor
     steps: int = 0
     frames: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_error: float = math.inf
@@ -94,14 +98,30 @@ def fit(
     watched = _comparable(replace(training, chosen=validation.to(device)))
     joints = len(training.skeleton)
     network = build(3 * joints, 3 * (joints - 1), settings.network).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+    # What changes from step to step is a tensor on the device, which a captured step reads.
+    rate, share = torch.full((2,), settings.learning_rate, device=device)
+    optimiser = torch.optim.Adam(network.parameters(), rate, fused=True, capturable=device.type == "cuda")
     trained = copy.deepcopy(network) if settings.averaging else network  # the one whose weights count
     parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "trained": trained}
-    done = _Progress()
+    names = ("loss", *switched_on(settings.losses))
+    done = _Progress(torch.zeros(2, len(names), device=device))
     if checkpoint and (state := checkpoint.read(device)):
         done = _Progress(**state["done"])
         for name, part in parts.items():
             part.load_state_dict(state[name])
+        rate = optimiser.param_groups[0]["lr"]
+
+    def advance(which: Tensor, on: tuple[str, ...]) -> None:
+        batch = training.batch(which, settings.network.frames)  # B frames, with T around each
+        computed = training_step(network, optimiser, batch, scaling, settings, on)
+        if settings.averaging:
+            _average(trained, network, share)
+        unknown = torch.full_like(rate, torch.nan)
+        values = torch.stack([computed.get(name, unknown) for name in names])
+        known = ~values.isnan()
+        done.sums += torch.stack([torch.where(known, values, 0.0), known])
+
+    take = graphed(advance, device)
     written, row_every = monotonic(), -(-settings.steps // _ROWS_OF_HISTORY)
     steps = range(done.steps, settings.steps)
     batches = batches_from(done.steps, len(training), settings.batch_frames, seed, device)
@@ -109,23 +129,17 @@ def fit(
         for step, which in zip(bar, batches, strict=False):
             if 0 < settings.patience <= done.rows_since_best:
                 break
-            rate = learning_rate(settings, step)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            torch.manual_seed(_mix(seed, 2 * step))
-            batch = training.batch(which, settings.network.frames)  # B frames, with T around each
-            computed = training_step(network, optimiser, batch, scaling, settings, step / settings.steps)
-            if settings.averaging:
-                _average(trained, network, settings.averaging, step)
-            for name, value in computed.items():
-                known = ~value.isnan()
-                one = torch.stack([torch.where(known, value, 0.0), known])
-                done.sums[name] = done.sums.get(name, 0.0) + one
+            now = learning_rate(settings, step)
+            rate.fill_(now)
+            share.fill_(1 - min(settings.averaging, (1 + step) / (10 + step)))
+            on = switched_on(settings.losses, step / settings.steps)
+            torch.manual_seed(mix(seed, 2 * step))
+            take(which, on)
             done.steps, done.frames = step + 1, done.frames + len(which)
 
             if done.steps % row_every == 0 or done.steps == settings.steps:
-                row = {"step": float(done.steps), "epoch": done.frames / len(training), "learning_rate": rate}
-                row |= _means(done.sums, settings.losses)
+                row = {"step": float(done.steps), "epoch": done.frames / len(training), "learning_rate": now}
+                row |= _means(done.sums, names, on, settings.losses)
                 if len(watched):
                     error = validation_error(trained, watched, scaling, settings)
                     row["validation_mpjpe_mm"] = 1000 * error
@@ -135,7 +149,7 @@ def fit(
                         if settings.keep == "best":
                             done.best = copy.deepcopy(trained.state_dict())
                 done.history.append(row)
-                done.sums = {}
+                done.sums.zero_()
                 speed = (bar.format_dict["rate"] or 0.0) * settings.batch_frames
                 bar.set_postfix(loss=f"{row['loss']:.4f}", samples_per_s=f"{speed:.0f}", refresh=False)
 
@@ -159,49 +173,49 @@ def training_step(
     batch: Batch,
     scaling: Scaling,
     settings: TrainingSettings,
-    progress: float = 1.0,
+    on: Collection[str],
 ) -> dict[str, Tensor]:
-    """Take one step on a batch; returns the losses, detached."""
+    """Take one step on a batch, with the losses that are switched on; returns them, detached.
+
+    Whatever the batch holds, the same is done: views that are not visible go through the network too, and count
+    neither in its statistics nor in a loss. Nothing here waits for the device or is made on the host.
+    """
     network.train()
     if settings.augmentation.changes_anything:
         batch = augment(batch, settings.augmentation)
-    predicted = predict_visible(network, batch, scaling, settings.precision)  # (B, V, J, 3)
-    computed = losses(predicted, batch, settings.losses, progress)
+    predicted = predict_views(network, batch, scaling, settings.precision)  # (B, V, J, 3)
+    if not on:
+        return {}
+    computed = losses(predicted, batch, settings.losses, on)
     total = weighted_sum(computed, settings.losses)
     optimiser.zero_grad(set_to_none=True)
-    if computed:
-        total.backward()
-        if settings.largest_gradient:
-            nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
-        optimiser.step()
+    total.backward()
+    if settings.largest_gradient:
+        nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
+    optimiser.step()
     return {"loss": total.detach(), **{name: value.detach() for name, value in computed.items()}}
 
 
-def predict_visible(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:
-    """Predict (frame, view, joint - 1, 3) where a view is visible, 0 elsewhere; batch statistics see only these."""
-    inputs = batch.rows(scaling)  # (row, feature), a row for each visible view; (row, T, feature) if T is not 1
+def predict_views(network: nn.Module, batch: Batch, scaling: Scaling, precision: str = "float32") -> Tensor:
+    """Predict (frame, view, joint - 1, 3); anything where a view is not visible, which no batch statistics see."""
+    inputs = batch.rows(scaling)  # (row, feature), a row for each view; (row, T, feature) if T is not 1
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        rows = network(inputs)
-    rows = rows.float().reshape(len(inputs), len(batch.skeleton) - 1, 3)
-    if len(rows) == batch.visible.numel():
-        return rows.reshape(*batch.visible.shape, *rows.shape[1:])
-    predicted = torch.zeros(*batch.visible.shape, *rows.shape[1:], device=rows.device)
-    predicted[batch.visible] = rows
-    return predicted
+        rows = network(inputs, batch.counts)
+    return rows.to(inputs.dtype).reshape(*batch.visible.shape, len(batch.skeleton) - 1, 3)
 
 
 @torch.no_grad()
 def validation_error(network: nn.Module, samples: Samples, scaling: Scaling, settings: TrainingSettings) -> float:
     """Give the mean distance (metres) of predictions from pseudo-labels over all that a sample has of both."""
     network.eval()
-    total, number = 0.0, 0
+    sums = []
     for which in torch.arange(len(samples), device=samples.chosen.device).split(_VALIDATION_BATCH):
         batch = samples.batch(which, settings.network.frames)
         labels = batch.labels_in_views
         exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
-        predicted = predict_visible(network, batch, scaling, settings.precision)
-        total += (predicted - labels).norm(dim=-1)[exists].double().sum().item()
-        number += int(exists.sum())
+        distance = (predict_views(network, batch, scaling, settings.precision) - labels).norm(dim=-1)
+        sums.append(torch.stack([torch.where(exists, distance, 0.0), exists]).sum((1, 2, 3), dtype=torch.float64))
+    total, number = torch.stack(sums).sum(0).tolist()  # waits once
     return total / number
 
 
@@ -220,7 +234,7 @@ def batches_from(step: int, frames: int, batch_frames: int, seed: int, device: t
     per_epoch = -(-frames // batch_frames)
     first, part = divmod(step, per_epoch)
     for epoch in itertools.count(first):
-        generator = torch.Generator(device).manual_seed(_mix(seed, 2 * epoch + 1))
+        generator = torch.Generator(device).manual_seed(mix(seed, 2 * epoch + 1))
         order = torch.randperm(frames, generator=generator, device=device)
         yield from order.tensor_split(per_epoch)[part if epoch == first else 0 :]
 
@@ -232,25 +246,21 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     return settings.learning_rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
 
 
-def _means(sums: dict[str, Tensor], settings: LossSettings) -> dict[str, float]:
-    """Give the means of losses by the name of their column, which ends with the unit."""
+def _means(sums: Tensor, names: Sequence[str], on: Collection[str], settings: LossSettings) -> dict[str, float]:
+    """Give the means of the losses that are on by the name of their column, which ends with the unit."""
     units = {"loss": "", "reprojection": "_px" if settings.reprojection_unit == "pixels" else "_m"}
-    return {name + units.get(name, "_m"): float(total / number) for name, (total, number) in sums.items()}
+    means = dict(zip(names, (sums[0] / sums[1]).tolist(), strict=True))
+    return {name + units.get(name, "_m"): means[name] for name in ("loss", *on)}
 
 
-def _mix(seed: int, number: int) -> int:
-    """Make one seed of two numbers; close ones give unrelated seeds (the finaliser of SplitMix64)."""
-    mask = (1 << 64) - 1
-    mixed = (seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) & mask
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
-    return (mixed ^ (mixed >> 31)) >> 1
+def mix(seed: int, number: int) -> int:
+    """Make one seed of two numbers; close ones give unrelated seeds."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, current: nn.Module, factor: float, step: int) -> None:
-    """Average exponentially; over fewer steps in the beginning, so that the random start is soon forgotten."""
-    share = 1 - min(factor, (1 + step) / (10 + step))
+def _average(averaged: nn.Module, current: nn.Module, share: Tensor) -> None:
+    """Bring the average nearer to the current weights by a share of the way."""
     for mean, value in zip(averaged.parameters(), current.parameters(), strict=True):
         mean.lerp_(value, share)
     for kept, newest in zip(averaged.buffers(), current.buffers(), strict=True):
