@@ -307,6 +307,19 @@ def test_the_example_of_a_layout_gives_all_joints(tmp_path):
     assert (len(skeleton), len(skeleton.bones)) == (14, 13)
 
 
+def test_the_example_of_a_detector_is_one():
+    shirts = module("detect/detectors/shirts")
+    image = np.zeros((40, 60, 3), np.uint8)
+    detect = shirts.make(None)
+    assert len(detect(image).boxes) == 0
+    image[10:21, 30:41, 0] = 200
+    people = detect(image)
+    assert people.boxes.tolist() == [[30, 10, 40, 20]]
+    assert people.keypoints.shape == (1, len(skeletons.SKELETONS[shirts.SKELETON]), 3)
+    assert people.keypoints[0, 0].tolist() == [35, 15, 1]
+    assert shirts.COLOURS in ("rgb24", "bgr24")
+
+
 def test_the_example_of_a_loss_is_one(examples):
     from train.batches import complete, make_batch, truth
     from trilift.train.settings import LossSettings

@@ -70,6 +70,10 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
                 default="main",
                 help="a run of the section sweep of params.yaml, such as all-s0 (default: main)",
             )
+        if stage.of_videos:
+            command.add_argument(
+                "--video", help="only look at this one; what all have in common is put together later"
+            )
         if stage.on_device:
             command.add_argument(
                 "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
@@ -116,12 +120,12 @@ def _call(options: argparse.Namespace) -> int:
         importlib.import_module(_OTHERS[options.command][0]).run(options)
         return 0
     layout = Layout(options.dataset, options.project, getattr(options, "run", "main"))
-    with alone(layout.lock(options.command), f"trilift {options.command} {options.dataset}"):
-        stage = STAGES[options.command]
+    stage, video = STAGES[options.command], getattr(options, "video", None)
+    with alone(layout.lock(options.command, video), f"trilift {options.command} {options.dataset}"):
         run = stage.load().run
         if not stage.on_device:
             return run(layout) or 0
         from trilift.project.devices import choose
 
-        run(layout, choose(options.device))
+        run(layout, choose(options.device), *([video] if stage.of_videos else []))
     return 0

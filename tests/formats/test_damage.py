@@ -14,10 +14,13 @@ from formats.camera_writers import read_all
 from synthetic import ring_of_cameras
 from trilift.captures import writing
 from trilift.captures.schema import Recording
+from trilift.detect import archive
+from trilift.detect.detectors.serving import People
 from trilift.errors import InputError
 from trilift.formats import (
     coco_results,
     deeplabcut,
+    detected,
     easymocap,
     freemocap,
     mediapipe,
@@ -109,6 +112,14 @@ def captures_file(path):
             capture.write(field, np.stack([getattr(camera, field) for camera in rig]))
 
 
+def detected_file(path):
+    with archive.create(path, COCO17, "a detector", 50.0) as file:
+        people = [(number, People(frame[None], np.array([[0, 0, 9, 9]]))) for number, frame in enumerate(POINTS)]
+        about = {"recording": "", "frames": 3, "first_frame": 0, "image_size": [1280, 720], "made_of": ""}
+        for view in ("a", "b"):
+            file.add(people, lambda view=view: about | {"view": view})
+
+
 def videopose3d_file(path):
     videopose3d.write_detections(path, {"S1": {"Walk": [POINTS, POINTS]}})
 
@@ -140,6 +151,7 @@ FORMATS = {
     "mediapipe": ("xy.csv", mediapipe_file, archive_by(mediapipe)),
     "freemocap": (f"mediapipe{FREEMOCAP}", freemocap_file, archive_by(freemocap)),
     "deeplabcut": ("cam.csv", deeplabcut_file, view_by(deeplabcut)),
+    "detect": ("detections_of_videos.nc", detected_file, archive_by(detected)),
     "sleap": ("cam.analysis.h5", sleap_file, view_by(sleap)),
     "mpi_inf_3dhp": ("annot.mat", mpi_inf_3dhp_file, both_of_mpi_inf_3dhp),
     "trilift": ("captures.nc", captures_file, both_of_trilift),

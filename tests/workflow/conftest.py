@@ -19,11 +19,13 @@ from filelock import FileLock
 from trilift.project import stages
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("simulate", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
+STAGES = ("simulate", "detect", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
 TINY = {
     "datasets": ["demo"],
+    "videos": [],
     "seed": 0,
     "simulate": {"seconds": 0.4, "detector": "off-the-shelf"},
+    "detect": {"detector": "mediapipe", "size": "balanced"},
     "ingest": {"check": "skip"},
     "triangulate": {"method": "robust", "min_confidence": 0.0, "diagnose": False},
     "train": {
@@ -39,6 +41,18 @@ TINY = {
     "plot": {"examples": 1, "viewer_recordings": 1, "viewer_seconds": 0.2},
     "sweep": {"seeds": [], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}},
 }
+FILMED = """
+ingest:
+  detections:
+    format: video
+    path: videos
+  cameras:
+    format: toml
+    path: videos/calibration.toml
+  fps: 30
+split:
+  by: time
+"""
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,16 @@ class Project:
             section = section[name]
         section[last] = value
         (self.path / file).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def add_videos(self, name: str = "filmed") -> None:
+        """Add a data set that begins with two videos, as the only one; stand-ins do not look into them."""
+        videos = self.path / "data/raw" / name / "videos"
+        videos.mkdir(parents=True)
+        for file in ("cam1.mp4", "cam2.mp4", "calibration.toml"):
+            (videos / file).write_text(f"{file} as it was filmed\n")
+        (self.path / f"workflow/datasets/{name}.yaml").write_text(FILMED)
+        self.set("datasets", [name])
+        self.set("videos", [name])
 
     def hashes(self) -> dict[str, str]:
         """Hash of every output, as dvc.lock has it."""

@@ -16,7 +16,9 @@ STAGE = __name__.split(".")[-2]  # of trilift.<stage>.stage
 OF_SWEEP = ("table.csv", "mpjpe.png", "training.png", "provenance/sweep.json")
 
 
-def run(layout, device=None):
+def run(layout, device=None, video=None):
+    if video is not None:
+        return write([layout.part(video)], "")
     if STAGE == "sweep":
         return write([layout.project / f"results/{layout.dataset}/sweep/{name}" for name in OF_SWEEP], "")
     resolved = {"dataset": layout.dataset, "losses": "", "seed": ""}

@@ -15,6 +15,7 @@ from bridge.engines import (
     replaced_since,
     stages_of_dvc,
     status_of_dvc,
+    tracked_raw_data,
 )
 from bridge.locks import LOCKS_OF_SNAKEMAKE
 from bridge.memory import LOCK, MEMORY, Memory, Stage, hash_of_lock, hashes_of_inputs, holds_files, say
@@ -103,6 +104,6 @@ def _adopt_from_lock(memory: Memory, stages: dict[str, Stage], same_lock: bool, 
 
 def _tell_of_uncommitted_raw_data() -> None:
     """Say which raw data are new: `dvc repro` accepts changed data by itself and only then runs the stages."""
-    for file in sorted(Path("data/raw").glob("*.dvc")):
-        if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", str(file)], capture_output=True).returncode:
+    for file in tracked_raw_data():
+        if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", file], capture_output=True).returncode:
             say(f"{file} is not what git has committed: the raw data changed, and dvc has accepted them")

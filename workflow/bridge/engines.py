@@ -88,9 +88,14 @@ def status_of_dvc(*targets: str) -> dict[str, list[Any]]:
         raise RuntimeError(f"{reason}: {error}") from None
 
 
+def tracked_raw_data() -> list[str]:
+    """List the ``.dvc`` files of raw data, and of videos, which lie a folder deeper."""
+    return sorted(str(file) for pattern in ("*.dvc", "*/*.dvc") for file in Path("data/raw").glob(pattern))
+
+
 def changed_raw_data() -> list[str]:
     """List raw data that its owner tracks with ``dvc add`` and that is not what was added."""
-    tracked = sorted(str(file) for file in Path("data/raw").glob("*.dvc"))
+    tracked = tracked_raw_data()
     if not is_on() or not tracked:
         return []
     status = status_of_dvc(*tracked)

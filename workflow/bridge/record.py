@@ -78,7 +78,8 @@ class Run:
         return {name for name in memory.pending & set(self._stages) if self._stages[name].outputs <= up_to_date}
 
     def _made_of(self, raw_data: set[str], names: set[str]) -> set[str]:
-        first = {f"ingest@{Path(path).name}" for path in raw_data}
+        datasets = {Path(path).parts[2] for path in raw_data}  # data/raw/<dataset>
+        first = {f"{stage}@{dataset}" for stage in ("detect", "ingest") for dataset in datasets}
         return {name for name in names if ({name} | self._stages[name].ancestors) & first}
 
     def _refuse_changed_outputs(self, memory: Memory) -> None:

@@ -33,9 +33,18 @@ with refusing():
     SETTINGS = params.read_yaml(Path("params.yaml"))
     DVC_STAGES = params.read_yaml(Path("dvc.yaml"))["stages"]
     DATASETS = params.load_datasets(Path("params.yaml"))
+    VIDEOS = params.load_datasets(Path("params.yaml"), "videos")
     SWEEP = params.parse(Sweep, SETTINGS.get("sweep"), "params.yaml, section sweep")
-    for dataset in DATASETS:
-        params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source)
+    of_videos = {
+        dataset
+        for dataset in DATASETS
+        if params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source).detections.of_videos
+    }
+    if of_videos != set(VIDEOS):
+        raise InputError(
+            "params.yaml: `videos` lists those of the `datasets` that begin with videos, for DVC, which cannot tell: "
+            f"expected {sorted(of_videos)}, but it is {VIDEOS}"
+        )
 RUNS = ["main", *SWEEP.runs]
 CORES = workflow.resource_settings.cores or 1  # not given: nothing is run here, or a cluster's profile says it
 
@@ -129,14 +138,34 @@ def simulated(wildcards):
     return source(wildcards.dataset).simulated
 
 
+def raw(wildcards):
+    return Layout(wildcards.dataset).raw
+
+
 def raw_files(wildcards):
     """The files that ingest reads of data/raw."""
-    return [str(path) for path in source(wildcards.dataset).files(Path("data/raw") / wildcards.dataset)]
+    return [str(path) for path in source(wildcards.dataset).files(raw(wildcards))]
 
 
 def raw_folders(wildcards):
     """A digest of the folders that ingest reads of data/raw: Snakemake does not look into folders."""
-    return source(wildcards.dataset).digest(Path("data/raw") / wildcards.dataset)
+    return source(wildcards.dataset).digest(raw(wildcards))
+
+
+def files_of_video(wildcards):
+    try:
+        return [str(file) for file in source(wildcards.dataset).files_of_videos(raw(wildcards), wildcards.video)]
+    except KeyError:
+        raise WorkflowError(f"data set {wildcards.dataset} has no video {wildcards.video}") from None
+
+
+def files_of_videos(wildcards):
+    return [str(file) for file in source(wildcards.dataset).files_of_videos(raw(wildcards))]
+
+
+def parts_of_videos(wildcards):
+    videos = source(wildcards.dataset).videos(raw(wildcards))
+    return [str(Layout(wildcards.dataset).part(video)) for video in videos]
 
 
 def check_settings(jobs):

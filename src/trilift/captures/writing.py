@@ -4,7 +4,7 @@ import ctypes
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,10 @@ class _Target(io.FileIO):
 class CaptureWriter:
     """One capture of a file that is being written."""
 
-    def __init__(self, group: h5netcdf.Group, kind: str, target: _Target):
+    def __init__(self, group: h5netcdf.Group, kind: str, check: Callable[[], None]):
         self._group = group
         self._schema = SCHEMAS[kind]
-        self._target = target
+        self._check = check
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write a whole variable of the schema."""
@@ -76,7 +76,7 @@ class CaptureWriter:
         """Write some frames of one or more variables of the schema."""
         for name, block in values.items():
             self._group[name][frames] = block.astype(self._schema[name].dtype)
-        self._target.check()
+        self._check()
 
 
 def _return_freed_memory() -> None:
@@ -90,10 +90,10 @@ def _return_freed_memory() -> None:
 class Writer:
     """A file that is being written; `create` makes one."""
 
-    def __init__(self, file: h5netcdf.File, kind: str, target: _Target):
+    def __init__(self, file: h5netcdf.File, kind: str, check: Callable[[], None]):
         self._file = file
         self._kind = kind
-        self._target = target
+        self._check = check
 
     def add_capture(
         self,
@@ -158,7 +158,7 @@ class Writer:
             created.attrs["long_name"] = about.meaning
         self._add_recordings(group, recordings)
         _return_freed_memory()
-        return CaptureWriter(group, self._kind, self._target)
+        return CaptureWriter(group, self._kind, self._check)
 
     def _add_strings(self, group: h5netcdf.Group, name: str, dim: str, values: list[str]) -> None:
         variable = group.create_variable(name, (dim,), dtype=h5py.string_dtype())
@@ -199,11 +199,18 @@ def create(path: Path, kind: str, **attributes: str) -> Iterator[Writer]:
     ...     capture = file.add_capture("S1", recordings=recordings, skeleton=H36M17)
     ...     capture.write_block(slice(0, 100), poses=poses)
     """
+    with new_file(path) as (file, check):
+        file.attrs["kind"] = kind
+        file.attrs.update(attributes)
+        yield Writer(file, kind, check)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[tuple[h5netcdf.File, Callable[[], None]]]:
+    """Write a netCDF file of any content; with it comes what raises an error once something could not be written."""
     with replacing(path) as temporary, _Target(temporary, "w+") as target:
         try:
             with h5netcdf.File(target, "w") as file:
-                file.attrs["kind"] = kind
-                file.attrs.update(attributes)
-                yield Writer(file, kind, target)
+                yield file, target.check
         finally:
             target.check()

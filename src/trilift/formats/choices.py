@@ -1,7 +1,7 @@
 """Which of the files that were recognised a data set is made of, and what is said of the others."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +12,11 @@ from trilift.formats.found import MOST_ASKED, MOST_FOR_CALIBRATIONS, MOST_TRIED,
 from trilift.formats.grouping import paths
 from trilift.formats.names import plain
 from trilift.formats.paths import VIEW, as_written, matches
-from trilift.formats.registry import CAMERAS, DETECTIONS, ArchiveFormat, ViewFormat
+from trilift.formats.registry import CAMERAS, DETECTIONS, VIDEOS, ArchiveFormat, VideoFormat, View, ViewFormat
 from trilift.formats.source import Calibration, Detections, holds_truth
+from trilift.project import layout
+
+Kinds = Mapping[str, ViewFormat | ArchiveFormat]
 
 
 def choose_detections(
@@ -28,8 +31,10 @@ def choose_detections(
             f"taken are the detections {taken}, and not {listed(found.other_detections)}; to take others, state "
             "their format and path under detections: in the data set's file"
         )
-    kind = DETECTIONS[taken.format]
+    kind = (DETECTIONS | VIDEOS)[taken.format]
     found.recordings = len(kind.recordings(folder, taken.path))
+    if isinstance(kind, VideoFormat):
+        return _choose_videos(taken, kind.recordings(folder, taken.path), skeleton, found)
     if isinstance(kind, ViewFormat):
         recordings = kind.recordings(folder, taken.path)
         views = [view.path for those in recordings.values() for view in those]
@@ -50,6 +55,16 @@ def choose_detections(
         ground_truth=holds_truth(taken.format, taken.path),
     )
     return names
+
+
+def _choose_videos(
+    taken: Place, recordings: dict[str, list[View]], skeleton: str | None, found: Found
+) -> list[str | None]:
+    if skeleton is not None:
+        raise InputError("the stage detect knows the layout of its keypoints; leave --skeleton out")
+    found.videos = [view.path for views in recordings.values() for view in views]
+    found.detections = Detections(format=taken.format, path=str(PurePosixPath(layout.VIDEOS, taken.path)))
+    return [view.name for view in next(iter(recordings.values()))]
 
 
 def _tell_of_less_processed(folder: Path, kind: ViewFormat, path: str, found: Found) -> None:
@@ -76,16 +91,16 @@ def _tell_layout(folder: Path, kind: ViewFormat, views: list[Path], found: Found
 
 
 def sort_recordings(
-    folder: Path, folders: Folders
+    folder: Path, folders: Folders, kinds: Kinds
 ) -> tuple[dict[str, list[PurePosixPath]], dict[str, list[PurePosixPath]], Folders]:
     """Find recordings of every format, files or folders with at least two views; all views; and the other folders."""
     rest = dict(folders)
-    of_views: dict[str, list[PurePosixPath]] = {name: [] for name in DETECTIONS}
-    found: dict[str, list[PurePosixPath]] = {name: [] for name in DETECTIONS}
-    number: dict[str, Counter[PurePosixPath]] = {name: Counter() for name in DETECTIONS}
+    of_views: dict[str, list[PurePosixPath]] = {name: [] for name in kinds}
+    found: dict[str, list[PurePosixPath]] = {name: [] for name in kinds}
+    number: dict[str, Counter[PurePosixPath]] = {name: Counter() for name in kinds}
     for place, names in folders.items():
         views: set[str] = set()
-        for name, kind in DETECTIONS.items():
+        for name, kind in kinds.items():
             files = [file for file in names if ends_with(file, kind.suffixes) and file not in views]
             if isinstance(kind, ArchiveFormat):
                 found[name] += [place / file for file in files if kind.recognises(folder / place / file)]
@@ -170,7 +185,14 @@ def _one_for_each(
 
 
 def _names_of_recordings(folder: Path, detections: Detections | None) -> set[str]:
-    return set(DETECTIONS[detections.format].recordings(folder, detections.path)) if detections else set()
+    return set(_chosen(detections)[0].recordings(folder, _chosen(detections)[1])) if detections else set()
+
+
+def _chosen(detections: Detections) -> tuple[ViewFormat | ArchiveFormat, str]:
+    """Give the format of what is in the folder, and its path there: videos lie a folder deeper in the raw folder."""
+    if detections.of_videos:
+        return VIDEOS[detections.format], str(PurePosixPath(detections.path).relative_to(layout.VIDEOS))
+    return DETECTIONS[detections.format], detections.path
 
 
 def _lacking(views: list[str | None] | None, cameras: list[Camera]) -> int:
@@ -210,8 +232,8 @@ def _names_to_use(views: list[str | None] | None, cameras: list[Camera], found: 
 def find_unused(folder: Path, folders: Folders, found: Found) -> None:
     files, of_folders = set[PurePosixPath](), dict[PurePosixPath, tuple[str, ...]]()
     if found.detections is not None:
-        kind = DETECTIONS[found.detections.format]
-        for recording in kind.recordings(folder, found.detections.path).values():
+        kind, chosen = _chosen(found.detections)
+        for recording in kind.recordings(folder, chosen).values():
             for path in [recording] if isinstance(recording, Path) else [view.path for view in recording]:
                 _note_used(folder, path, kind.suffixes, files, of_folders)
         if found.detections.skeleton:

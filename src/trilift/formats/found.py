@@ -1,7 +1,7 @@
 """What was found in a folder of recordings."""
 
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from trilift.formats import Camera
 from trilift.formats.source import Calibration, Detections
@@ -42,10 +42,14 @@ class Found:
     ----------
     detections, cameras
         As a data set's file states them; None where there are none.
+    videos
+        Of which detections are to be made.
     recordings
         How many.
     fps
         Frames per second, where a file tells.
+    image_size
+        Width and height in px of all videos, if these are the same and the calibration holds none.
     described
         What was seen, in words for the user.
     doubts
@@ -58,8 +62,10 @@ class Found:
 
     detections: Detections | None = None
     cameras: Calibration | None = None
+    videos: list[Path] = field(default_factory=list)
     recordings: int = 0
     fps: float | None = None
+    image_size: tuple[int, int] | None = None
     described: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     other_detections: list[Place] = field(default_factory=list)

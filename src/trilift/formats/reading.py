@@ -12,8 +12,9 @@ from trilift import skeletons
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, DetectedRecording, LeftOut, ReferenceRecording, Stated
 from trilift.formats.paths import VIEW, matches
-from trilift.formats.registry import CAMERAS, DETECTIONS, ArchiveFormat, Thing, View, ViewFormat
+from trilift.formats.registry import CAMERAS, ArchiveFormat, Thing, View, ViewFormat
 from trilift.formats.source import METRES, Calibration, Detections, Reference, Source, existing
+from trilift.project.layout import within_project
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,11 @@ log = logging.getLogger(__name__)
 
 def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[DetectedRecording]:
     """Read the detections of a data set, captures one after the other, without excluded views if they have files."""
-    kind, path = DETECTIONS[source.detections.format], source.detections.path
+    kind, path = source.detections.kind, source.detections.place
     if not kind.recordings(raw, path):
+        if source.detections.of_videos:
+            made = within_project(raw / path)
+            raise InputError(f"{raw / path}: not there; make it first (snakemake --cores all {made})")
         raise InputError(f"{raw / path}: not there, or no detections in it")
     if isinstance(kind, ArchiveFormat):
         stated = skeletons.get(source.detections.skeleton, raw) if source.detections.skeleton else None
@@ -64,10 +68,10 @@ def _or_leave_it_out(camera: str, source: Source, read: Callable[..., Thing], *a
 
 def names_of_views(source: Detections, raw: Path) -> set[str] | None:
     """Name the views of all recordings; None where only reading them tells."""
-    kind = DETECTIONS[source.format]
+    kind = source.kind
     if isinstance(kind, ArchiveFormat):
         return None
-    return {view.name for views in kind.recordings(raw, source.path).values() for view in views}
+    return {view.name for views in kind.recordings(raw, source.place).values() for view in views}
 
 
 def list_cameras(source: Calibration, raw: Path) -> dict[str, list[CameraEntry]]:

@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from trilift.errors import InputError, listed
 from trilift.formats.choices import (
+    Kinds,
     any_of,
     calibrations,
     choose_cameras,
@@ -17,12 +18,12 @@ from trilift.formats.found import Folders, Found, Place, Rigs
 from trilift.formats.grouping import most_processed, path_with_cameras_first, paths
 from trilift.formats.names import plain
 from trilift.formats.paths import as_written
-from trilift.formats.registry import CAMERAS, DETECTIONS, ViewFormat
+from trilift.formats.registry import CAMERAS, DETECTIONS, VIDEOS, ViewFormat
 from trilift.formats.source import Calibration
 
 
 def look_at(folder: Path, skeleton: str | None = None) -> Found:
-    """Recognise the detections and the calibration in a folder, and in those behind its links.
+    """Recognise the detections, or else videos, and the calibration in a folder, and in those behind its links.
 
     Parameters
     ----------
@@ -38,9 +39,12 @@ def look_at(folder: Path, skeleton: str | None = None) -> Found:
     """
     found = Found()
     folders = dict(sorted(walk(folder)))
-    recordings, of_views, rest = sort_recordings(folder, folders)
+    recordings, of_views, rest = sort_recordings(folder, folders, DETECTIONS)
     rigs = _rigs(folder, rest, found)
-    places = _places(folder, recordings, of_views, rigs, found)
+    places = _places(folder, recordings, of_views, DETECTIONS, rigs, found)
+    if not places:
+        recordings, of_views, _ = sort_recordings(folder, folders, VIDEOS)
+        places = _places(folder, recordings, of_views, VIDEOS, rigs, found)
     views = choose_detections(folder, places, skeleton, found)
     choose_cameras(folder, rigs, views, found)
     find_unused(folder, folders, found)
@@ -118,13 +122,14 @@ def _places(
     folder: Path,
     recordings: dict[str, list[PurePosixPath]],
     of_views: dict[str, list[PurePosixPath]],
+    kinds: Kinds,
     rigs: Rigs,
     found: Found,
 ) -> list[Place]:
     """Give the paths that stand for recordings, that for the most first."""
     places: list[tuple[int, Place]] = []
     cameras = {plain(camera.name) for rig in rigs.values() for camera in rig}
-    for name, kind in DETECTIONS.items():
+    for name, kind in kinds.items():
         if isinstance(kind, ViewFormat):
             path = path_with_cameras_first(folder, of_views.get(name, []), cameras, kind.recordings)
             if path is not None:

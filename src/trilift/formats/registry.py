@@ -125,6 +125,11 @@ class ViewFormat(_Format):
 
 
 @dataclass(frozen=True)
+class VideoFormat(ViewFormat):
+    """A video, or a folder of images, of each view of each recording: the stage ``detect`` makes detections of it."""
+
+
+@dataclass(frozen=True)
 class ArchiveFormat(_Format):
     """All views of one or more recordings in one file; a recording without a name of its own gets that given.
 
@@ -197,6 +202,7 @@ class CameraFormat(_Format):
 DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
     "coco": ViewFormat("coco_results", (".json",)),
     "deeplabcut": ViewFormat("deeplabcut", (".csv",), "DeepLabCut"),
+    "detect": ArchiveFormat("detected", (".nc",), has_rate=True),
     "easymocap": ViewFormat("easymocap", (".json",), "OpenPose", in_folders=True),
     "freemocap": ArchiveFormat("freemocap", ("_numcams_numframes_numtrackedpoints_pixelxy.npy",), "FreeMoCap"),
     "mediapipe": ArchiveFormat("mediapipe", (".csv",), "MediaPipe", has_rate=True),
@@ -206,6 +212,10 @@ DETECTIONS: dict[str, ViewFormat | ArchiveFormat] = {
     "sleap": ViewFormat("sleap", (".h5", ".hdf5"), "SLEAP"),
     "trilift": ArchiveFormat("trilift_nc", (".nc",), has_rate=True),
     "videopose3d": ArchiveFormat("videopose3d", (".npz",), has_layouts=True),
+}
+VIDEOS = {
+    "video": VideoFormat("video", (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".mpg")),
+    "images": VideoFormat("video", (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"), in_folders=True),
 }
 CAMERAS = {
     "humaneva": CameraFormat("humaneva_cameras", (".cal",), "mm"),

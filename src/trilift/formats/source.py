@@ -13,7 +13,8 @@ from trilift.errors import InputError
 from trilift.formats.images import ImageChange, Size
 from trilift.formats.names import plain
 from trilift.formats.paths import VIEW, has_stars, matches, without_stars
-from trilift.formats.registry import CAMERAS, DETECTIONS, ArchiveFormat, ViewFormat
+from trilift.formats.registry import CAMERAS, DETECTIONS, VIDEOS, ArchiveFormat, View, ViewFormat
+from trilift.project import layout
 from trilift.project.params import StrictModel, refuse
 from trilift.project.yaml_text import Name, in_yaml
 
@@ -55,14 +56,14 @@ class Detections(StrictModel):
     Attributes
     ----------
     format
-        A key of `DETECTIONS`.
+        A key of `DETECTIONS`, or of `VIDEOS`: the stage ``detect`` then makes the detections.
     path
         A file, or for formats with a file or folder per view the folder that holds these. With ``*`` in it, every
         match is a recording, named by what the stars stand for: ``*/pose``, ``S*/Seq*/annot.mat``. A star that is
         part of a name is written ``[*]``. Where the views of a recording do not lie in one folder, ``{view}`` stands
         for their names: ``Videos/{view}/*`` where every camera's folder has one for each recording.
     detector
-        What made them, for tables and figures, for example ``OpenPose BODY_25B``.
+        What made them, for tables and figures, for example ``OpenPose BODY_25B``. Of videos, ``detect`` knows it.
     skeleton
         The layout of the keypoints, where the format does not fix it or, for ``videopose3d``, the file tells another:
         a name, or the path of a file with one's own, ``my_layout.yaml``.
@@ -72,17 +73,43 @@ class Detections(StrictModel):
         Whether these are no detections but the projected truth. Tables and figures then say so.
     """
 
-    format: Annotated[str, _one_of(DETECTIONS)]
+    format: Annotated[str, _one_of((*DETECTIONS, *VIDEOS))]
     path: Inside
-    detector: Name
+    detector: Name | None = None
     skeleton: Annotated[str, AfterValidator(_layout)] | None = None
     undistorted: bool = False
     ground_truth: bool = False
 
+    @property
+    def of_videos(self) -> bool:
+        """Whether the stage ``detect`` makes them."""
+        return self.format in VIDEOS
+
+    @property
+    def kind(self) -> ViewFormat | ArchiveFormat:
+        """The format that ingest reads."""
+        return DETECTIONS["detect" if self.of_videos else self.format]
+
+    @property
+    def place(self) -> str:
+        """The path that ingest reads."""
+        return layout.DETECTIONS_OF_VIDEOS if self.of_videos else self.path
+
     @model_validator(mode="after")
     def _fits_its_format(self) -> "Detections":
         problems = []
+        if self.of_videos:
+            stated = [name for name in ("detector", "skeleton", "ground_truth") if getattr(self, name)]
+            problems += [f"`{name}` is known to the stage detect: leave it out" for name in stated]
+            if Path(self.path).parts[:1] != (layout.VIDEOS,):
+                problems.append(
+                    f"the videos must lie in the folder {layout.VIDEOS} of the raw folder: {layout.VIDEOS}/*.mp4"
+                )
+            refuse(problems)
+            return self
         kind = DETECTIONS[self.format]
+        if self.detector is None:
+            problems.append("`detector` is needed, what made the detections")
         if self.path.count(VIEW) > (1 if isinstance(kind, ViewFormat) else 0):
             problems.append(f"{VIEW} can stand in `path` once, with a format that has a file or folder per view")
         if isinstance(kind, ViewFormat) and self.skeleton is None:
@@ -217,10 +244,26 @@ class Source(StrictModel):
         """Write the line that leaves these out too."""
         return f"exclude_cameras: {in_yaml([*self.exclude_cameras, *names])}"
 
+    def videos(self, raw: Path) -> dict[str, View]:
+        """List the videos that detections are made of, but for those of excluded cameras, by recording and view."""
+        if not self.detections.of_videos:
+            return {}
+        return {
+            f"{recording}/{view.name}" if recording else view.name: view
+            for recording, views in VIDEOS[self.detections.format].recordings(raw, self.detections.path).items()
+            for view in views
+            if not self.is_excluded(self.camera_of(view.name))
+        }
+
+    def files_of_videos(self, raw: Path, *names: str) -> list[Path]:
+        """List the files of some videos; of all, without names."""
+        videos = self.videos(raw)
+        return [file for name in names or videos for file in VIDEOS[self.detections.format].files(videos[name].path)]
+
     def files(self, raw: Path) -> list[Path]:
         """List the files that ingest reads, without those of folders with a file per frame."""
-        kind = DETECTIONS[self.detections.format]
-        found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.path))
+        kind = self.detections.kind
+        found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.place))
         for match in _expected(raw, self.cameras.path) if self.cameras.path else ():
             found += CAMERAS[self.cameras.format].files(match) if self.cameras.format in CAMERAS else [match]
         if self.detections.skeleton and skeletons.is_file(self.detections.skeleton):
@@ -229,11 +272,11 @@ class Source(StrictModel):
 
     def digest(self, raw: Path) -> str:
         """Hash what ingest reads of folders with a file per frame: names and contents; empty where there are none."""
-        kind = DETECTIONS[self.detections.format]
+        kind = self.detections.kind
         if not _in_folders(kind):
             return ""
         digest = hashlib.sha256()
-        for file in _view_files(kind, raw, self.detections.path):
+        for file in _view_files(kind, raw, self.detections.place):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"{file.relative_to(raw).as_posix()} {content}\n".encode())
         return digest.hexdigest()

@@ -41,7 +41,7 @@ def run(layout: Layout) -> int:
     source = load_dataset(layout.dataset_file, "ingest", Source)
     style.use()
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if source.simulated else "")
-    note += f" · detections: {facts_of(source)}"
+    note += f" · detections: {facts_of(source, layout)}"
     problems, steps = 0, 0
     with tqdm(total=0, unit="step", desc="check", disable=None) as progress, logging_redirect_tqdm():
         for capture in assemble(layout, source):

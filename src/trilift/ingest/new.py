@@ -13,11 +13,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.formats import recognise
+from trilift.formats import recognise, video
 from trilift.formats.found import Found, Place
-from trilift.formats.source import Source
+from trilift.formats.reading import list_cameras, read_camera
+from trilift.formats.source import Calibration, Source
 from trilift.project.files import replacing
-from trilift.project.layout import Layout
+from trilift.project.layout import VIDEOS, Layout, within_project
 from trilift.project.params import parse, read_yaml
 
 log = logging.getLogger(__name__)
@@ -95,15 +96,20 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         raise InputError(f"{layout.params}: not there; run in the project's folder, or name it with --project")
     if layout.dataset_file.exists():
         raise InputError(f"{layout.dataset_file}: there already; remove it, or take another name (--name)")
-    raw = layout.raw
-    if (raw.exists() or raw.is_symlink()) and raw.resolve() != folder.resolve():
-        raise InputError(f"{raw}: there already, and not this folder; remove it, or take another name (--name)")
     if skeleton:
         skeleton = _in_folder(skeleton, folder) if skeletons.is_file(skeleton) else skeleton
         skeletons.get(skeleton, folder)
     found = recognise.look_at(folder, skeleton)
     for line in found.described:
         log.info("%s", line)
+    if found.videos:
+        _look_at_videos(found, folder)
+    raw = layout.videos if found.videos else layout.raw  # beside videos lies what is made of them
+    taken = raw if raw.exists() or raw.is_symlink() else layout.raw
+    if (taken.exists() or taken.is_symlink()) and taken.resolve() != folder.resolve():
+        raise InputError(f"{taken}: there already, and not this folder; remove it, or take another name (--name)")
+    if found.videos and layout.raw.resolve() == folder.resolve():
+        raise InputError(f"{folder}: move the videos, and all that belongs to them, into {raw}, and name that folder")
     text = _text(found, folder)
     with replacing(layout.dataset_file) as temporary:
         temporary.write_text(text, "utf-8")
@@ -117,14 +123,41 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         log.warning("%s", doubt)
     if not found.fps:
         log.warning("%s frames per second are a guess: state those of the videos (fps:)", _GUESSED_FPS)
+    first = f"  snakemake --cores all {within_project(layout.detections)}\n" if found.videos else ""
     log.info(
         "Wrote %s and linked %s. Look through the file, then:\n"
-        "  trilift check %s\n  snakemake --cores all results/%s/main/metrics.json",
+        "%s  trilift check %s\n  snakemake --cores all results/%s/main/metrics.json",
         layout.dataset_file,
         raw,
+        first,
         name,
         name,
     )
+
+
+def _look_at_videos(found: Found, folder: Path) -> None:
+    """Take from the videos what a data set's file says of them."""
+    about = {path: video.about(path) for path in found.videos}
+    rates = sorted({each.rate for each in about.values() if each.rate})
+    if rates:
+        found.fps = rates[0]
+    if len(rates) > 1:
+        found.doubts.append(
+            f"the videos have {listed(rates)} frames per second; the lowest is taken (fps:), which all can give"
+        )
+    sizes = {each.size for each in about.values()}
+    if len(sizes) == 1 and found.cameras is not None and _lacks_sizes(found.cameras, folder):
+        (found.image_size,) = sizes
+
+
+def _lacks_sizes(cameras: Calibration, folder: Path) -> bool:
+    """Tell whether a calibration can be read with a stated size of the images only."""
+    try:
+        rigs = list_cameras(cameras, folder).values()
+        read = [read_camera(camera, cameras, undistorted=True) for rig in rigs for camera in rig]
+    except InputError:
+        return True
+    return not read
 
 
 def _in_folder(skeleton: str, folder: Path) -> str:
@@ -165,19 +198,18 @@ def _text(found: Found, folder: Path) -> str:
     yaml.width = 10_000  # no line is broken
     content = yaml.load(_FILE)
     source = content["ingest"]
-    source["detections"].update(
-        format=detections.format,
-        path=Quoted(detections.path),
-        skeleton=detections.skeleton,
-        detector=detections.detector,
-    )
-    source["cameras"].update(format=cameras.format, path=Quoted(str(cameras.path)))
-    if detections.skeleton:
-        source["detections"]["skeleton"] = detections.skeleton
-    else:
-        del source["detections"]["skeleton"]
+    source["detections"].update(format=detections.format, path=Quoted(detections.path))
+    within = Path(VIDEOS if found.videos else "")
+    source["cameras"].update(format=cameras.format, path=Quoted((within / str(cameras.path)).as_posix()))
+    for key in ("skeleton", "detector"):  # of videos, the stage detect knows them
+        if stated := getattr(detections, key):
+            source["detections"][key] = stated
+        else:
+            del source["detections"][key]
     if not detections.ground_truth:
         del source["detections"]["ground_truth"]
+    if found.image_size:
+        source["cameras"]["image_size"] = list(found.image_size)
     if cameras.names:
         source["cameras"]["names"].extend(Quoted(name) for name in cameras.names)
     else:

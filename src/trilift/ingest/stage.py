@@ -10,7 +10,7 @@ from trilift.captures import writing
 from trilift.captures.schema import Recording
 from trilift.captures.writing import Writer
 from trilift.errors import InputError, listed
-from trilift.formats import registry
+from trilift.formats import detected, registry
 from trilift.formats.source import Source
 from trilift.ingest import examine
 from trilift.ingest.assemble import assemble
@@ -32,7 +32,7 @@ def run(layout: Layout) -> None:
     source = load_dataset(layout.dataset_file, "ingest", Source)
     facts = {
         "dataset": layout.dataset,
-        "detections_from": facts_of(source),
+        "detections_from": facts_of(source, layout),
         "simulated": "yes" if source.simulated else "no",
     }
     with (
@@ -51,15 +51,15 @@ def run(layout: Layout) -> None:
         params={"ingest": settings},
         dataset={"ingest": source},
         inputs=[path for path in source.files(layout.raw) if path.is_file()],
-        digests={layout.raw / source.detections.path: many_files} if many_files else None,
+        digests={layout.raw / source.detections.place: many_files} if many_files else None,
         outputs=[layout.captures, layout.references],
         loads=_READERS,
     )
 
 
-def facts_of(source: Source) -> str:
+def facts_of(source: Source, layout: Layout) -> str:
     """Say what made the detections, for tables and figures."""
-    made_by = source.detections.detector
+    made_by = source.detections.detector or detected.detector_of(layout.detections)
     return f"GROUND-TRUTH 2D ({made_by})" if source.detections.ground_truth else made_by
 
 

@@ -156,6 +156,8 @@ def _described(record: Record, name: str) -> str:
         "code": _short(content["code"]),
         "libraries": content["libraries"],
     }
+    if "weights" in content:
+        parts["weights"] = {name: _short(digest) for name, digest in content["weights"].items()}
     return "\n".join(head) + "\n" + yaml.safe_dump(parts, sort_keys=False, allow_unicode=True, width=1000).rstrip()
 
 

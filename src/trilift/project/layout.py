@@ -1,9 +1,14 @@
 """Where the files of a project lie. The rules of the workflow name the same paths."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from trilift.project.stages import STAGES
+
+VIDEOS = "videos"
+DETECTIONS_OF_VIDEOS = "detections_of_videos.nc"
+"""In the raw folder of a data set that begins with videos: what is filmed, and what is made of it."""
 
 
 def within_project(path: Path) -> str:
@@ -52,6 +57,20 @@ class Layout:
     @property
     def raw(self) -> Path:
         return self.project / "data" / "raw" / self.dataset
+
+    @property
+    def videos(self) -> Path:
+        """Of a data set that begins with videos, all that its owner put there or linked: `raw` has made files too."""
+        return self.raw / VIDEOS
+
+    @property
+    def detections(self) -> Path:
+        """What was detected in the videos."""
+        return self.raw / DETECTIONS_OF_VIDEOS
+
+    def part(self, video: str) -> Path:
+        """What was detected in one of them, until all is in `detections`."""
+        return self.project / ".trilift" / "detections" / self.dataset / f"{video}.nc"
 
     @property
     def captures(self) -> Path:
@@ -103,6 +122,12 @@ class Layout:
         """Of trainings that have not ended; neither engine knows of it."""
         return self.project / ".trilift" / "checkpoints"
 
-    def lock(self, stage: str) -> Path:
-        """Held by a stage that runs, see `trilift.project.locks`."""
-        return self.project / ".trilift" / "locks" / f"{stage}-{self.dataset}-{self.run}"
+    @property
+    def environments(self) -> Path:
+        """Of detectors that cannot live in ours."""
+        return self.project / ".trilift" / "environments"
+
+    def lock(self, stage: str, video: str | None = None) -> Path:
+        """Held by a stage that runs, or that works on one video, see `trilift.project.locks`."""
+        part = "" if video is None else f"-{hashlib.sha256(video.encode()).hexdigest()[:8]}"
+        return self.project / ".trilift" / "locks" / f"{stage}-{self.dataset}-{self.run}{part}"

@@ -16,7 +16,7 @@ from trilift.project.stages import SECTIONS
 
 log = logging.getLogger(__name__)
 
-_TOP_LEVEL = {"datasets", "seed", "sweep", *SECTIONS}
+_TOP_LEVEL = {"datasets", "videos", "seed", "sweep", *SECTIONS}
 _SECTIONS_OF_A_DATASET = {"ingest", "split"}
 
 
@@ -172,15 +172,15 @@ def load_seed(path: Path) -> int:
     return seed
 
 
-def load_datasets(path: Path) -> list[str]:
-    """Read the names of the data sets of ``params.yaml``."""
+def load_datasets(path: Path, key: str = "datasets") -> list[str]:
+    """Read the names of the data sets of ``params.yaml``, or with ``videos`` of those that begin with videos."""
     content = read_yaml(path)
     _check_names(content, _TOP_LEVEL, path)
-    names = content.get("datasets")
+    names = content.get(key, [] if key == "videos" else None)
     names = [getattr(name, "text", name) for name in names] if isinstance(names, list) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(
-            f"{path}: datasets must be a list of names, one per line after `- ` and numbers in quotes, "
+            f"{path}: {key} must be a list of names, one per line after `- ` and numbers in quotes, "
             f"but it is {names!r}"
         )
     return names

@@ -23,7 +23,7 @@ from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
 
 SOURCE = Path(__file__).parents[2]
-_LIBRARIES = {"h5netcdf", "h5py", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "xarray"}
+_LIBRARIES = {"av", "h5netcdf", "h5py", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "xarray"}
 _DATA_FILE = re.compile(r"\"([\w-]+\.(?:json|html|yaml))\"")
 
 
@@ -52,6 +52,7 @@ def write(
     digests: Mapping[Path, str] | None = None,
     outputs: Iterable[Path],
     loads: Iterable[str] = (),
+    weights: Mapping[str, str] | None = None,
 ) -> None:
     """Record what a stage has made, and of what; the last thing that a stage does.
 
@@ -73,6 +74,8 @@ def write(
         The files that it wrote.
     loads
         Modules that it loads by name, which no ``import`` shows.
+    weights
+        Hashes of the networks that it ran and did not train, by their names.
     """
 
     def name(path: Path) -> str:
@@ -94,7 +97,7 @@ def write(
         "outputs": {name(file): sha256(file) for file in outputs},
         "libraries": {"python": platform.python_version(), "trilift": __version__}
         | {library: str(importlib.import_module(library).__version__) for library in code.imports & _LIBRARIES},
-    }
+    } | ({"weights": dict(weights)} if weights else {})
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
@@ -112,11 +115,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_of(files: Iterable[str], source: Path | None = None) -> str:
+def hash_of(files: Iterable[str | Path], source: Path | None = None) -> str:
     """Hash names and contents of files of the code."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file} {sha256((source or SOURCE) / file)}\n".encode())
+        name = file.name if isinstance(file, Path) else file
+        digest.update(f"{name} {sha256((source or SOURCE) / file)}\n".encode())
     return digest.hexdigest()
 
 

@@ -21,6 +21,8 @@ class Stage(NamedTuple):
         Whether each run of a sweep has its own.
     on_device
         Whether it computes on a GPU where there is one.
+    of_videos
+        Whether it can work on one video of the data set at a time.
     """
 
     about: str
@@ -29,6 +31,7 @@ class Stage(NamedTuple):
     of_dataset: bool = False
     of_run: bool = False
     on_device: bool = False
+    of_videos: bool = False
 
     def load(self) -> Any:
         """Import the module, which may take seconds."""
@@ -45,6 +48,14 @@ STAGES = {
         "trilift.simulate.stage",
         "trilift.simulate.settings",
         of_dataset=True,
+    ),
+    "detect": Stage(
+        "find people in the videos of a data set that begins with videos",
+        "trilift.detect.stage",
+        "trilift.detect.settings",
+        of_dataset=True,
+        on_device=True,
+        of_videos=True,
     ),
     "ingest": Stage(
         "read raw detections and cameras, check them, write captures",
