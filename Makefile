@@ -74,7 +74,7 @@ format: .venv/dev.installed ## Put the code into the project's style
 docs: .venv/docs.installed ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest, evaluation, predict, startup, scale, threads, kills)
+bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest, detect, evaluation, predict, startup, scale, threads, kills)
 	python tests/benchmarks/$(NAME).py
 
 fuzz: .venv/dev.installed ## Feed all readers with 20,000 mutated files
