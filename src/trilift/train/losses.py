@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trilift.geometry.cameras import distort
 from trilift.lifter.inputs import without_root
-from trilift.train.samples import Batch, constant
+from trilift.train.samples import Batch, constant, into_views
 from trilift.train.settings import LossSettings
 
 _SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
@@ -66,32 +66,35 @@ def input_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings)
 
 def multi_view_consistency(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view with what is known in every other view."""
-    turned = into_all_views(predicted, batch.rotations)  # (B, i, j, J, 3)
+    turned = into_all_views(predicted, batch.rotations)  # (B, i, J, j, 3)
     itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.device)
-    others = (_pairs(batch) & ~itself)[..., None]  # (B, i, j, 1)
+    others = (_pairs(batch) & ~itself).unsqueeze(2)  # (B, i, 1, j)
     if settings.consistency_target == "prediction":
-        return mean_norm(turned - predicted[:, None], others, settings)
+        return mean_norm(turned - predicted.transpose(1, 2).unsqueeze(1), others, settings)
     labels, trust = labels_and_trust(batch, settings)
-    return mean_norm(turned - labels[:, None], others * trust[:, None], settings)
+    difference = turned - labels.transpose(1, 2).contiguous().unsqueeze(1)
+    return mean_norm(difference, others * trust.unsqueeze(-1), settings)
 
 
 def reprojection(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view, projected into every view, with the detections there."""
-    rays = without_root(batch.rays[:, batch.middle], batch.skeleton, axis=-2)  # (B, V, J, 2)
-    exists = rays.isfinite().all(-1)  # (B, V, J)
+    rays = without_root(batch.rays[:, batch.middle].transpose(1, 2), batch.skeleton, axis=1)  # (B, J, V, 2)
+    exists = rays.isfinite().all(-1)
     rays = torch.where(exists[..., None], rays, 0.0)
-    confidence = without_root(batch.confidence[:, batch.middle], batch.skeleton)
+    confidence = without_root(batch.confidence[:, batch.middle].transpose(1, 2), batch.skeleton, axis=1)
     weights = torch.where(exists, confidence if settings.trust_detections else 1.0, 0.0)
-    weights = _pairs(batch)[..., None] * weights[:, None]  # (B, i, j, J)
-    root = _root_in_views(batch)
-    in_views = into_all_views(predicted, batch.rotations) + root[:, None, :, None]  # (B, i, j, J, 3)
-    projected = in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH)  # (B, i, j, J, 2)
-    depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)[:, None, :, None]  # (B, 1, j, 1)
+    weights = _pairs(batch).unsqueeze(2) * weights[:, None]  # (B, i, J, j)
+    root = _root_in_views(batch)[:, None, None]  # (B, 1, 1, j, 3)
+    x, y, z = (into_all_views(predicted, batch.rotations) + root).unbind(-1)  # (B, i, J, j) each
+    z = z.clamp(min=_SMALLEST_DEPTH)
+    projected = torch.stack([x / z, y / z]).movedim(0, -1)  # in memory the coordinates come one after the other
+    depth = root[..., 2].clamp(min=_SMALLEST_DEPTH).expand(-1, -1, x.shape[2], -1).contiguous()  # (B, 1, J, j)
     if settings.reprojection_unit == "metres":
         return mean_norm((projected - rays[:, None]) * depth[..., None], weights, settings)
-    focal = batch.focal.mean(-1)[:, None, :, None]
-    difference = distort(projected, batch.distortion[:, None]) - distort(rays, batch.distortion)[:, None]
-    return mean_norm(difference * depth[..., None], weights, settings, factor=focal / depth)
+    lens = batch.distortion[:, None, None]
+    in_image, detected = (distort(at.unsqueeze(-2), lens).squeeze(-2) for at in (projected, rays[:, None]))
+    focal = batch.focal.mean(-1)[:, None, None]
+    return mean_norm((in_image - detected) * depth[..., None], weights, settings, factor=focal / depth)
 
 
 def output_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
@@ -100,7 +103,7 @@ def output_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings
     if settings.output_triangulation_detached:
         target = target.detach()
     several = batch.visible & (batch.visible.sum(1, keepdim=True) >= 2)
-    return mean_norm(predicted - target[:, None] @ batch.rotations.mT, several[..., None], settings)
+    return mean_norm(predicted - into_views(target, batch.rotations), several[..., None], settings)
 
 
 def bone_symmetry(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
@@ -138,16 +141,24 @@ def mean_norm(difference: Tensor, weights: Tensor, settings: LossSettings, facto
     `factor` turns metres into another unit.
     """
     if settings.norm == "l1":
-        size = difference.abs().mean(-1)
+        size = _added(difference.abs()) / difference.shape[-1]
     else:
-        size = difference.square().sum(-1).clamp(min=1e-18).sqrt()  # no infinite slope at 0
+        size = _added(difference.square()).clamp(min=1e-18).sqrt()  # no infinite slope at 0
         if settings.norm == "huber":
             limit = settings.huber_from_m
             size = torch.where(size < limit, size.square() / (2 * limit), size - limit / 2)
     weights = weights.to(size.dtype)
-    total = (size * factor * weights).sum()
-    number = weights.expand_as(size).sum()
+    total = (size * (weights * factor)).sum()
+    number = weights.sum() * (size.numel() // max(1, weights.numel()))
     return torch.where(number > 0, total / torch.where(number > 0, number, 1.0), torch.nan)
+
+
+def _added(values: Tensor) -> Tensor:
+    """Add the coordinates (..., space) up; several times faster than torch's sum over so short an axis."""
+    total, *others = values.unbind(-1)
+    for other in others:
+        total = total + other
+    return total
 
 
 def labels_and_trust(batch: Batch, settings: LossSettings) -> tuple[Tensor, Tensor]:
@@ -159,12 +170,12 @@ def labels_and_trust(batch: Batch, settings: LossSettings) -> tuple[Tensor, Tens
 
 
 def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
-    """Turn the pose of every view i into every view j's frame: (B, V, J, 3) to (B, i, j, J, 3)."""
+    """Turn the pose of every view i into every view j's frame: (B, V, J, 3) to (B, i, J, j, 3)."""
     world = poses @ rotations  # row vectors: x_world = R^T x_camera
     frames, views, joints, _ = poses.shape
     all_views = rotations.reshape(frames, views * 3, 3)  # one product for all pairs of views
     turned = world.reshape(frames, views * joints, 3) @ all_views.mT
-    return turned.reshape(frames, views, joints, views, 3).transpose(2, 3)
+    return turned.reshape(frames, views, joints, views, 3)
 
 
 def _pairs(batch: Batch) -> Tensor:
@@ -197,17 +208,15 @@ def _triangulated(predicted: Tensor, batch: Batch) -> Tensor:
     The direct linear transform, each view's equations divided by the depth of the root, which makes them errors
     on the normalised image plane.
     """
-    root = _root_in_views(batch)[:, :, None]  # (B, V, 1, 3)
-    in_views = predicted + root
-    x, y = (in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH)).unbind(-1)
-    zero, one = torch.zeros_like(x), torch.ones_like(x)
-    equations = torch.stack([torch.stack([one, zero, -x], -1), torch.stack([zero, one, -y], -1)], -2)
-    equations = equations / root[..., 2:, None].clamp(min=_SMALLEST_DEPTH)  # (B, V, J, 2, 3)
-    equations = equations * batch.visible[..., None, None, None]
-    offsets = (equations @ root[..., None])[..., 0]  # (B, V, J, 2)
-    in_world = equations @ batch.rotations[:, :, None]
-    matrix = torch.einsum("bvjra,bvjrc->bjac", in_world, in_world).double()  # (B, J, 3, 3)
-    vector = torch.einsum("bvjra,bvjr->bja", in_world, offsets).double()  # (B, J, 3)
+    root = _root_in_views(batch)  # (B, V, 3)
+    cameras = torch.cat([batch.rotations, root[..., None]], -1)[:, None]  # (B, 1, V, 3, 4)
+    in_views = predicted.transpose(1, 2) + root[:, None]  # (B, J, V, 3)
+    image = in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH)
+    equations = cameras[..., :2, :] - image[..., None] * cameras[..., 2:, :]  # (B, J, V, 2, 4)
+    scale = batch.visible / root[..., 2].clamp(min=_SMALLEST_DEPTH)
+    equations = (equations * scale[:, None, :, None, None]).flatten(2, 3)
+    products = (equations.mT @ equations).double()  # (B, J, 4, 4)
+    matrix, vector = products[..., :3, :3], products[..., :3, 3]
     several = (batch.visible.sum(1) >= 2)[:, None, None]
     matrix = torch.where(several[..., None], matrix, torch.eye(3, dtype=matrix.dtype, device=matrix.device))
     return -_solve_symmetric(matrix, torch.where(several, vector, 0.0)).to(predicted.dtype)

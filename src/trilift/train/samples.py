@@ -133,7 +133,7 @@ class Batch(Frames, Rigs):
     @cached_property
     def labels_in_views(self) -> Tensor:
         """(B, V, J - 1, 3): root-relative pseudo-labels, in the views' camera frames."""
-        return self.labels.unsqueeze(1) @ self.rotations.mT
+        return into_views(self.labels, self.rotations)
 
     def rows(self, scaling: "Scaling") -> Tensor:
         """Form the inputs of all views: (row, T, feature), or (row, feature) if T is 1; 0 if one is not visible."""
@@ -226,6 +226,12 @@ TRUSTED_BELOW = 0.03
 def trust(variance: Tensor) -> Tensor:
     """Give the weight of pseudo-labels from their variance per coordinate, square metres; 0 where it is not known."""
     return torch.where(variance.isfinite(), 1 / (1 + variance / TRUSTED_BELOW**2), 0.0)
+
+
+def into_views(poses: Tensor, rotations: Tensor) -> Tensor:
+    """Turn poses (B, J, 3) into the frames of all views: (B, V, J, 3)."""
+    turned = poses @ rotations.flatten(1, 2).mT  # one product for all views
+    return turned.unflatten(-1, (-1, 3)).transpose(1, 2)
 
 
 def windows(frames: Tensor, first: Tensor, last: Tensor, size: int) -> Tensor:
