@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run report repro-check lock-check metrics-check test test-engines test-cluster lint format docs bench fuzz
+.PHONY: help run report repro-check lock-check metrics-check test test-engines test-cluster lint format docs bench bench-gpu fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -76,6 +76,9 @@ docs: .venv/docs.installed ## Build the documentation into site/
 
 bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest, detect, evaluation, predict, startup, scale, threads, kills)
 	python tests/benchmarks/$(NAME).py
+
+bench-gpu: .venv/dev.installed ## All that has to be seen on a GPU, where there is one, in less than 8 minutes
+	python tests/benchmarks/gpu.py
 
 fuzz: .venv/dev.installed ## Feed all readers with 20,000 mutated files
 	python tests/formats/fuzzing.py --inputs 20000

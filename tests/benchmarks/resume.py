@@ -33,13 +33,15 @@ samples, validation = tests.parts(make_samples(3300), 3000)
 losses = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
 settings = tests.TINY.model_copy(update={"steps": int(sys.argv[4]), "losses": losses, "batch_frames": 64})
 checkpoint = Checkpoint(Path(sys.argv[2]), every_s=0.2) if sys.argv[2] else None
-network, history = fit(samples, validation, Scaling.of(samples), settings, 0, tests.CPU, checkpoint)
+network, history = fit(
+    samples, validation, Scaling.of(samples), settings, 0, torch.device(sys.argv[5]), checkpoint
+)
 torch.save({"weights": network.state_dict(), "history": history}, sys.argv[3])
 """
 
 
-def start(checkpoint: str, output: Path, steps: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", TRAINING, str(TESTS), checkpoint, str(output), str(steps)]
+def start(checkpoint: str, output: Path, steps: int, device: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", TRAINING, str(TESTS), checkpoint, str(output), str(steps), device]
     paths = [str(TESTS.parent / "src"), *sys.path]
     return subprocess.Popen(
         command,
@@ -52,19 +54,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         whole, output, checkpoint = (Path(folder) / name for name in ("whole", "output", "state"))
         begun = time.monotonic()
-        if start("", whole, options.steps).wait():
+        if start("", whole, options.steps, options.device).wait():
             sys.exit("the training failed")
         duration = time.monotonic() - begun
         kills, different = 0, 0
         while kills < options.kills:
             output.unlink(missing_ok=True)
             while not output.exists():
-                process = start(str(checkpoint), output, options.steps)
+                process = start(str(checkpoint), output, options.steps, options.device)
                 if kills < options.kills:
                     # Any moment counts: while it starts, trains, or writes its state.
                     time.sleep(rng.uniform(0, duration))

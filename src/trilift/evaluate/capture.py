@@ -90,10 +90,11 @@ class CaptureEvaluation:
                 frames = slice(tested.start + block.start, tested.start + block.stop)
                 loaded = self._load(self._around_of(frames, tested))
                 evaluate = partial(self._evaluate, loaded, tested, recording, conditions.unit)
+                whole = block.stop - block.start
                 # Parts that stay in the processor's cache; a temporal lifter sees many frames around each.
+                size = max(_FRAMES_PER_PART, 8 * self._around) if self._device.type == "cpu" else whole
                 parts = [
-                    slice(frames.start + part.start, frames.start + part.stop)
-                    for part in reading.blocks(block.stop - block.start, max(_FRAMES_PER_PART, 8 * self._around))
+                    slice(frames.start + part.start, frames.start + part.stop) for part in reading.blocks(whole, size)
                 ]
                 for part, result in zip(parts, pool.map(evaluate, parts), strict=True):
                     length = part.stop - part.start

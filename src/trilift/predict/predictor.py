@@ -22,7 +22,7 @@ from trilift.skeletons import Mapping, Skeleton
 
 log = logging.getLogger(__name__)
 
-_FRAMES_PER_BLOCK = 2048
+_FRAMES_PER_BLOCK, _ON_GPU = 2048, 32768
 _FLIP = Settings().flip  # as lifters are measured
 
 
@@ -146,8 +146,9 @@ class Predictor:
         mapping = self._mapping(skeleton)
         pixels, confidence = _checked(pixels, confidence, mapping.source)
         cameras, around = Cameras.stack([camera]).to(self.device), self.lifter.network_settings.frames // 2
-        for start in range(0, len(pixels), _FRAMES_PER_BLOCK):
-            stop = min(start + _FRAMES_PER_BLOCK, len(pixels))
+        size = _FRAMES_PER_BLOCK if self.device.type == "cpu" else _ON_GPU
+        for start in range(0, len(pixels), size):
+            stop = min(start + size, len(pixels))
             seen = slice(max(0, start - around), stop + around)
             core = slice(start - seen.start, stop - seen.start)
             yield self._predict(*self._input(pixels[seen], confidence[seen], cameras, mapping), core, camera)
