@@ -7,14 +7,17 @@ import logging
 import tempfile
 import unicodedata
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tqdm import tqdm
 
+from filming import film
 from formats.camera_writers import write_panoptic
 from real_data import DATA, needs
 from synthetic import (
@@ -34,6 +37,7 @@ from trilift.formats.recognise import look_at
 from trilift.formats.source import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.ingest import check
+from trilift.project.layout import Layout
 from trilift.project.params import load_dataset, read_yaml
 from trilift.skeletons import BODY25B, COCO17, OPENPOSE25, mapping
 
@@ -394,3 +398,81 @@ def test_truth_in_a_folder_is_written_as_such(project, tmp_path):
     assert code == 0, printed
     file = project.layout.dataset_file.with_name("h36m.yaml")
     assert load_dataset(file, "ingest", Source).detections.ground_truth
+
+
+def folder_of_videos(folder, rates=(30, 30), size=(64, 48), sizes_in_calibration=True):
+    folder.mkdir()
+    for number, rate in enumerate(rates, 1):
+        film(folder / f"cam{number}.mp4", range(5), rate, size=size)
+    write_pose2sim(folder / "calibration.toml", ring_of_cameras(len(rates)))
+    if not sizes_in_calibration:
+        text = (folder / "calibration.toml").read_text()
+        (folder / "calibration.toml").write_text(
+            "".join(line for line in text.splitlines(True) if "size" not in line)
+        )
+    return folder
+
+
+def of_videos(project, folder, capsys):
+    assert cli.main(["new", str(folder), "--project", str(project.layout.project)]) == 0
+    layout = Layout(folder.name, project.layout.project)
+    return layout, yaml.safe_load(layout.dataset_file.read_text())["ingest"], capsys.readouterr().err
+
+
+def test_of_videos_nothing_is_a_guess(tmp_path, capsys):
+    project = make_project(tmp_path / "project")
+    folder = folder_of_videos(tmp_path / "gait", (Fraction(30000, 1001),) * 2)
+    layout, stated, said = of_videos(project, folder, capsys)
+    assert stated["detections"] == {"format": "video", "path": "videos"}
+    assert stated["cameras"] == {"format": "toml", "path": "videos/calibration.toml"}
+    assert stated["fps"] == pytest.approx(29.97003, abs=1e-5)
+    assert "GUESS" not in layout.dataset_file.read_text()
+    assert "WARNING" not in said
+    assert layout.videos.resolve() == folder
+    assert not layout.raw.is_symlink()
+    assert "snakemake --cores all data/raw/gait/detections_of_videos.nc" in said
+
+
+def test_of_videos_of_several_rates_the_lowest_is_taken(tmp_path, capsys):
+    project = make_project(tmp_path / "project")
+    _, stated, said = of_videos(project, folder_of_videos(tmp_path / "gait", (60, 25)), capsys)
+    assert stated["fps"] == 25
+    assert "the videos have 25, 60 frames per second; the lowest is taken" in said
+
+
+def test_sizes_that_the_calibration_lacks_are_those_of_the_videos(tmp_path, capsys):
+    project = make_project(tmp_path / "project")
+    folder = folder_of_videos(tmp_path / "gait", size=(128, 72), sizes_in_calibration=False)
+    _, stated, _ = of_videos(project, folder, capsys)
+    assert stated["cameras"]["image_size"] == [128, 72]
+
+
+def test_videos_beside_detections_are_no_data_set(tmp_path, capsys):
+    project = make_project(tmp_path / "project")
+    folder = folder_of_videos(tmp_path / "gait")
+    write_openpose_data_set(folder, views=2)
+    _, stated, said = of_videos(project, folder, capsys)
+    assert stated["detections"]["format"] == "openpose"
+    assert "not used: *.mp4 (2 files)" in said
+
+
+def test_videos_that_lie_where_what_is_made_of_them_goes_are_moved_first(tmp_path, capsys):
+    project = make_project(tmp_path / "project")
+    folder = folder_of_videos(project.layout.raw.parent / "gait")
+    assert cli.main(["new", str(folder), "--project", str(project.layout.project)]) == 2
+    assert f"move the videos, and all that belongs to them, into {folder / 'videos'}" in capsys.readouterr().err
+    within = folder / "videos"
+    within.mkdir()
+    for file in [file for file in folder.iterdir() if file.is_file()]:
+        file.rename(within / file.name)
+    assert cli.main(["new", str(within), "--name", "gait", "--project", str(project.layout.project)]) == 0
+    assert not within.is_symlink()
+
+
+def test_a_text_that_is_named_as_a_video_is_not_taken_for_one(tmp_path, capsys):
+    project = make_project(tmp_path / "project")
+    folder = folder_of_videos(tmp_path / "gait")
+    for number in (1, 2):
+        (folder / f"cam{number}.mp4").write_text("no video")
+    assert cli.main(["new", str(folder), "--project", str(project.layout.project)]) == 2
+    assert "no detections of a known format in it" in capsys.readouterr().err

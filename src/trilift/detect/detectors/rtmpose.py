@@ -16,8 +16,19 @@ COLOURS = "bgr24"
 
 def requirements(device: str) -> list[str]:
     """List the packages of its environment: rtmlib by itself asks for an OpenCV with windows."""
-    on_gpu = ["onnxruntime-gpu[cuda,cudnn]==1.22.0"] if device.startswith("cuda") else ["onnxruntime==1.22.0"]
-    return ["rtmlib==0.0.16", "numpy==2.2.6", "opencv-python-headless==4.12.0.88", "tqdm==4.67.1", *on_gpu]
+    common = ["rtmlib==0.0.16", "numpy==2.2.6", "opencv-python-headless==4.12.0.88", "tqdm==4.67.1"]
+    if not device.startswith("cuda"):
+        return [*common, "onnxruntime==1.22.0"]
+    libraries = (
+        "cublas~=12.0",
+        "cuda-nvrtc~=12.0",
+        "cuda-runtime~=12.0",
+        "cudnn~=9.0",
+        "cufft~=11.0",
+        "curand~=10.0",
+    )
+    of_cuda = (f"nvidia-{library.replace('~', '-cu12~')}" for library in (*libraries, "nvjitlink~=12.0"))
+    return [*common, "onnxruntime-gpu==1.22.0", *of_cuda]
 
 
 def weights(options: Options) -> dict[str, Path]:
@@ -43,11 +54,14 @@ def weights(options: Options) -> dict[str, Path]:
 
 def make(options: Options) -> Detect:
     """Start the detector: boxes of people, and the keypoints in each."""
+    import onnxruntime
     from rtmlib import YOLOX, RTMPose
     from rtmlib.tools.solution.body_with_feet import BodyWithFeet
 
     mode = BodyWithFeet.MODE[options.size]
     in_boxes, of_pose = weights(options).values()
+    if options.device.startswith("cuda"):
+        onnxruntime.preload_dlls()  # of its environment
     where = {"backend": "onnxruntime", "device": options.device}
     find_boxes = YOLOX(str(in_boxes), model_input_size=mode["det_input_size"], **where)
     find_keypoints = RTMPose(str(of_pose), model_input_size=mode["pose_input_size"], **where)
