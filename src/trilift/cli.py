@@ -27,6 +27,10 @@ _OTHERS = {
         "trilift.export.command",
         "write poses or a lifter for other programs: TRC, C3D, CSV, NPZ, netCDF, ONNX",
     ),
+    "render": (
+        "trilift.render.command",
+        "write the videos of a data set with detections, pseudo-labels and predictions drawn over them",
+    ),
     "info": ("trilift.project.info", "show what made a file: stage, settings, inputs, code, libraries"),
 }
 _EXIT_CODES = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from filming import film, held, image_of, number_in, with_index_first
 from trilift.errors import InputError
@@ -188,3 +189,27 @@ def test_images_without_a_number_each_are_refused(tmp_path, names):
         cv2.imwrite(str(tmp_path / name), image_of(0))
     with pytest.raises(InputError, match="a different number in each name"):
         video.about(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "avi"])
+@pytest.mark.parametrize("begin", [1, 2, 130, 199, 200])
+def test_reading_on_from_a_frame_gives_the_same_frames(tmp_path, ending, begin):
+    path = film(tmp_path / f"cam.{ending}", range(200), 60)
+    frames = [(number, number_in(image)) for number, image in Video(path, 60).frames(begin)]
+    assert frames == [(number, number) for number in range(begin, 200)]
+
+
+def test_reading_on_where_frames_are_missing_gives_the_same_frames(tmp_path):
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.choice(np.arange(300), 200, replace=False)) / 50 + rng.uniform(0, 0.004, 200)
+    path = film(tmp_path / "cam.mkv", range(200), times=times)
+    everything = [(number, number_in(image)) for number, image in Video(path, 30).frames()]
+    for begin in (1, 60, 100, 150):
+        found = [(number, number_in(image)) for number, image in Video(path, 30).frames(begin)]
+        assert found == [frame for frame in everything if frame[0] >= begin]
+
+
+def test_reading_on_in_a_folder_of_images_gives_the_same_frames(tmp_path):
+    for number in range(3, 9):
+        Image.fromarray(image_of(number)).save(tmp_path / f"{number:03d}.png")
+    assert [(frame.number, number_in(frame.image)) for frame in Video(tmp_path, 30).frames(4)] == [(4, 7), (5, 8)]

@@ -228,6 +228,41 @@ def test_the_detections_fill_a_square() -> None:
     assert right - left == pytest.approx(1.1 * np.ptp(known, axis=0).max())
 
 
+def test_the_frame_of_the_video_lies_behind_the_detections() -> None:
+    """Every pixel tells where it was in the whole image."""
+    example = make_example()
+    y, x = np.mgrid[:1000, :900]
+    image = np.stack([x // 4, y // 4, 0 * x], -1).astype(np.uint8)
+    seen, *others = predicted_poses([replace(example, image=image)], "reference", NOTE).axes
+    plain = predicted_poses([example], "reference", NOTE).axes[0]
+    assert (seen.get_xlim(), seen.get_ylim()) == (plain.get_xlim(), plain.get_ylim())
+    (shown,) = seen.images
+    left, right, bottom, top = shown.get_extent()
+    content = np.asarray(shown.get_array())
+    assert content.shape == (bottom - top, right - left, 3)
+    known = example.pixels[np.isfinite(example.pixels).all(-1)].astype(int)
+    for column, row in known:
+        at = content[int(row - top - 0.5), int(column - left - 0.5)]
+        assert at.tolist() == [column // 4, row // 4, 0]
+    assert content.size < image.size / 1.5  # a figure holds what it shows
+    assert shown.get_zorder() < min(line.get_zorder() for line in seen.lines)
+    assert not any(axes.images for axes in others)
+
+
+@pytest.mark.parametrize("at", [(-5000, 0), (0, 3000)])
+def test_detections_outside_of_the_image_have_nothing_behind_them(at) -> None:
+    example = replace(make_example(), pixels=make_example().pixels + at, image=np.zeros((1000, 900, 3), np.uint8))
+    assert not predicted_poses([example], "reference", NOTE).axes[0].images
+
+
+def test_a_frame_in_which_nobody_is_detected_is_shown_whole() -> None:
+    image = np.zeros((60, 90, 3), np.uint8)
+    example = replace(make_example(), pixels=np.full((17, 2), np.nan), image=image)
+    seen = predicted_poses([example], "reference", NOTE).axes[0]
+    assert (seen.get_xlim(), seen.get_ylim()) == ((0, 90), (60, 0))
+    assert np.asarray(seen.images[0].get_array()).shape == image.shape
+
+
 def test_a_pose_without_detections_can_be_shown() -> None:
     example = replace(make_example(), pixels=np.full((17, 2), np.nan))
     predicted_poses([example], "reference", NOTE).draw_without_rendering()

@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import re
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from plot.browser import errors_logged, needs_browser, open_browser, set_page_size
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
@@ -49,6 +51,15 @@ def make_page(
     *clips: Clip, compared_with: str = "reference", note: str = "data set tiny", simulated: bool = False
 ) -> str:
     return viewer_page(list(clips), compared_with, note, simulated)
+
+
+RED, BLUE = (200, 0, 0), (0, 0, 200)
+
+
+def jpeg_of(colour: tuple[int, int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (320, 180), colour).save(file, "JPEG")
+    return file.getvalue()
 
 
 class Elements(HTMLParser):
@@ -143,6 +154,14 @@ def test_numbers_survive_up_to_their_unit():
         values = np.where(np.isfinite(values), values, np.nan)
         assert np.isnan(values).any()
         np.testing.assert_allclose(unpacked(packed[name], *values.shape), values, atol=unit / 2 + 1e-9, err_msg=name)
+
+
+def test_images_are_those_that_were_given():
+    images = [[jpeg_of(RED), None, jpeg_of(BLUE)], []]
+    packed = embedded(make_page(make_clip(images=images, image_every=3)))["clips"][0]
+    assert packed["imageEvery"] == 3
+    assert [[image and base64.b64decode(image) for image in view] for view in packed["images"]] == images
+    assert embedded(make_page(make_clip()))["clips"][0]["images"] == []
 
 
 def test_what_is_too_far_away_stays_far_away():
@@ -393,3 +412,57 @@ class TestInABrowser:
             assert page.element("play").is_displayed()
         finally:
             set_page_size(page.driver, 1200, 800)
+
+
+@needs_browser
+class TestFramesOfAVideoInABrowser:
+    """Of the first view, every third of 40 frames has an image, the first 7 of these red and the others blue."""
+
+    IMAGES = ([*[jpeg_of(RED)] * 7, *[jpeg_of(BLUE)] * 6, None], [])
+
+    @pytest.fixture
+    def page(self, driver: Any, tmp_path: Path) -> Iterator[Page]:
+        path = tmp_path / "poses.html"
+        path.write_text(make_page(make_clip(images=list(self.IMAGES), image_every=3)), encoding="utf-8")
+        errors_logged(driver)
+        yield Page(driver, path)
+        assert errors_logged(driver) == []
+
+    @staticmethod
+    def share(page: Page, colour: tuple[int, int, int]) -> float:
+        """Of the picture, what has a colour."""
+        page.settle()
+        return page.driver.execute_script(
+            """
+            const canvas = document.getElementById("image"), [red, green, blue] = arguments[0];
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            let found = 0;
+            for (let i = 0; i < data.length; i += 4) {
+              const off = Math.abs(data[i] - red) + Math.abs(data[i + 1] - green) + Math.abs(data[i + 2] - blue);
+              found += off < 30;
+            }
+            return found / (data.length / 4);
+            """,
+            colour,
+        )
+
+    @pytest.mark.parametrize(
+        ("state", "shown"),
+        [
+            *[("frame=0", RED), ("frame=19", RED), ("frame=20", BLUE), ("frame=37", BLUE)],
+            *[("frame=38", None), ("view=1", None)],
+        ],
+    )
+    def test_the_nearest_frame_lies_behind_the_detections(self, page, state, shown):
+        page.open(f"#{state}")
+        for colour in (RED, BLUE):
+            if colour == shown:
+                wait_until(lambda colour=colour: self.share(page, colour) > 0.3)
+            else:
+                assert self.share(page, colour) == 0
+
+    def test_says_which_frames_have_one(self, page):
+        page.open()
+        assert "an image for every 3 frames" in page.text("about")
+        page.open("#view=1")
+        assert "image" not in page.text("about")

@@ -3,6 +3,7 @@ FIGURES = (
 ).split()
 
 
+# The videos of which it shows frames are no inputs: captures are made of them, and change with them.
 rule plot:
     input:
         captures=rules.ingest.output.captures,
@@ -42,5 +43,6 @@ rule plot:
     params:
         simulated=simulated,
         settings=settings("plot"),
+        source=dataset_section("ingest"),
     shell:
         "python -m trilift plot {wildcards.dataset} --log {log}"

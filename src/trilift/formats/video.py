@@ -17,6 +17,7 @@ from trilift.errors import InputError
 from trilift.formats.folders import files_in
 from trilift.formats.names import frame_numbers
 from trilift.formats.registry import VIDEOS
+from trilift.project import provenance
 
 if TYPE_CHECKING:
     import av
@@ -86,6 +87,11 @@ def about(path: Path) -> About:
         return About((image.shape[1], image.shape[0]), round(rate) if abs(rate - round(rate)) < _CLOSEST else rate)
 
 
+def digest(path: Path) -> str:
+    """Hash a video; of a folder of images, names and contents."""
+    return provenance.hash_of(file for _, file in _images(path)) if path.is_dir() else provenance.sha256(path)
+
+
 class Frame(NamedTuple):
     """A frame: the tick of the clock that it belongs to, counted from 0, and (height, width, 3) bytes."""
 
@@ -132,15 +138,15 @@ class Video:
     def _ticks(self, frames: int, stream: "av.VideoStream") -> int:
         return round(frames * self._fps / float(stream.average_rate)) if stream.average_rate else frames
 
-    def frames(self) -> Iterator[Frame]:
-        """Give the frames in the order of the clock.
+    def frames(self, begin: int = 0) -> Iterator[Frame]:
+        """Give the frames in the order of the clock, from a tick on; what is long before it is not decoded.
 
         Raises
         ------
         InputError
             If no frame can be read, or the images' size changes.
         """
-        found = self._of_folder() if self.path.is_dir() else self._of_file()
+        found = self._of_folder(begin) if self.path.is_dir() else self._of_file(begin)
         number = None
         for number, image in found:
             if image.shape[1::-1] != self.size:
@@ -149,12 +155,14 @@ class Video:
                     f"{self.path}, frame {number}: is {now}, the first is {size}; cut it into two videos"
                 )
             yield Frame(number, image)
-        if number is None:
+        if number is None and not begin:
             raise InputError(f"{self.path}: no frame of it can be read; record or copy it again")
 
-    def _of_folder(self) -> Iterator[Frame]:
+    def _of_folder(self, begin: int) -> Iterator[Frame]:
         broken = []
         for number, file in _images(self.path):
+            if number - self.first_number < begin:
+                continue
             image = _read_image(file, self._colours)
             if image is None:
                 broken.append(file.name)
@@ -163,12 +171,17 @@ class Video:
         if broken:
             self.problems.append(f"{len(broken)} images cannot be read and are missing, the first {broken[0]}")
 
-    def _of_file(self) -> Iterator[Frame]:
+    def _of_file(self, begin: int) -> Iterator[Frame]:
         with _Opened(self.path) as opened:
-            last = -1
-            for number, frame in on_clock(opened.decode(), self._fps, opened.stream):
+            last, frames = -1, opened.decode()
+            if begin:
+                frames = opened.decode_from((begin - 1) / self._fps, frames)
+            for number, frame in on_clock(frames, self._fps, opened.stream):
                 last = number
-                yield Frame(number, _upright(frame, self._colours))
+                if number >= begin:
+                    yield Frame(number, _upright(frame, self._colours))
+            if begin:
+                return  # how many there are is not known
             cut_off = max(0, opened.stream.frames - opened.packets)
             self.length = max(last + 1, self.length if cut_off else 0)
             if opened.broken:
@@ -258,6 +271,20 @@ class _Opened:
                 self.broken += frame.is_corrupt
                 if not frame.is_corrupt:
                     yield frame
+
+    def decode_from(self, seconds: float, frames: "Iterator[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
+        """Give the first of all frames, and then those from a time after it on, or from the last key frame before."""
+        first = next(frames, None)
+        if first is None:
+            return
+        yield first
+        if first.time is not None and self.stream.time_base:
+            try:
+                self._container.seek(int((first.time + seconds) / self.stream.time_base), stream=self.stream)
+                frames = self.decode()
+            except self._errors:
+                pass  # a container without an index
+        yield from frames
 
 
 def _upright(frame: "av.VideoFrame", colours: str) -> np.ndarray:

@@ -29,6 +29,8 @@ class Example:
         Layout of the poses.
     rank
         Why it is shown, such as ``worst, 312 mm``; written beside the row.
+    image
+        (height, width, 3) bytes, the frame of the video; None where there is none.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Example:
     target: np.ndarray
     skeleton_3d: Skeleton
     rank: str = ""
+    image: np.ndarray | None = None
 
 
 def predicted_poses(examples: list[Example], compared_with: str, note: str) -> Figure:
@@ -93,7 +96,22 @@ def _draw_2d(axes: Axes, example: Example) -> None:
         half = 0.55 * max(*(high - low), 1.0)
         x_middle, y_middle = (low + high) / 2
         axes.set(xlim=(x_middle - half, x_middle + half), ylim=(y_middle + half, y_middle - half))
+    if example.image is not None:
+        _draw_image(axes, example.image, bool(len(known)))
     axes.tick_params(labelsize=6)
+
+
+def _draw_image(axes: Axes, image: np.ndarray, is_cut: bool) -> None:
+    """Draw what the axes show of an image, so that a figure holds no more of it."""
+    height, width = image.shape[:2]
+    limits = (*axes.get_xlim(), *axes.get_ylim()[::-1]) if is_cut else (0, width, 0, height)
+    left, right = np.clip([np.floor(limits[0]), np.ceil(limits[1])], 0, width).astype(int)
+    top, bottom = np.clip([np.floor(limits[2]), np.ceil(limits[3])], 0, height).astype(int)
+    if left < right and top < bottom:
+        extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)  # a pixel's middle is at whole numbers
+        axes.imshow(image[top:bottom, left:right], extent=extent, zorder=0)
+        axes.set(xlim=limits[:2], ylim=limits[:1:-1])
+        axes.grid(visible=False)
 
 
 def _draw_3d(axes: Axes, example: Example, horizontal: int) -> None:

@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 from trilift import skeletons
 from trilift.captures import reading
 from trilift.errors import InputError
+from trilift.formats.films import READER, Film, Films
+from trilift.formats.source import Source
 from trilift.geometry.upright import upright
 from trilift.plot import style
 from trilift.plot.animation import animate
 from trilift.plot.conditions import error_by_condition
 from trilift.plot.distribution import error_distribution
+from trilift.plot.frames import every_that_fits, small_jpeg
 from trilift.plot.per_action import error_per_action
 from trilift.plot.per_joint import error_per_joint
 from trilift.plot.per_view import error_per_view
@@ -30,7 +33,7 @@ from trilift.plot.viewer import Clip, viewer_page
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
-from trilift.project.params import load
+from trilift.project.params import load, load_dataset
 from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ _RANKS = {0.0: "best", 0.5: "median", 1.0: "worst"}
 def run(layout: Layout) -> None:
     """Draw the figures of a run."""
     settings = load(layout.params, "plot", Settings)
+    source = load_dataset(layout.dataset_file, "ingest", Source)
+    films = Films(source, layout.raw, layout.dataset) if settings.video_frames else None
     style.use()
     try:
         facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
@@ -80,21 +85,33 @@ def run(layout: Layout) -> None:
         for present in (detections, target):
             reading.check_same_recordings(layout.results / "predictions.nc", predictions, present)
         shown = [_Shown(detections[name], target[name], capture) for name, capture in predictions.items()]
-        _save(layout, "poses", predicted_poses(list(_examples(shown, settings.examples, unit)), compared_with, note))
-        clips = list(_clips(shown, settings))
+        _save(
+            layout,
+            "poses",
+            predicted_poses(list(_examples(shown, films, settings.examples, unit)), compared_with, note),
+        )
+        clips = list(_clips(shown, films, settings))
     _animate(clips[0], layout, compared_with, note)
     with replacing(layout.results / "viewer.html") as temporary:
         temporary.write_text(viewer_page(clips, compared_with, note, facts["simulated"]), "utf-8")
     log.info("%s", layout.results / "viewer.html")
-    _record(layout, settings)
+    if films:
+        log.info(
+            "figures/poses and viewer.html show frames of the videos, in which people can be recognised; "
+            "`video_frames: false` in params.yaml, section plot, leaves them out"
+        )
+    _record(layout, settings, source, films)
 
 
-def _record(layout: Layout, settings: Settings) -> None:
+def _record(layout: Layout, settings: Settings, source: Source, films: Films | None) -> None:
     figures = layout.results / "figures"
     provenance.write(
         layout,
         "plot",
         params={"plot": settings},
+        dataset={"ingest": source},
+        digests=films.digests() if films else None,
+        loads=[READER] if films else [],
         inputs=[
             *(layout.captures, layout.references, layout.pseudo_labels),
             *(layout.recap / f"{name}.csv" for name in _OF_TRIANGULATION),
@@ -150,7 +167,7 @@ def _even(length: int, number: int) -> list[int]:
     return np.unique(((np.arange(number) + 0.5) * length / number).astype(int)).tolist()
 
 
-def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
+def _examples(shown: list[_Shown], films: Films | None, number: int, unit: str) -> Iterator[Example]:
     """Take poses from the best to the worst at even ranks."""
     errors = np.concatenate([one.error.ravel() for one in shown])
     owner = np.repeat(np.arange(len(shown)), [one.error.size for one in shown])
@@ -167,6 +184,7 @@ def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
             for recording in reading.recordings(one.detections)
             if recording.start <= in_capture < recording.frames.stop
         )
+        film = films.open(recording, one.views[view]) if films else None
         yield Example(
             title=f"{recording.name}, frame {recording.number_of(in_capture)}\ncamera {one.views[view]}",
             pixels=one.detections["pixels"][in_capture, view].values,
@@ -175,10 +193,11 @@ def _examples(shown: list[_Shown], number: int, unit: str) -> Iterator[Example]:
             target=one.compare(np.array([in_capture]))[0] @ one.R[view].T,
             skeleton_3d=TRAINING_SKELETON,
             rank=f"{_RANKS.get(share, f'{share:.0%} rank')}, {errors[index]:.0f} {unit}",
+            image=next(film.images([in_capture])) if film else None,
         )
 
 
-def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
+def _clips(shown: list[_Shown], films: Films | None, settings: Settings) -> Iterator[Clip]:
     """Take the beginnings of test recordings at even distances."""
     places = []
     for one in shown:
@@ -186,11 +205,16 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
             own = (one.frame_of_capture >= recording.start) & (one.frame_of_capture < recording.frames.stop)
             if own.any():
                 places.append((one, recording, np.flatnonzero(own)))
+    chosen = []
     for index in _even(len(places), settings.viewer_recordings):
         one, recording, frames = places[index]
         frames = frames[: max(1, round(settings.viewer_seconds * recording.fps))]
-        frames = frames[:: max(1, round(recording.fps / 30))]  # as smooth as films are
+        chosen.append((one, recording, frames[:: max(1, round(recording.fps / 30))]))  # as smooth as films are
+    every = every_that_fits(sum(len(frames) * len(one.views) for one, _, frames in chosen), settings.viewer_frames_mb)
+    for one, recording, frames in chosen:
         in_capture = one.frame_of_capture[frames]
+        opened = [films.open(recording, view) if films else None for view in one.views]
+        sizes = one.detections["image_size"].values
         predicted = one.predictions["poses"].isel(frame=frames).values
         yield Clip(
             title=recording.name,
@@ -199,13 +223,22 @@ def _clips(shown: list[_Shown], settings: Settings) -> Iterator[Clip]:
             fps=recording.fps / max(1, round(recording.fps / 30)),
             begin=recording.number_of(int(in_capture[0])) / recording.fps,
             views=one.views,
-            image_sizes=one.detections["image_size"].values,
+            image_sizes=np.array(
+                [size if film is None else film.size for film, size in zip(opened, sizes, strict=True)]
+            ),
             pixels=one.detections["pixels"].isel(frame=in_capture).values,
             predicted=np.einsum("vji,fvkj->fvki", one.R @ one.upright.T, predicted),
             target=one.compare(in_capture) @ one.upright.T,
             skeleton_2d=one.skeleton,
             skeleton_3d=TRAINING_SKELETON,
+            images=[_small_images(film, in_capture[::every].tolist()) for film in opened],
+            image_every=every,
         )
+
+
+def _small_images(film: Film | None, frames: list[int]) -> list[bytes | None]:
+    images = film.images(frames) if film else ()
+    return [None if image is None else small_jpeg(image) for image in images]
 
 
 def _animate(clip: Clip, layout: Layout, compared_with: str, note: str) -> None:

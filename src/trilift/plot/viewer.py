@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
 from typing import Any
@@ -40,6 +40,11 @@ class Clip:
         NaN is missing.
     target
         (frame, joint, 3), the reference or the pseudo-label, as `predicted`.
+    images
+        For every view JPEG files of the video's frames, of the first and of every `image_every`-th after it; None
+        where the video lacks it. Empty, for a view or altogether, where there are no videos.
+    image_every
+        See `images`.
     """
 
     title: str
@@ -54,6 +59,8 @@ class Clip:
     target: np.ndarray
     skeleton_2d: Skeleton
     skeleton_3d: Skeleton
+    images: list[list[bytes | None]] = field(default_factory=list)
+    image_every: int = 1
 
     def __post_init__(self) -> None:
         frames, views = len(self.target), len(self.views)
@@ -136,6 +143,8 @@ def _packed(clip: Clip) -> dict[str, Any]:
         "predicted": _packed_numbers(clip.predicted, METRES),
         "target": _packed_numbers(clip.target, METRES),
         "errors": _packed_numbers(clip.errors(), MILLIMETRES),
+        "images": [[image and base64.b64encode(image).decode("ascii") for image in view] for view in clip.images],
+        "imageEvery": clip.image_every,
     }
 
 

@@ -1,0 +1,1 @@
+"""Videos with what was detected, triangulated and predicted drawn over their frames: ``trilift render``."""

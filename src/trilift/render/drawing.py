@@ -1,0 +1,85 @@
+"""Skeletons drawn over an image, and what they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from trilift.plot.style import LEFT, RIGHT, side_colour
+from trilift.skeletons import Skeleton
+
+_INK, _PAPER = "#FFFFFF", "#000000"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One kind of skeleton.
+
+    Attributes
+    ----------
+    name
+        What it is, for the legend.
+    skeleton
+        Layout of its points.
+    colour
+        Of its lines; None for one of the left side, one of the right and one of the middle.
+    width
+        Of its lines, in hundredths of a lineheight of the legend.
+    """
+
+    name: str
+    skeleton: Skeleton
+    colour: str | None
+    width: int
+
+
+def draw(image: np.ndarray, layers: Sequence[tuple[Layer, np.ndarray]], caption: str) -> np.ndarray:
+    """Draw skeletons over an image, the last one uppermost.
+
+    Parameters
+    ----------
+    image
+        (height, width, 3) bytes.
+    layers
+        Each with its points (keypoint, 2), px; NaN where missing. What is farther outside than the image is large
+        is left out.
+    caption
+        Stands above the legend.
+
+    Returns
+    -------
+    np.ndarray
+        (height, width, 3) bytes; the image stays as it is.
+    """
+    height, width = image.shape[:2]
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    lineheight = max(10, round(min(height, width) / 36))
+    for layer, points in layers:
+        near = np.all((points > [-width, -height]) & (points < [2 * width, 2 * height]), axis=-1)
+        thick = max(1, round(layer.width * lineheight / 100))
+        for parent, child in layer.skeleton.bone_indices:
+            if near[parent] and near[child]:
+                ends = [tuple(points[parent]), tuple(points[child])]
+                pen.line(ends, _colour(layer, child), thick)
+        for index in np.flatnonzero(near):
+            pen.circle(tuple(points[index]), thick, _colour(layer, int(index)))
+    _write_legend(pen, [layer for layer, _ in layers], caption, lineheight)
+    return np.asarray(picture)
+
+
+def _colour(layer: Layer, index: int) -> str:
+    return layer.colour or side_colour(layer.skeleton.keypoints[index])
+
+
+def _write_legend(pen: ImageDraw.ImageDraw, layers: list[Layer], caption: str, lineheight: int) -> None:
+    font = ImageFont.load_default(0.8 * lineheight)
+    texts = [(caption, _INK)]
+    for layer in layers:
+        sides = ((f"{layer.name}, left", LEFT), (f"{layer.name}, right", RIGHT))
+        texts += ((layer.name, layer.colour),) if layer.colour else sides
+    wide = max(pen.textlength(text, font) for text, _ in texts) + lineheight
+    pen.rectangle((0, 0, wide, (len(texts) + 0.5) * lineheight), _PAPER)
+    for row, (text, colour) in enumerate(texts):
+        pen.text((lineheight / 2, (row + 0.2) * lineheight), text, colour, font)
