@@ -129,7 +129,10 @@ def _call(options: argparse.Namespace) -> int:
         run = stage.load().run
         if not stage.on_device:
             return run(layout) or 0
+        if stage.of_videos:  # it chooses by itself, if there is something to choose
+            run(layout, options.device, video)
+            return 0
         from trilift.project.devices import choose
 
-        run(layout, choose(options.device), *([video] if stage.of_videos else []))
+        run(layout, choose(options.device))
     return 0

@@ -9,13 +9,13 @@ from typing import Any
 
 import h5py
 import platformdirs
-import torch
 from filelock import FileLock
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trilift.detect import archive, detectors
 from trilift.detect.archive import Stored
+from trilift.detect.detectors import Detector
 from trilift.detect.detectors.serving import Options, People
 from trilift.detect.environment import python_for
 from trilift.detect.running import Worker
@@ -29,6 +29,15 @@ from trilift.skeletons import SKELETONS
 log = logging.getLogger(__name__)
 
 
+def _choose(device: str, detector: Detector) -> str:
+    """Choose where to compute. To load torch takes longer than many a frame: only where there is a choice."""
+    if device == "cpu" or (device == "auto" and detector.requirements("cuda") == detector.requirements("cpu")):
+        return "cpu"
+    from trilift.project.devices import choose
+
+    return str(choose(device))
+
+
 class Looking:
     """The detector of the settings, ready to look at the videos of a data set.
 
@@ -40,16 +49,17 @@ class Looking:
         Hashes of the files of its networks.
     """
 
-    def __init__(self, layout: Layout, settings: Settings, source: Source, device: torch.device):
+    def __init__(self, layout: Layout, settings: Settings, source: Source, device: str):
         self._layout, self._source = layout, source
         self._videos = source.videos(layout.raw)
         self.detector = detectors.get(settings.detector)
         self.skeleton = SKELETONS[self.detector.SKELETON]
-        requirements = self.detector.requirements(device.type)
+        device = _choose(device, self.detector)
+        requirements = self.detector.requirements(device)
         python = python_for(layout, settings.detector, requirements)
         cache = platformdirs.user_cache_path("trilift") / "networks"
         cache.mkdir(parents=True, exist_ok=True)
-        self._worker = Worker(python, settings.detector, Options(settings.size, str(device), str(cache)))
+        self._worker = Worker(python, settings.detector, Options(settings.size, device, str(cache)))
         with FileLock(cache / "loading.lock", fallback_to_soft=False):
             files = self._worker.weights()
         self.weights = {name: provenance.sha256(file) for name, file in files.items()}

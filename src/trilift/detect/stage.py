@@ -5,7 +5,6 @@ together.
 """
 
 import h5py
-import torch
 
 from trilift.detect import archive, detectors
 from trilift.detect.looking import Looking
@@ -18,7 +17,7 @@ from trilift.project.locks import alone
 from trilift.project.params import load, load_dataset
 
 
-def run(layout: Layout, device: torch.device, video: str | None = None) -> None:
+def run(layout: Layout, device: str, video: str | None = None) -> None:
     """Find people in all videos of a data set, or in one of them."""
     settings = load(layout.params, "detect", Settings)
     source = load_dataset(layout.dataset_file, "ingest", Source)
