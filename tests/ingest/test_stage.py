@@ -439,7 +439,7 @@ def test_an_unknown_setting_of_the_data_set_is_refused(openpose):
         ),
         ("    path: calibration.toml\n", "", "cameras: "),
         ("format: openpose", "format: alphapose", "detections.format: "),
-        ("    detector: synthetic\n", "", "detections.detector: missing"),
+        ("    detector: synthetic\n", "", "detections: `detector` is needed, what made the detections"),
     ],
 )
 def test_a_wrong_setting_of_the_data_set_is_refused_by_its_key(openpose, old, new, key):
