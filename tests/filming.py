@@ -9,6 +9,19 @@ import av
 import numpy as np
 
 _BITS = 8
+DATA_SET = """
+ingest:
+  detections:
+    format: video
+    path: videos
+  cameras:
+    format: toml
+    path: videos/calibration.toml
+  fps: 30
+split:
+  by: time
+"""
+"""Of the videos in ``videos``, beside their calibration."""
 
 
 def image_of(number: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from filming import film
+from filming import DATA_SET, film
 from real_data import DATA, needs
 from synthetic import make_project, ring_of_cameras, write_pose2sim
 from trilift.detect import detectors, running
@@ -197,14 +197,7 @@ def test_without_a_network_a_message_says_where_to_put_the_files(tmp_path, monke
 
 
 def test_the_stage_runs_rtmpose(networks, tmp_path, monkeypatch):
-    dataset = """
-ingest:
-  detections: {format: video, path: videos}
-  cameras: {format: toml, path: videos/calibration.toml}
-  fps: 30
-split: {by: time}
-"""
-    project = make_project(tmp_path / "project", dataset, "{detect: {detector: rtmpose, size: lightweight}}")
+    project = make_project(tmp_path / "project", DATA_SET, "{detect: {detector: rtmpose, size: lightweight}}")
     python_of("rtmpose")
     project.layout.environments.parent.mkdir(exist_ok=True)
     project.layout.environments.symlink_to(Layout("", ROOT).environments)

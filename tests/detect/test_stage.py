@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from filming import film, with_index_first
+from filming import DATA_SET, film, with_index_first
 from synthetic import make_project, ring_of_cameras, write_pose2sim
 from trilift.captures import reading
 from trilift.detect import looking
@@ -17,18 +17,6 @@ from trilift.detect.running import Worker
 from trilift.errors import InputError
 from trilift.formats import detected
 
-DATA_SET = """
-ingest:
-  detections:
-    format: video
-    path: videos
-  cameras:
-    format: toml
-    path: videos/calibration.toml
-  fps: 30
-split:
-  by: time
-"""
 PARAMS = "{detect: {}, ingest: {check: skip}, triangulate: {}}"
 
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from filming import DATA_SET
 from trilift.project import stages
 
 ROOT = Path(__file__).parents[2]
@@ -41,18 +42,6 @@ TINY = {
     "plot": {"examples": 1, "viewer_recordings": 1, "viewer_seconds": 0.2},
     "sweep": {"seeds": [], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}},
 }
-FILMED = """
-ingest:
-  detections:
-    format: video
-    path: videos
-  cameras:
-    format: toml
-    path: videos/calibration.toml
-  fps: 30
-split:
-  by: time
-"""
 
 
 @dataclass(frozen=True)
@@ -152,7 +141,7 @@ class Project:
         videos.mkdir(parents=True)
         for file in ("cam1.mp4", "cam2.mp4", "calibration.toml"):
             (videos / file).write_text(f"{file} as it was filmed\n")
-        (self.path / f"workflow/datasets/{name}.yaml").write_text(FILMED)
+        (self.path / f"workflow/datasets/{name}.yaml").write_text(DATA_SET)
         self.set("datasets", [name])
         self.set("videos", [name])
 

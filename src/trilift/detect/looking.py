@@ -21,7 +21,7 @@ from trilift.detect.environment import python_for
 from trilift.detect.running import Worker
 from trilift.detect.settings import Settings
 from trilift.formats.source import Source
-from trilift.formats.video import Video
+from trilift.formats.video import Video, digest
 from trilift.project import provenance
 from trilift.project.layout import Layout
 from trilift.skeletons import SKELETONS
@@ -74,11 +74,9 @@ class Looking:
         self._digests: dict[str, str] = {}
 
     def digest(self, name: str) -> str:
-        """Hash a video; of a folder of images, names and contents."""
+        """Hash a video, once."""
         if name not in self._digests:
-            files = self._source.files_of_videos(self._layout.raw, name)
-            of_folder = self._videos[name].path.is_dir()
-            self._digests[name] = provenance.hash_of(files) if of_folder else provenance.sha256(files[0])
+            self._digests[name] = digest(self._videos[name].path)
         return self._digests[name]
 
     def at(self, name: str) -> Stored:
