@@ -322,6 +322,7 @@ def test_the_example_of_a_detector_is_one():
 
 def test_the_example_of_a_loss_is_one(examples):
     from train.batches import complete, make_batch, truth
+    from trilift.train.losses import Predicted
     from trilift.train.settings import LossSettings
 
     batch = complete(make_batch())
@@ -329,7 +330,8 @@ def test_the_example_of_a_loss_is_one(examples):
     moved = exact + torch.tensor([0.0, 0.0, 0.4])
     sideways = exact + torch.tensor([0.1, 0.0, 0.0])
     for predicted, expected in ((exact, 0.0), (moved, 0.0), (sideways, 0.05)):
-        assert float(examples.across_the_axis(predicted, batch, LossSettings())) == pytest.approx(expected, abs=1e-9)
+        loss = examples.across_the_axis(Predicted(predicted, batch.rotations), batch, LossSettings())
+        assert float(loss) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_example_of_a_network_is_one(examples):

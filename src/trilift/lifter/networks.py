@@ -82,8 +82,8 @@ class _Normalise(torch.autograd.Function):
         spread = (variance + ctx.eps).sqrt()
         slope = -weight * of_weight / (number * spread.square())
         offset = -weight * of_bias / (number * spread) - slope * mean
-        moved = torch.addcmul(_to_channels(offset, x), x, _to_channels(slope, x))
-        return of_x.addcmul_(moved, counts.reshape(-1, *[1] * (x.dim() - 1))), None, None, of_weight, of_bias, None
+        of_x.addcmul_(x, _to_channels(slope, x)).add_(_to_channels(offset, x))  # in place: memory is what costs
+        return of_x.mul_(counts.reshape(-1, *[1] * (x.dim() - 1))), None, None, of_weight, of_bias, None
 
 
 def _to_channels(values: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,10 @@ Shapes: B frames, V views, J joints without the root. Poses are root-relative, i
 mean of a norm of differences over all that exist, in metres (`LossSettings.reprojection_unit` may say pixels).
 """
 
+import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,6 +18,27 @@ from trilift.train.samples import Batch, constant, into_views
 from trilift.train.settings import LossSettings
 
 _SMALLEST_DEPTH = 0.1  # metres: what is predicted closer to a camera, or behind it, is projected as if it were there
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The poses predicted from all views of a batch.
+
+    Attributes
+    ----------
+    poses
+        (B, V, J, 3), each in its view's camera frame; 0 where a view is not visible.
+    rotations
+        (B, V, 3, 3): of the views.
+    """
+
+    poses: Tensor
+    rotations: Tensor
+
+    @cached_property
+    def in_all_views(self) -> Tensor:
+        """(B, j, i, J, 3): the pose predicted from view i, in view j's camera frame."""
+        return into_all_views(self.poses, self.rotations)
 
 
 def losses(
@@ -38,8 +62,8 @@ def losses(
     dict
         Unweighted losses by name; NaN where the batch has nothing to compare.
     """
-    predicted = torch.where(batch.visible[..., None, None], predicted, 0.0)
-    return {name: LOSSES[name](predicted, batch, settings) for name in (switched_on(settings) if on is None else on)}
+    of_views = Predicted(torch.where(batch.visible[..., None, None], predicted, 0.0), batch.rotations)
+    return {name: LOSSES[name](of_views, batch, settings) for name in (switched_on(settings) if on is None else on)}
 
 
 def switched_on(settings: LossSettings, progress: float = 1.0) -> tuple[str, ...]:
@@ -58,66 +82,65 @@ def weighted_sum(computed: dict[str, Tensor], settings: LossSettings) -> Tensor:
     ).sum()
 
 
-def input_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+def input_triangulation(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view with the pseudo-label."""
     labels, trust = labels_and_trust(batch, settings)
-    return mean_norm(predicted - labels, batch.visible[..., None] * trust, settings)
+    return mean_norm(predicted.poses - labels, batch.visible[..., None] * trust, settings)
 
 
-def multi_view_consistency(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+def multi_view_consistency(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view with what is known in every other view."""
-    turned = into_all_views(predicted, batch.rotations)  # (B, i, J, j, 3)
-    itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.device)
-    others = (_pairs(batch) & ~itself).unsqueeze(2)  # (B, i, 1, j)
+    itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.poses.device)
+    others = (_pairs(batch) & ~itself)[..., None]  # (B, j, i, 1)
     if settings.consistency_target == "prediction":
-        return mean_norm(turned - predicted.transpose(1, 2).unsqueeze(1), others, settings)
+        return mean_norm(predicted.in_all_views - predicted.poses[:, :, None], others, settings)
     labels, trust = labels_and_trust(batch, settings)
-    difference = turned - labels.transpose(1, 2).contiguous().unsqueeze(1)
-    return mean_norm(difference, others * trust.unsqueeze(-1), settings)
+    return mean_norm(predicted.in_all_views - labels[:, :, None], others * trust[:, None], settings)
 
 
-def reprojection(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+def reprojection(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view, projected into every view, with the detections there."""
-    rays = without_root(batch.rays[:, batch.middle].transpose(1, 2), batch.skeleton, axis=1)  # (B, J, V, 2)
+    rays = without_root(batch.rays[:, batch.middle], batch.skeleton, axis=2)[:, :, None]  # (B, j, 1, J, 2)
     exists = rays.isfinite().all(-1)
     rays = torch.where(exists[..., None], rays, 0.0)
-    confidence = without_root(batch.confidence[:, batch.middle].transpose(1, 2), batch.skeleton, axis=1)
+    confidence = without_root(batch.confidence[:, batch.middle], batch.skeleton, axis=2)[:, :, None]
     weights = torch.where(exists, confidence if settings.trust_detections else 1.0, 0.0)
-    weights = _pairs(batch).unsqueeze(2) * weights[:, None]  # (B, i, J, j)
-    root = _root_in_views(batch)[:, None, None]  # (B, 1, 1, j, 3)
-    x, y, z = (into_all_views(predicted, batch.rotations) + root).unbind(-1)  # (B, i, J, j) each
+    weights = _pairs(batch)[..., None] * weights  # (B, j, i, J)
+    root = _root_in_views(batch)[:, :, None, None]  # (B, j, 1, 1, 3)
+    x, y, z = (predicted.in_all_views + root).unbind(-1)  # (B, j, i, J) each
     z = z.clamp(min=_SMALLEST_DEPTH)
     projected = torch.stack([x / z, y / z]).movedim(0, -1)  # in memory the coordinates come one after the other
-    depth = root[..., 2].clamp(min=_SMALLEST_DEPTH).expand(-1, -1, x.shape[2], -1).contiguous()  # (B, 1, J, j)
+    depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)  # (B, j, 1, 1)
     if settings.reprojection_unit == "metres":
-        return mean_norm((projected - rays[:, None]) * depth[..., None], weights, settings)
-    lens = batch.distortion[:, None, None]
-    in_image, detected = (distort(at.unsqueeze(-2), lens).squeeze(-2) for at in (projected, rays[:, None]))
-    focal = batch.focal.mean(-1)[:, None, None]
+        return mean_norm((projected - rays) * depth[..., None], weights, settings)
+    lens = batch.distortion[:, :, None, None]
+    in_image, detected = (distort(at.unsqueeze(-2), lens).squeeze(-2) for at in (projected, rays))
+    focal = batch.focal.mean(-1)[:, :, None, None]
     return mean_norm((in_image - detected) * depth[..., None], weights, settings, factor=focal / depth)
 
 
-def output_triangulation(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+def output_triangulation(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view with the point triangulated from those of all views."""
-    target = _triangulated(predicted, batch)  # (B, J, 3)
+    target = _triangulated(predicted.poses, batch)  # (B, J, 3)
     if settings.output_triangulation_detached:
         target = target.detach()
     several = batch.visible & (batch.visible.sum(1, keepdim=True) >= 2)
-    return mean_norm(predicted - into_views(target, batch.rotations), several[..., None], settings)
+    return mean_norm(predicted.poses - into_views(target, batch.rotations), several[..., None], settings)
 
 
-def bone_symmetry(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+def bone_symmetry(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the length of each left bone with that of its right one."""
     bones, mirrored = batch.skeleton.bone_indices, batch.skeleton.mirrored
     others = [(mirrored[parent], mirrored[child]) for parent, child in bones]
     pairs = [(bone, bones.index(other)) for bone, other in enumerate(others) if other in bones[bone + 1 :]]
-    differences = _bone_lengths(predicted, batch) @ _minus(pairs, len(bones), predicted).mT  # (B, V, pair)
+    lengths = _bone_lengths(predicted.poses, batch)
+    differences = lengths @ _minus(pairs, len(bones), lengths).mT  # (B, V, pair)
     return mean_norm(differences[..., None], batch.visible[..., None], settings)
 
 
-def bone_constancy(predicted: Tensor, batch: Batch, settings: LossSettings) -> Tensor:
+def bone_constancy(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the length of each bone with its mean over the predictions of the same person in the batch."""
-    lengths = _bone_lengths(predicted, batch)
+    lengths = _bone_lengths(predicted.poses, batch)
     weights = batch.visible[..., None].to(lengths.dtype)
     same = (batch.person[:, None] == batch.person).to(lengths.dtype)  # (B, B)
     mean = same @ (lengths * weights).sum(1) / (same @ weights.sum(1)).clamp(min=1)  # (B, bone)
@@ -132,7 +155,7 @@ LOSSES = {
     "bone_symmetry": bone_symmetry,
     "bone_constancy": bone_constancy,
 }
-"""The losses by the names of their weights in `LossSettings`. Predictions are 0 where a view is not visible."""
+"""The losses by the names of their weights in `LossSettings`."""
 
 
 def mean_norm(difference: Tensor, weights: Tensor, settings: LossSettings, factor: Tensor | float = 1.0) -> Tensor:
@@ -140,16 +163,18 @@ def mean_norm(difference: Tensor, weights: Tensor, settings: LossSettings, facto
 
     `factor` turns metres into another unit.
     """
+    *shape, space = difference.shape
+    weights = weights.to(difference.dtype)
+    number = weights.sum() * (math.prod(shape) // max(1, weights.numel()))
+    counted = weights * factor
     if settings.norm == "l1":
-        size = _added(difference.abs()) / difference.shape[-1]
+        total = (difference.abs() * (counted / space)[..., None]).sum()
     else:
         size = _added(difference.square()).clamp(min=1e-18).sqrt()  # no infinite slope at 0
         if settings.norm == "huber":
             limit = settings.huber_from_m
             size = torch.where(size < limit, size.square() / (2 * limit), size - limit / 2)
-    weights = weights.to(size.dtype)
-    total = (size * (weights * factor)).sum()
-    number = weights.sum() * (size.numel() // max(1, weights.numel()))
+        total = (size * counted).sum()
     return torch.where(number > 0, total / torch.where(number > 0, number, 1.0), torch.nan)
 
 
@@ -170,16 +195,15 @@ def labels_and_trust(batch: Batch, settings: LossSettings) -> tuple[Tensor, Tens
 
 
 def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
-    """Turn the pose of every view i into every view j's frame: (B, V, J, 3) to (B, i, J, j, 3)."""
-    world = poses @ rotations  # row vectors: x_world = R^T x_camera
-    frames, views, joints, _ = poses.shape
-    all_views = rotations.reshape(frames, views * 3, 3)  # one product for all pairs of views
-    turned = world.reshape(frames, views * joints, 3) @ all_views.mT
-    return turned.reshape(frames, views, joints, views, 3)
+    """Turn the pose of every view i into every view j's frame: (B, V, J, 3) to (B, j, i, J, 3)."""
+    world = (poses @ rotations).flatten(1, 2)  # (B, i J, 3), row vectors: x_world = R^T x_camera
+    axes = rotations.transpose(1, 2).flatten(1, 2)  # (B, 3 j, 3): the views' x axes, then their y axes
+    turned = (axes @ world.mT).reshape(len(poses), 3, *rotations.shape[1:2], *poses.shape[1:3])
+    return turned.movedim(1, -1)  # in memory the coordinates come one after the other
 
 
 def _pairs(batch: Batch) -> Tensor:
-    """(B, i, j) bool: whether both views are visible."""
+    """(B, j, i) bool: whether both views are visible."""
     return batch.visible.unsqueeze(2) & batch.visible.unsqueeze(1)
 
 
