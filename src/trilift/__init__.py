@@ -12,7 +12,7 @@ A trained lifter in use::
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "Camera": "trilift.formats",

@@ -14,9 +14,12 @@ from trilift.train.settings import GEOMETRIC, AugmentationSettings, LossSettings
 ALL_LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0) | {"reprojection_unit": "pixels"})
 FLIPS = AugmentationSettings(flips=1.0, virtual_cameras=0.0, aim_deg=0.0)
 CAMERAS = AugmentationSettings(flips=0.0, virtual_cameras=1.0, aim_deg=0.0)
+HIDES = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0, hidden=0.5)
 AIMS = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=10.0)
-ALL = AugmentationSettings(flips=0.5, virtual_cameras=0.5, aim_deg=5.0)
-KINDS = pytest.mark.parametrize("kind", [FLIPS, CAMERAS, AIMS, ALL], ids=["flips", "cameras", "aims", "all"])
+ALL = AugmentationSettings(flips=0.5, virtual_cameras=0.5, aim_deg=5.0, hidden=0.5)
+KINDS = pytest.mark.parametrize(
+    "kind", [FLIPS, CAMERAS, AIMS, HIDES, ALL], ids=["flips", "cameras", "aims", "hides", "all"]
+)
 
 
 def in_views(batch: Batch) -> Tensor:
@@ -116,6 +119,26 @@ def test_aimed_elsewhere_cameras_stay_where_they_are_and_see_what_they_saw() -> 
     for across in (0, 1):
         angle = torch.atan2(axis[..., across], axis[..., 2]).rad2deg()
         assert angle.std().item() == pytest.approx(10, rel=0.1)
+
+
+def test_joints_are_hidden_in_a_share_of_the_views_in_all_frames_around_one() -> None:
+    batch = make_batch(frames=800, window=3)
+    batch = replace(batch, rays=batch.rays.nan_to_num(0.1), confidence=batch.confidence.clamp(min=0.1))
+    changed = augment(batch, HIDES)
+    hidden = changed.rays.isnan().any(-1)
+    assert (changed.confidence[hidden] == 0).all()
+    assert (hidden == hidden[:, :1]).all()
+    assert not hidden[..., batch.skeleton.root_index].any()
+    others = torch.arange(len(batch.skeleton)) != batch.skeleton.root_index
+    part = hidden[:, 0][..., others].double().mean(-1)  # (B, V)
+    number = int(others.sum())
+    # With a part p from 0 to 1, none of n is hidden once in n + 1 times, and so any other number of them.
+    assert (part == 0).double().mean().item() == pytest.approx(0.5 + 0.5 / (number + 1), abs=0.06)
+    assert (part == 1).double().mean().item() == pytest.approx(0.5 / (number + 1), abs=0.03)
+    assert part[part > 0].mean().item() == pytest.approx(0.5 + 0.5 / number, abs=0.05)
+    kept = ~hidden
+    torch.testing.assert_close(changed.rays[kept], batch.rays[kept])
+    torch.testing.assert_close(changed.confidence[kept], batch.confidence[kept])
 
 
 def test_shares_are_kept() -> None:

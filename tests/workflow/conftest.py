@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from filming import DATA_SET
 from trilift.project import stages
+from trilift.project.layout import LIFTER
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("simulate", "detect", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
@@ -144,6 +145,15 @@ class Project:
         (self.path / f"workflow/datasets/{name}.yaml").write_text(DATA_SET)
         self.set("datasets", [name])
         self.set("videos", [name])
+
+    def begin_with_a_lifter(self) -> Path:
+        """Let trainings begin with a lifter; stand-ins do not look into it."""
+        folder = self.path / "data/lifters/first"
+        folder.mkdir()
+        for name in LIFTER:
+            (folder / name).write_text(f"{name} of another training\n")
+        self.set("train.start_from", "first")
+        return folder
 
     def hashes(self) -> dict[str, str]:
         """Hash of every output, as dvc.lock has it."""

@@ -51,6 +51,7 @@ def jobs(fresh, tmp_path_factory):
     """What snakemake's jobs read and write, by the stage of dvc.yaml."""
     project = fresh.copy(tmp_path_factory.mktemp("sweep") / "project")
     project.set("sweep", {"seeds": [0], "losses": {"input": {}}})
+    project.begin_with_a_lifter()
     output = project.run("snakemake", "-n", "--forceall", "--cores", "4").stdout
     found = read_jobs(output)
     project.add_videos()
@@ -77,9 +78,9 @@ def test_rule_and_dvc_stage_have_the_same_outputs(stage, jobs):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_rule_and_dvc_stage_have_the_same_inputs(stage, jobs):
-    folders = {"detect": "data/raw/filmed/videos"}
+    folders = ("data/raw/filmed/videos" if stage == "detect" else "data/raw/demo", "data/lifters")
     inputs = {
-        next((folder for folder in (folders.get(stage, "data/raw/demo"),) if name.startswith(f"{folder}/")), name)
+        next((folder for folder in folders if name.startswith(f"{folder}/")), name)
         for name in jobs[stage]["input"]
         if not name.startswith(".trilift/")  # temporary
     }

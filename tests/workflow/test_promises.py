@@ -96,6 +96,29 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(project, key, value
     assert project.changed() == {stage}
 
 
+def test_the_lifter_that_trainings_begin_with_is_an_input(project):
+    after = {"train", "evaluate", "plot"}
+    folder = project.begin_with_a_lifter()
+    assert project.jobs() == after
+    assert project.dvc_would_run() == after
+    project.snakemake()
+    assert not project.jobs()
+    assert not project.changed()
+    (folder / "lifter.json").write_text("of a third training")
+    assert project.jobs() == after
+    assert project.dvc_would_run() == after
+
+
+@pytest.mark.parametrize("engine", [("snakemake", "--cores", "2"), ("dvc", "repro")], ids=lambda engine: engine[0])
+def test_a_lifter_that_is_not_there_stops_both_engines_before_anything_is_removed(project, finished, engine):
+    project.set("train.start_from", "nobody")
+    result = project.run(*engine, check=False)
+    assert result.returncode
+    assert "there is no lifter data/lifters/nobody (there are: none)" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert project.made() == finished.made()
+
+
 def test_a_changed_split_leaves_ingest_alone(project):
     project.set("split.test", ["S9"], file="workflow/datasets/demo.yaml")
     assert project.jobs() == from_stage("train")

@@ -14,7 +14,7 @@ from trilift.formats.source import Source
 from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
 from trilift.train.settings import TrainingSettings
-from trilift.train.runs import Sweep, of_run
+from trilift.train.runs import Sweep, files_of_start, of_run
 
 
 @contextmanager
@@ -100,6 +100,19 @@ def threads_of_training():
         return params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train").threads
     except InputError:
         return 1  # such settings are refused before anything runs
+
+
+@cache
+def start_of_training():
+    """The files of the lifter that trainings begin with."""
+    try:
+        training = params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train")
+    except InputError:
+        return []  # as above
+    try:
+        return [str(path) for path in files_of_start(Layout("any"), training)]
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def of_main(path):

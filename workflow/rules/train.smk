@@ -2,6 +2,7 @@ rule train:
     input:
         captures=rules.ingest.output.captures,
         pseudo_labels=rules.triangulate.output.pseudo_labels,
+        start=lambda wildcards: start_of_training(),
         code=code("train"),
     output:
         weights="results/{dataset}/{run}/lifter.safetensors",

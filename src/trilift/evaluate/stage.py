@@ -21,7 +21,7 @@ from trilift.evaluate.settings import Settings
 from trilift.evaluate.tables import of_protocol
 from trilift.lifter.lifter import Lifter
 from trilift.project import provenance, threads
-from trilift.project.layout import Layout
+from trilift.project.layout import LIFTER, Layout
 from trilift.project.params import load, load_dataset
 from trilift.skeletons import TRAINING_SKELETON
 
@@ -96,7 +96,7 @@ def run(layout: Layout, device: torch.device) -> None:
             facts["joints_never_predicted"] = ", ".join(lifter.unlearnt)
         _check_content(of_protocol(errors, PROTOCOLS[settings.protocol]), conditions.main, facts, layout)
     write_results(layout, errors, conditions, settings, facts)
-    lifter_files = [layout.results / name for name in ("lifter.safetensors", "lifter.json")]
+    lifter_files = [layout.results / name for name in LIFTER]
     provenance.write(
         layout,
         "evaluate",

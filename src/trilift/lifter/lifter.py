@@ -17,6 +17,7 @@ from trilift.lifter.inputs import features, insert_root, scale
 from trilift.lifter.networks import Temporal, build
 from trilift.lifter.settings import NetworkSettings
 from trilift.project.files import replacing
+from trilift.project.layout import LIFTER
 from trilift.project.params import parse
 from trilift.skeletons import Mapping, Skeleton
 from trilift.skeletons.definition import of_definition
@@ -131,7 +132,7 @@ class Lifter:
         Raises
         ------
         InputError
-            If joints are lacking that detections had in training, or the root.
+            If joints are lacking that detections had in training, unless some were hidden there, or the root.
         """
         own = self.facts.get("own_layouts", {})
         layouts = [
@@ -140,10 +141,12 @@ class Lifter:
         ]
         trained = [skeletons.mapping(layout, self.skeleton).formed_of for layout in layouts]
         now = mapping.formed_of
+        does_without = self.facts["settings"]["augmentation"].get("hidden", 0) > 0
         lacking = [
             joint
             for joint in self.skeleton.keypoints
-            if not now[joint] and (joint == self.skeleton.root or any(before[joint] for before in trained))
+            if not now[joint]
+            and (joint == self.skeleton.root or (not does_without and any(before[joint] for before in trained)))
         ]
         if lacking:
             raise InputError(
@@ -153,7 +156,7 @@ class Lifter:
         return [joint for joint, keypoints in now.items() if keypoints not in [before[joint] for before in trained]]
 
     def save(self, folder: Path) -> None:
-        """Write ``lifter.safetensors`` and ``lifter.json``."""
+        """Write the two files, `LIFTER`."""
         follows = {"blocks"} if self.network_settings.kind == "temporal" else set()
         about = {
             "architecture": self.network_settings.model_dump(exclude=follows),
@@ -165,10 +168,10 @@ class Lifter:
             "mean_pose": [row if all(map(math.isfinite, row)) else None for row in self.mean_pose.tolist()],
             "trained_with": self.facts,
         }
-        with replacing(folder / "lifter.safetensors") as temporary:
+        with replacing(folder / LIFTER[0]) as temporary:
             weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             temporary.write_bytes(save(weights))  # `save_file` would let nobody else read it
-        with replacing(folder / "lifter.json") as temporary:
+        with replacing(folder / LIFTER[1]) as temporary:
             temporary.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
 
     @classmethod
@@ -180,10 +183,10 @@ class Lifter:
         InputError
             If a file is missing or damaged, or the two do not belong together.
         """
-        path = folder / "lifter.safetensors"
+        path = folder / LIFTER[0]
         try:
             weights = load(path.read_bytes())
-            path = folder / "lifter.json"
+            path = folder / LIFTER[1]
             about = json.loads(path.read_text("utf-8"))
             settings = parse(NetworkSettings, about["architecture"], f"{path}, architecture")
             skeleton = skeletons.get(about["skeleton"])

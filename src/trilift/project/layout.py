@@ -10,6 +10,9 @@ VIDEOS = "videos"
 DETECTIONS_OF_VIDEOS = "detections_of_videos.nc"
 """In the raw folder of a data set that begins with videos: what is filmed, and what is made of it."""
 
+LIFTER = ("lifter.safetensors", "lifter.json")
+"""The files of a trained lifter: its weights, and all else that is needed to use it."""
+
 
 def within_project(path: Path) -> str:
     """Name a file of a project as its rules do, from wherever it was named.
@@ -121,6 +124,11 @@ class Layout:
     def checkpoints(self) -> Path:
         """Of trainings that have not ended; neither engine knows of it."""
         return self.project / ".trilift" / "checkpoints"
+
+    @property
+    def lifters(self) -> Path:
+        """Folders of lifters that trainings may begin with."""
+        return self.project / "data" / "lifters"
 
     @property
     def environments(self) -> Path:

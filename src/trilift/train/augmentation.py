@@ -1,4 +1,4 @@
-"""Batches that were never recorded: seen in a mirror, or by cameras that never existed."""
+"""Batches that were never recorded: seen in a mirror, by cameras that never existed, or by lesser detectors."""
 
 from dataclasses import replace
 
@@ -17,6 +17,8 @@ def augment(batch: Batch, settings: AugmentationSettings) -> Batch:
         batch = _aim_elsewhere(batch, settings.aim_deg)
     if settings.flips:
         batch = _flip(batch, torch.rand(len(batch), device=batch.rays.device) < settings.flips)
+    if settings.hidden:
+        batch = _hide(batch, settings.hidden)
     return batch
 
 
@@ -109,6 +111,20 @@ def _aim_elsewhere(batch: Batch, aim_deg: float) -> Batch:
         confidence=torch.where(missing, 0.0, batch.confidence),
         rotations=turn @ batch.rotations,
         translations=(turn @ batch.translations[..., None])[..., 0],
+    )
+
+
+def _hide(batch: Batch, share: float) -> Batch:
+    """Leave joints other than the root out of some views, the same ones in all frames around one."""
+    drawn = torch.rand(*batch.visible.shape, 2 + len(batch.skeleton), device=batch.rays.device)  # (B, V, 2 + joint)
+    chosen, part, of_joints = drawn.split([1, 1, len(batch.skeleton)], -1)
+    hidden = (chosen < share) & (of_joints < part)
+    hidden[..., batch.skeleton.root_index] = False
+    hidden = hidden[:, None]  # (B, 1, V, joint)
+    return replace(
+        batch,
+        rays=torch.where(hidden[..., None], torch.nan, batch.rays),
+        confidence=torch.where(hidden, 0.0, batch.confidence),
     )
 
 

@@ -4,7 +4,6 @@ Shapes: B frames, V views, J joints without the root. Poses are root-relative, i
 mean of a norm of differences over all that exist, in metres (`LossSettings.reprojection_unit` may say pixels).
 """
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +36,7 @@ class Predicted:
 
     @cached_property
     def in_all_views(self) -> Tensor:
-        """(B, j, i, J, 3): the pose predicted from view i, in view j's camera frame."""
+        """(B, 3, j, i, J): the pose predicted from view i, in view j's camera frame."""
         return into_all_views(self.poses, self.rotations)
 
 
@@ -91,31 +90,31 @@ def input_triangulation(predicted: Predicted, batch: Batch, settings: LossSettin
 def multi_view_consistency(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view with what is known in every other view."""
     itself = torch.eye(batch.visible.shape[1], dtype=torch.bool, device=predicted.poses.device)
-    others = (_pairs(batch) & ~itself)[..., None]  # (B, j, i, 1)
-    if settings.consistency_target == "prediction":
-        return mean_norm(predicted.in_all_views - predicted.poses[:, :, None], others, settings)
-    labels, trust = labels_and_trust(batch, settings)
-    return mean_norm(predicted.in_all_views - labels[:, :, None], others * trust[:, None], settings)
+    known, weights = predicted.poses, (_pairs(batch) & ~itself)[..., None]  # (B, j, i, 1)
+    if settings.consistency_target == "pseudo_label":
+        known, trust = labels_and_trust(batch, settings)
+        weights = weights * trust[:, None]  # (B, j, i, J)
+    return mean_norm(predicted.in_all_views - known.movedim(-1, 1).unsqueeze(3), weights, settings, axis=1)
 
 
 def reprojection(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the prediction from each view, projected into every view, with the detections there."""
-    rays = without_root(batch.rays[:, batch.middle], batch.skeleton, axis=2)[:, :, None]  # (B, j, 1, J, 2)
+    rays = without_root(batch.rays[:, batch.middle], batch.skeleton, axis=2)  # (B, j, J, 2)
     exists = rays.isfinite().all(-1)
-    rays = torch.where(exists[..., None], rays, 0.0)
-    confidence = without_root(batch.confidence[:, batch.middle], batch.skeleton, axis=2)[:, :, None]
+    rays = torch.where(exists[..., None], rays, 0.0).movedim(-1, 1).unsqueeze(3)  # (B, 2, j, 1, J)
+    confidence = without_root(batch.confidence[:, batch.middle], batch.skeleton, axis=2)
     weights = torch.where(exists, confidence if settings.trust_detections else 1.0, 0.0)
-    weights = _pairs(batch)[..., None] * weights  # (B, j, i, J)
-    root = _root_in_views(batch)[:, :, None, None]  # (B, j, 1, 1, 3)
-    x, y, z = (predicted.in_all_views + root).unbind(-1)  # (B, j, i, J) each
-    z = z.clamp(min=_SMALLEST_DEPTH)
-    projected = torch.stack([x / z, y / z]).movedim(0, -1)  # in memory the coordinates come one after the other
-    depth = root[..., 2].clamp(min=_SMALLEST_DEPTH)  # (B, j, 1, 1)
+    weights = _pairs(batch)[..., None] * weights.unsqueeze(2)  # (B, j, i, J)
+    root = _root_in_views(batch).mT[..., None, None]  # (B, 3, j, 1, 1)
+    depth = root[:, 2:].clamp(min=_SMALLEST_DEPTH)
+    aside, ahead = (predicted.in_all_views + root).split([2, 1], 1)  # (B, 2, j, i, J), (B, 1, j, i, J)
+    projected = aside * (depth / ahead.clamp(min=_SMALLEST_DEPTH))  # on the plane at the root's depth
     if settings.reprojection_unit == "metres":
-        return mean_norm((projected - rays) * depth[..., None], weights, settings)
-    lens = batch.distortion[:, :, None, None]
-    in_image, detected = (distort(at.unsqueeze(-2), lens).squeeze(-2) for at in (projected, rays))
-    focal = batch.focal.mean(-1)[:, :, None, None]
+        return mean_norm(projected - rays * depth, weights, settings, axis=1)
+    in_image, detected = (
+        distort(at.movedim(1, -1), batch.distortion[:, :, None]) for at in (projected / depth, rays)
+    )
+    depth, focal = depth[:, 0], batch.focal.mean(-1)[:, :, None, None]
     return mean_norm((in_image - detected) * depth[..., None], weights, settings, factor=focal / depth)
 
 
@@ -158,19 +157,22 @@ LOSSES = {
 """The losses by the names of their weights in `LossSettings`."""
 
 
-def mean_norm(difference: Tensor, weights: Tensor, settings: LossSettings, factor: Tensor | float = 1.0) -> Tensor:
-    """Average the norm of differences (..., joint, space) in metres with weights (..., joint); NaN without any.
+def mean_norm(
+    difference: Tensor, weights: Tensor, settings: LossSettings, factor: Tensor | float = 1.0, axis: int = -1
+) -> Tensor:
+    """Average the norm of differences in metres with weights (..., joint); NaN without any.
 
-    `factor` turns metres into another unit.
+    The differences (..., joint) have another axis of coordinates, the last one or `axis`. `factor` turns metres into
+    another unit.
     """
-    *shape, space = difference.shape
+    space = difference.shape[axis]
     weights = weights.to(difference.dtype)
-    number = weights.sum() * (math.prod(shape) // max(1, weights.numel()))
+    number = weights.sum() * (difference.numel() // space // max(1, weights.numel()))
     counted = weights * factor
     if settings.norm == "l1":
-        total = (difference.abs() * (counted / space)[..., None]).sum()
+        total = (difference.abs() * (counted / space).unsqueeze(axis)).sum()
     else:
-        size = _added(difference.square()).clamp(min=1e-18).sqrt()  # no infinite slope at 0
+        size = _added(difference.square(), axis).clamp(min=1e-18).sqrt()  # no infinite slope at 0
         if settings.norm == "huber":
             limit = settings.huber_from_m
             size = torch.where(size < limit, size.square() / (2 * limit), size - limit / 2)
@@ -178,9 +180,9 @@ def mean_norm(difference: Tensor, weights: Tensor, settings: LossSettings, facto
     return torch.where(number > 0, total / torch.where(number > 0, number, 1.0), torch.nan)
 
 
-def _added(values: Tensor) -> Tensor:
-    """Add the coordinates (..., space) up; several times faster than torch's sum over so short an axis."""
-    total, *others = values.unbind(-1)
+def _added(values: Tensor, axis: int) -> Tensor:
+    """Add the coordinates up; several times faster than torch's sum over so short an axis."""
+    total, *others = values.unbind(axis)
     for other in others:
         total = total + other
     return total
@@ -195,11 +197,13 @@ def labels_and_trust(batch: Batch, settings: LossSettings) -> tuple[Tensor, Tens
 
 
 def into_all_views(poses: Tensor, rotations: Tensor) -> Tensor:
-    """Turn the pose of every view i into every view j's frame: (B, V, J, 3) to (B, j, i, J, 3)."""
+    """Turn the pose of every view i into every view j's frame: (B, V, J, 3) to (B, 3, j, i, J).
+
+    Coordinate after coordinate, because passes over memory are what the losses of all pairs of views cost.
+    """
     world = (poses @ rotations).flatten(1, 2)  # (B, i J, 3), row vectors: x_world = R^T x_camera
-    axes = rotations.transpose(1, 2).flatten(1, 2)  # (B, 3 j, 3): the views' x axes, then their y axes
-    turned = (axes @ world.mT).reshape(len(poses), 3, *rotations.shape[1:2], *poses.shape[1:3])
-    return turned.movedim(1, -1)  # in memory the coordinates come one after the other
+    axes = rotations.transpose(1, 2).flatten(1, 2)  # (B, 3 j, 3): the views' x axes, then y, then z
+    return (axes @ world.mT).unflatten(1, (3, -1)).unflatten(3, poses.shape[1:3])
 
 
 def _pairs(batch: Batch) -> Tensor:
@@ -230,20 +234,29 @@ def _triangulated(predicted: Tensor, batch: Batch) -> Tensor:
     """Triangulate the predictions, each projected into its own view: (B, J, 3), world frame, root-relative.
 
     The direct linear transform, each view's equations divided by the depth of the root, which makes them errors
-    on the normalised image plane.
+    on the normalised image plane. With the root seen at u in a depth p, and a joint at u + d, they are
+    (C - d R2) x = d p, where R2 is the last row of R, and C the other two less u R2. The sums of their squares are
+    linear in d and its square, so that all but these is the same for all joints.
     """
-    root = _root_in_views(batch)  # (B, V, 3)
-    cameras = torch.cat([batch.rotations, root[..., None]], -1)[:, None]  # (B, 1, V, 3, 4)
-    in_views = predicted.transpose(1, 2) + root[:, None]  # (B, J, V, 3)
-    image = in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH)
-    equations = cameras[..., :2, :] - image[..., None] * cameras[..., 2:, :]  # (B, J, V, 2, 4)
-    scale = batch.visible / root[..., 2].clamp(min=_SMALLEST_DEPTH)
-    equations = (equations * scale[:, None, :, None, None]).flatten(2, 3)
-    products = (equations.mT @ equations).double()  # (B, J, 4, 4)
-    matrix, vector = products[..., :3, :3], products[..., :3, 3]
+    rows, ahead = batch.rotations.split([2, 1], -2)  # (B, V, 2, 3), (B, V, 1, 3)
+    root = _root_in_views(batch)[:, :, None]  # (B, V, 1, 3)
+    depth = root[..., 2:].clamp(min=_SMALLEST_DEPTH)  # (B, V, 1, 1)
+    at = root[..., :2] / depth
+    in_views = predicted + root
+    away = in_views[..., :2] / in_views[..., 2:].clamp(min=_SMALLEST_DEPTH) - at  # (B, V, J, 2)
+    numbers = torch.cat([away, away.square().sum(-1, keepdim=True)], -1).transpose(1, 2).flatten(2)  # (B, J, 3 V)
+
+    rows = rows - at.mT * ahead
+    mixed = rows[..., None] * ahead[..., None, :]  # (B, V, 2, 3, 3)
+    squares = torch.cat([-mixed - mixed.mT, (ahead.mT @ ahead).unsqueeze(2)], 2)  # (B, V, 3, 3, 3)
+    right = depth * torch.cat([rows, -ahead], 2)  # (B, V, 3, 3)
+    weights = batch.visible[..., None, None] / depth.square()  # (B, V, 1, 1)
+    of_numbers = weights[..., None] * torch.cat([squares, right[..., None]], -1)  # (B, V, 3, 3, 4)
+    sums = (numbers @ of_numbers.flatten(3).flatten(1, 2)).unflatten(-1, (3, 4)).double()  # (B, J, 3, 4)
+    matrix = sums[..., :3] + (weights * (rows.mT @ rows)).sum(1)[:, None]
     several = (batch.visible.sum(1) >= 2)[:, None, None]
     matrix = torch.where(several[..., None], matrix, torch.eye(3, dtype=matrix.dtype, device=matrix.device))
-    return -_solve_symmetric(matrix, torch.where(several, vector, 0.0)).to(predicted.dtype)
+    return _solve_symmetric(matrix, torch.where(several, sums[..., 3], 0.0)).to(predicted.dtype)
 
 
 def _solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from trilift.errors import InputError, listed
+from trilift.project.layout import LIFTER, Layout
 from trilift.project.params import StrictModel, load, load_seed, parse
 from trilift.train.settings import LossSettings, TrainingSettings
 
@@ -61,3 +62,23 @@ def of_run(params: Path, run: str) -> tuple[TrainingSettings, int]:
     name, seed = sweep.choice(run)
     losses = parse(LossSettings, settings.losses.model_dump() | changes, f"{params}, section sweep, losses, {name}")
     return settings.model_copy(update={"losses": losses}), seed
+
+
+def files_of_start(layout: Layout, settings: TrainingSettings) -> list[Path]:
+    """Name the files of the lifter to begin with; none if the weights are to be random.
+
+    Raises
+    ------
+    InputError
+        If there is no such lifter.
+    """
+    if settings.start_from is None:
+        return []
+    files = [layout.lifters / settings.start_from / name for name in LIFTER]
+    if not all(file.is_file() for file in files):
+        known = sorted(file.parent.name for file in layout.lifters.glob(f"*/{LIFTER[0]}"))
+        raise InputError(
+            f"{layout.params}, section train, start_from: there is no lifter {layout.lifters / settings.start_from} "
+            f"(there are: {listed(known) or 'none'}); copy one there: {' and '.join(LIFTER)} of a run's results"
+        )
+    return files

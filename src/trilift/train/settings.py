@@ -1,8 +1,8 @@
 """The section ``train`` of ``params.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from trilift.lifter.settings import NetworkSettings
 from trilift.project.params import StrictModel
@@ -90,6 +90,9 @@ class AugmentationSettings(StrictModel):
     aim_deg
         Standard deviation of the angles by which every camera, real or virtual, is turned where it stands, to the
         side and up or down: people appear elsewhere in the image, as in that of a camera which is aimed otherwise.
+    hidden
+        Share of the views in which joints are hidden, of each view a part that is drawn anew from none to all but the
+        root: the lifter learns to do without them, and may be used with a detector that lacks them.
     """
 
     flips: float = Field(0.5, ge=0, le=1)
@@ -98,10 +101,11 @@ class AugmentationSettings(StrictModel):
     roll_deg: float = Field(5.0, ge=0)
     nearness: float = Field(1.25, ge=1)
     aim_deg: float = Field(5.0, ge=0, le=20)
+    hidden: float = Field(0.0, ge=0, le=1)
 
     @property
     def changes_anything(self) -> bool:
-        return bool(self.flips or self.virtual_cameras or self.aim_deg)
+        return bool(self.flips or self.virtual_cameras or self.aim_deg or self.hidden)
 
 
 class TrainingSettings(StrictModel):
@@ -111,6 +115,9 @@ class TrainingSettings(StrictModel):
     ----------
     network, losses, augmentation
         See there.
+    start_from
+        Name of a lifter in ``data/lifters`` whose weights and scaling of the inputs the training begins with; by
+        default the weights are random.
     steps
         Optimiser steps in all. Counted in steps and not in epochs, so that one setting serves recordings of very
         different length.
@@ -140,6 +147,7 @@ class TrainingSettings(StrictModel):
     network: NetworkSettings = NetworkSettings()
     losses: LossSettings = LossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
+    start_from: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")] | None = None
     steps: int = Field(2000, gt=0)
     batch_frames: int = Field(128, ge=4)
     learning_rate: float = Field(1e-3, gt=0)

@@ -21,13 +21,14 @@ from trilift.lifter.inputs import insert_root, rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.project import provenance
 from trilift.project.files import replacing
-from trilift.project.layout import Layout
+from trilift.project.layout import LIFTER, Layout
 from trilift.project.params import load_dataset
 from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Mapping
 from trilift.train.checkpoint import Checkpoint
-from trilift.train.runs import of_run
+from trilift.train.runs import files_of_start, of_run
 from trilift.train.samples import Rigs, Samples, Scaling, trust
 from trilift.train.settings import Settings
+from trilift.train.start import load_start
 from trilift.train.training import fit
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def run(layout: Layout, device: torch.device) -> None:
     """Train the lifter of a data set; writes its weights, description and history."""
     settings, seed = of_run(layout.params, layout.run)
     split = load_dataset(layout.dataset_file, "split", Split)
+    start = load_start(layout, settings)
     torch.set_num_threads(settings.threads)
     with (
         reading.read(layout.captures, "captures") as detections,
@@ -57,7 +59,7 @@ def run(layout: Layout, device: torch.device) -> None:
             f"{layout.pseudo_labels}: no covariance to weight pseudo-labels by (train.losses.trust_labels in "
             "params.yaml); set trust_labels: false, or make them with triangulate.method: robust"
         )
-    scaling = Scaling.of(training)
+    scaling = Scaling(start.mean, start.spread) if start else Scaling.of(training)
     log.info(
         "%d frames to train on, %d to validate on, up to %d views; on %s",
         len(training),
@@ -69,7 +71,10 @@ def run(layout: Layout, device: torch.device) -> None:
     checkpoint = Checkpoint(layout.checkpoints / f"{_fingerprint(layout, settings, split, seed)}.pt")
     if checkpoint.path.exists():
         log.info("going on from %s", checkpoint.path)
-    network, history = fit(training, validation, scaling, settings, seed, device, checkpoint)
+    if start:
+        log.info("beginning with the weights of %s, trained on %s", settings.start_from, start.facts["dataset"])
+    weights = start.network.state_dict() if start else None
+    network, history = fit(training, validation, scaling, settings, seed, device, checkpoint, weights)
     lifter = Lifter(
         network,
         settings.network,
@@ -105,8 +110,8 @@ def run(layout: Layout, device: torch.device) -> None:
         "train",
         params={"train": settings, "seed": seed},
         dataset={"split": split},
-        inputs=[layout.captures, layout.pseudo_labels],
-        outputs=[layout.results / name for name in ("lifter.safetensors", "lifter.json", "history.csv")],
+        inputs=[layout.captures, layout.pseudo_labels, *files_of_start(layout, settings)],
+        outputs=[layout.results / name for name in (*LIFTER, "history.csv")],
     )
     checkpoint.path.unlink(missing_ok=True)
 
@@ -132,7 +137,7 @@ def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) ->
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     code = sorted(file for ending in ("*.py", "*.yaml") for file in package.rglob(ending))
-    for path in (layout.captures, layout.pseudo_labels, *code):
+    for path in (layout.captures, layout.pseudo_labels, *files_of_start(layout, settings), *code):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     digest.update(json.dumps([layout.dataset, seed, settings.model_dump(), split.model_dump()]).encode())

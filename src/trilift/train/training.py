@@ -9,7 +9,7 @@ A step has a fixed shape and waits for nothing: on a GPU it is captured once and
 import copy
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -57,6 +57,7 @@ def fit(
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train a network.
 
@@ -77,6 +78,8 @@ def fit(
     checkpoint
         If its file is there, go on from it. It is for the same samples, settings and seed. At the end it stays: who
         has saved what is returned removes it.
+    start
+        Weights to begin with; by default random ones.
 
     Returns
     -------
@@ -98,6 +101,8 @@ def fit(
     watched = _comparable(replace(training, chosen=validation.to(device)))
     joints = len(training.skeleton)
     network = build(3 * joints, 3 * (joints - 1), settings.network).to(device)
+    if start is not None:
+        network.load_state_dict(start)
     # What changes from step to step is a tensor on the device, which a captured step reads.
     rate, share = torch.full((2,), settings.learning_rate, device=device)
     optimiser = torch.optim.Adam(network.parameters(), rate, fused=True, capturable=device.type == "cuda")
