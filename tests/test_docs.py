@@ -21,6 +21,7 @@ import pytest
 import torch
 import yaml
 
+import trilift
 from formats import test_damage
 from formats.camera_writers import read_all
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person
@@ -379,3 +380,9 @@ def test_the_architecture_has_a_line_for_every_folder_and_the_floors_that_are_li
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
     floors = text.partition("```text\ncli\n")[2].partition("```")[0].split("\n")[:-1]
     assert ["cli", *(floor.replace(":", "|") for floor in floors)] == contract["layers"]
+
+
+def test_the_version_is_that_of_the_citation_and_of_the_newest_changes():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == trilift.__version__
+    assert re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == trilift.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]

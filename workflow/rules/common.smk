@@ -35,6 +35,11 @@ with refusing():
     DATASETS = params.load_datasets(Path("params.yaml"))
     VIDEOS = params.load_datasets(Path("params.yaml"), "videos")
     SWEEP = params.parse(Sweep, SETTINGS.get("sweep"), "params.yaml, section sweep")
+    try:
+        TRAINING = params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train")
+    except InputError:
+        TRAINING = TrainingSettings()  # such settings are refused before anything runs
+    START = [str(path) for path in files_of_start(Layout("any"), TRAINING)]
     of_videos = {
         dataset
         for dataset in DATASETS
@@ -92,27 +97,6 @@ def source(dataset):
 def share_of_cores(jobs):
     """Threads of each of so many jobs that can run at once; DVC runs one. Results do not depend on them."""
     return CORES if "DVC_STAGE" in os.environ else max(1, CORES // max(1, jobs))
-
-
-@cache
-def threads_of_training():
-    try:
-        return params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train").threads
-    except InputError:
-        return 1  # such settings are refused before anything runs
-
-
-@cache
-def start_of_training():
-    """The files of the lifter that trainings begin with."""
-    try:
-        training = params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train")
-    except InputError:
-        return []  # as above
-    try:
-        return [str(path) for path in files_of_start(Layout("any"), training)]
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def of_main(path):

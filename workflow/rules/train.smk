@@ -2,7 +2,7 @@ rule train:
     input:
         captures=rules.ingest.output.captures,
         pseudo_labels=rules.triangulate.output.pseudo_labels,
-        start=lambda wildcards: start_of_training(),
+        start=START,
         code=code("train"),
     output:
         weights="results/{dataset}/{run}/lifter.safetensors",
@@ -11,7 +11,7 @@ rule train:
         provenance=provenance("results/{dataset}/{run}/provenance/train.json"),
     log:
         "logs/{dataset}/{run}/train.log",
-    threads: lambda wildcards: threads_of_training()
+    threads: TRAINING.threads
     resources:
         gpu=1,
     params:
