@@ -11,7 +11,6 @@ import numpy as np
 
 from trilift import cli
 from trilift.formats import Camera
-from trilift.geometry.cameras import Cameras
 from trilift.project.layout import Layout
 from trilift.skeletons import BODY25B
 
@@ -110,10 +109,6 @@ ingest:
 split:
   by: time
 """
-
-
-def as_tensors(cameras: list[Camera]) -> Cameras:
-    return Cameras.stack(cameras)
 
 
 @dataclass(frozen=True)

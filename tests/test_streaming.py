@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from synthetic import as_tensors, make_project, project_with_opencv, ring_of_cameras, waving_person
+from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person
 from trilift.captures import reading, writing
 from trilift.captures.schema import Recording
+from trilift.geometry.cameras import Cameras
 from trilift.skeletons import BODY25B
 
 VIEWS = 3
@@ -30,7 +31,7 @@ def write_captures(layout, frames):
             skeleton=BODY25B,
             views=[camera.name for camera in cameras],
         )
-        tensors = as_tensors(cameras)
+        tensors = Cameras.stack(cameras)
         for name in ("K", "distortion", "R", "t"):
             written.write(name, getattr(tensors, name).numpy())
         written.write("image_size", np.stack([camera.image_size for camera in cameras]))

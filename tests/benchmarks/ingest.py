@@ -41,8 +41,8 @@ def write_project(project: Path, frames: int, published: bool) -> None:
 
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import human36m_standin
-    from synthetic import as_tensors
     from trilift.formats import human36m, videopose3d
+    from trilift.geometry.cameras import Cameras
     from trilift.geometry.cameras import project as see
     from trilift.project.layout import Layout
     from trilift.simulate.body import sample_body
@@ -57,7 +57,7 @@ def write_project(project: Path, frames: int, published: bool) -> None:
 
     rng, rigs, detections = np.random.default_rng(0), human36m.read_cameras(), {}
     for subject in SUBJECTS:
-        body, cameras, detections[subject] = sample_body(rng), as_tensors(rigs[subject]), {}
+        body, cameras, detections[subject] = sample_body(rng), Cameras.stack(rigs[subject]), {}
         for action, takes in human36m_standin.TAKES.items():
             for take in takes:
                 joints = simulate_motion(human36m_standin.MOTION_OF[action], body, frames, human36m_standin.FPS, rng)

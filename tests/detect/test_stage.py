@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -96,6 +97,21 @@ def test_ingest_reads_it_as_any_other_detections(project):
         assert opened["tiny"].sizes["frame"] == 20
         assert opened["tiny"].attrs["detections_from"] == "MediaPipe 0.10.21"
         assert opened["tiny"].attrs["skeleton"] == "mediapipe33"
+
+
+def test_a_calibration_of_other_images_is_warned_of(project):
+    detect(project)
+    cameras = [replace(camera, image_size=np.array([64, 48])) for camera in ring_of_cameras(2)]
+    write_pose2sim(project.layout.videos / "calibration.toml", cameras)
+    code, printed = project.run("ingest")
+    assert code == 0, printed
+    assert "images of" not in printed
+    cameras[1] = replace(cameras[1], image_size=np.array([72, 48]))
+    write_pose2sim(project.layout.videos / "calibration.toml", cameras)
+    code, printed = project.run("ingest")
+    assert code == 0, printed
+    assert "the images of cam2 are 64 x 48 pixels, but its calibration is of 72 x 48" in printed
+    assert "the images of cam1" not in printed
 
 
 def test_each_video_by_itself_gives_the_same_file(project):

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from synthetic import as_tensors, ring_of_cameras
+from synthetic import ring_of_cameras
 from trilift.captures.schema import Recording
 from trilift.evaluate.measuring import POSES, Conditions, Frames, Measuring
 from trilift.evaluate.tables import Errors
-from trilift.geometry.cameras import project, world_to_camera
+from trilift.geometry.cameras import Cameras, project, world_to_camera
 from trilift.skeletons import H36M17
 
 FRAMES, VIEWS, ROOT = 4, 3, H36M17.root_index
@@ -15,7 +15,7 @@ FRAMES, VIEWS, ROOT = 4, 3, H36M17.root_index
 
 def test_a_pose_of_which_the_reference_has_only_the_root_counts_nowhere() -> None:
     rng = np.random.default_rng(0)
-    cameras = as_tensors(ring_of_cameras(VIEWS))
+    cameras = Cameras.stack(ring_of_cameras(VIEWS))
     world = torch.tensor(0.3 * rng.normal(size=(FRAMES, len(H36M17), 3)) + [0, 0, 1])
     seen = world_to_camera(cameras, world)
     reference = world.clone()

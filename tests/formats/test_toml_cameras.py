@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from formats.camera_writers import read_all
-from synthetic import as_tensors, ring_of_cameras, write_pose2sim
+from synthetic import ring_of_cameras, write_pose2sim
 from trilift.errors import InputError
 from trilift.formats import LeftOut, Stated
 from trilift.formats.toml_cameras import list_cameras
-from trilift.geometry.cameras import project
+from trilift.geometry.cameras import Cameras, project
 
 SHARED = Path(os.environ.get("TRILIFT_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CALISCOPE = SHARED / "caliscope_4cam" / "config.toml"
@@ -76,7 +76,7 @@ def test_projections_are_those_of_opencv_with_the_rotation_vector_of_the_file(pa
         np.array([[1681.2, 0, 532.9], [0, 1680.0, 948.1], [0, 0, 1]]),
         np.array(coefficients),
     )
-    cameras = as_tensors(read_cameras(path))
+    cameras = Cameras.stack(read_cameras(path))
     found = project(cameras, cameras.R.new_tensor(POINTS))[0].numpy()
     in_front = np.isfinite(found).all(-1)
     assert in_front.sum() > 20

@@ -5,9 +5,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from synthetic import as_tensors, project_with_opencv, ring_of_cameras
+from synthetic import project_with_opencv, ring_of_cameras
 from trilift.formats import human36m
 from trilift.geometry.cameras import (
+    Cameras,
     camera_to_world,
     distort,
     project,
@@ -50,7 +51,7 @@ def discs(radius, number=200):
 @pytest.mark.parametrize("cameras", [RING, PUBLISHED], ids=["ring", "human36m"])
 def test_projections_are_those_of_opencv(cameras):
     expected = np.stack([project_with_opencv(camera, POINTS) for camera in cameras])
-    np.testing.assert_allclose(project(as_tensors(cameras), torch.tensor(POINTS)), expected, atol=1e-8)
+    np.testing.assert_allclose(project(Cameras.stack(cameras), torch.tensor(POINTS)), expected, atol=1e-8)
 
 
 @given(lenses)
@@ -64,7 +65,7 @@ def test_distortion_is_that_of_opencv_for_all_five_coefficients(lens):
 
 
 def test_projection_is_batched_over_frames():
-    cameras, points = as_tensors(RING), torch.tensor(POINTS).reshape(4, 5, 3)
+    cameras, points = Cameras.stack(RING), torch.tensor(POINTS).reshape(4, 5, 3)
     pixels = project(cameras, points)
     assert pixels.shape == (4, 4, 5, 2)
     torch.testing.assert_close(pixels[2], project(cameras, points[2]))
@@ -81,7 +82,7 @@ def test_undistort_inverts_distort_within_the_fold(lens):
 def test_every_pixel_of_the_published_lenses_comes_back(camera):
     width, height = camera.image_size
     pixels = torch.tensor(np.stack(np.meshgrid(np.linspace(0, width, 40), np.linspace(0, height, 40)), -1))
-    cameras = as_tensors([camera])
+    cameras = Cameras.stack([camera])
     normalised = to_rays(cameras, pixels.reshape(1, -1, 2))
     again = distort(normalised, cameras.distortion)
     sought = (pixels.reshape(1, -1, 2) - cameras.centre) / cameras.focal
@@ -93,7 +94,7 @@ def test_undistorted_points_are_those_of_opencv(camera):
     pixels = np.random.default_rng(0).uniform([0, 0], camera.image_size, (50, 2))
     until_converged = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-14)
     expected = cv2.undistortPoints(pixels[:, None], camera.K, camera.distortion, criteria=until_converged)[:, 0]
-    np.testing.assert_allclose(to_rays(as_tensors([camera]), torch.tensor(pixels)[None])[0], expected, atol=1e-9)
+    np.testing.assert_allclose(to_rays(Cameras.stack([camera]), torch.tensor(pixels)[None])[0], expected, atol=1e-9)
 
 
 @given(lenses)
@@ -119,7 +120,7 @@ def test_points_beyond_the_fold_are_nan(lens):
 
 
 def test_missing_points_stay_missing_and_do_no_harm_to_others():
-    cameras = as_tensors(RING)
+    cameras = Cameras.stack(RING)
     pixels = project(cameras, torch.tensor(POINTS))
     holed = pixels.clone()
     holed[1, 3] = torch.nan
@@ -133,13 +134,13 @@ def test_missing_points_stay_missing_and_do_no_harm_to_others():
 @settings(max_examples=20)
 def test_camera_to_world_inverts_world_to_camera(seed):
     points = torch.tensor(np.random.default_rng(seed).normal(0, 5, (3, 6, 3)))
-    cameras = as_tensors(RING)
+    cameras = Cameras.stack(RING)
     there_and_back = camera_to_world(cameras, world_to_camera(cameras, points))
     torch.testing.assert_close(there_and_back, points[:, None].expand(3, 4, 6, 3), rtol=0, atol=1e-12)
 
 
 def test_a_camera_lies_at_the_origin_of_its_own_frame_and_looks_along_z():
-    cameras = as_tensors(RING)
+    cameras = Cameras.stack(RING)
     ahead = camera_to_world(cameras, torch.tensor([0.0, 0, 4]).double().expand(4, 1, 3))[:, 0]
     assert ahead[:, :2].norm(dim=-1).max() < 0.2
 
@@ -147,12 +148,12 @@ def test_a_camera_lies_at_the_origin_of_its_own_frame_and_looks_along_z():
 @pytest.mark.parametrize("depth", [0.0, -1.0, torch.nan])
 def test_points_that_are_not_in_front_of_the_camera_are_nan(depth):
     points = torch.tensor([[[0.1, 0.2, depth], [0.1, 0.2, 2.0]]], dtype=torch.float64)
-    pixels = project_camera_points(as_tensors(RING[:1]), points)
+    pixels = project_camera_points(Cameras.stack(RING[:1]), points)
     assert pixels[0, 0].isnan().all()
     assert pixels[0, 1].isfinite().all()
 
 
 def test_gradients_of_the_projection_are_right():
-    cameras = as_tensors(RING)
+    cameras = Cameras.stack(RING)
     points = torch.tensor(POINTS[:3], requires_grad=True)
     assert torch.autograd.gradcheck(lambda points: project(cameras, points), points)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from real_data import DATA, capture_of, needs
-from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
+from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats import human36m
-from trilift.geometry.cameras import project
+from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.rig import diagnose as whole_rig
 from trilift.geometry.rig import refit, settings, timing
 from trilift.simulate import detector
@@ -92,7 +92,7 @@ def filmed(points, cameras, level="off-the-shelf", seed=0):
     sizes = np.stack([camera.image_size for camera in cameras])
     found = detector.detect(exact, sizes * 4, BODY25B, FPS, detector.LEVELS[level], np.random.default_rng(seed))
     segments = torch.zeros(len(points), dtype=torch.long)
-    return as_tensors(cameras), torch.tensor(found.pixels), torch.tensor(found.confidence), segments
+    return Cameras.stack(cameras), torch.tensor(found.pixels), torch.tensor(found.confidence), segments
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def test_a_camera_that_sees_nothing_does_not_hide_the_fault_of_another(walk):
 
 
 def test_the_derivatives_are_those_of_finite_differences():
-    cameras = as_tensors(ring_of_cameras(3))
+    cameras = Cameras.stack(ring_of_cameras(3))
     camera = refit.Camera.of(cameras, 1)
     points = torch.tensor(np.random.default_rng(0).uniform(-1, 1, (6, 3)))
     projected, by_parameters, by_points = camera.linearise(points)
@@ -248,7 +248,7 @@ def test_the_derivatives_are_those_of_finite_differences():
 @pytest.mark.parametrize(("view", "factor"), [(1, 1.05)])
 def test_a_focal_length_wrong_by_5_percent_is_named_on_real_motion(view, factor):
     published = human36m.read_cameras()["S1"]
-    cameras = as_tensors(published)
+    cameras = Cameras.stack(published)
     centres = -(cameras.R.mT @ cameras.t[..., None])[..., 0]
     motion = np.load(DATA / "cmu_mocap" / "cmu_h36m17_60hz.npz")
     pixels, confidence, segments = [], [], []

@@ -6,14 +6,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from synthetic import as_tensors, project_with_opencv, ring_of_cameras
+from synthetic import project_with_opencv, ring_of_cameras
 from trilift.geometry import chunks
 from trilift.geometry.cameras import Cameras, distort_with_slopes, project
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.triangulation import linearise, reprojection_error, triangulate, triangulate_robust
 
 VIEWS = 4
-RING = as_tensors(ring_of_cameras(VIEWS))
+RING = Cameras.stack(ring_of_cameras(VIEWS))
 CHI2_MEDIAN, CHI2_90 = 2.366, 6.251  # three degrees of freedom
 
 
@@ -94,7 +94,7 @@ def test_exact_detections_give_exact_points_whatever_is_missing(method, views, r
     pixels[lost] = torch.nan
     lost |= torch.tensor(rng.random((6, views, 5)) < holes / 4)
     scale[lost] = torch.inf
-    found, used = solve(method, as_tensors(cameras), pixels, scale)
+    found, used = solve(method, Cameras.stack(cameras), pixels, scale)
     left = (~lost).sum(1)
     assert (used == torch.where((left >= 2) | (method == "dlt"), left, 0)).all()
     assert (found.isfinite().all(-1) == (left >= 2)).all()
@@ -128,7 +128,7 @@ def test_exact_points_of_two_views_are_those_of_opencv():
     pixels = seen(cameras, points)
     rays = [undistorted_by_opencv(camera, pixels[0, view].numpy()).T for view, camera in enumerate(cameras)]
     homogeneous = cv2.triangulatePoints(*(np.column_stack([c.R, c.t]) for c in cameras), *rays)
-    found, _ = triangulate(as_tensors(cameras), pixels)
+    found, _ = triangulate(Cameras.stack(cameras), pixels)
     np.testing.assert_allclose(found[0], (homogeneous[:3] / homogeneous[3]).T, atol=1e-8)
 
 
@@ -137,7 +137,7 @@ def test_exact_points_of_two_views_are_those_of_opencv():
 @settings(max_examples=12)
 def test_the_order_of_the_views_does_not_matter(method, order):
     cameras, _, pixels, scale = noisy(frames=20)
-    permuted, _ = solve(method, as_tensors([cameras[v] for v in order]), pixels[:, order], scale[:, order])
+    permuted, _ = solve(method, Cameras.stack([cameras[v] for v in order]), pixels[:, order], scale[:, order])
     torch.testing.assert_close(permuted, solve(method, RING, pixels, scale)[0], rtol=0, atol=1e-9)
 
 
@@ -161,7 +161,7 @@ def test_the_scale_of_the_weights_does_not_matter_to_the_dlt():
 @pytest.mark.parametrize("scale", [torch.inf, torch.nan, 0.0])
 def test_a_view_without_a_scale_changes_nothing_however_wild_its_detections(method, wild, scale):
     cameras, _, pixels, scales = noisy()
-    without, _ = solve(method, as_tensors(cameras[1:]), pixels[:, 1:], scales[:, 1:])
+    without, _ = solve(method, Cameras.stack(cameras[1:]), pixels[:, 1:], scales[:, 1:])
     pixels[:, 0], scales[:, 0] = wild, scale
     found, used = solve(method, RING, pixels, scales)
     torch.testing.assert_close(found, without, rtol=0, atol=1e-9)
@@ -285,7 +285,7 @@ def test_the_gradient_is_that_of_the_likelihood_through_opencv(views, seed, away
     cameras, points, pixels, scale = noisy(views, frames=2, seed=seed)
     pixels[0, 0, 1], scale[1, 1, 2] = torch.nan, torch.inf
     at = points + away * torch.tensor(np.random.default_rng(seed).normal(size=points.shape))
-    _, gradient = linearise(as_tensors(cameras), pixels, scale, at)
+    _, gradient = linearise(Cameras.stack(cameras), pixels, scale, at)
     expected = differences(lambda x: unlikelihood(cameras, x, pixels, scale), at.numpy(), 1e-6)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-4)
 
@@ -295,7 +295,7 @@ def test_the_gradient_is_that_of_the_likelihood_through_opencv(views, seed, away
 def test_the_normal_matrix_is_made_of_opencvs_derivatives(views, seed):
     cameras, points, pixels, scale = noisy(views, frames=2, seed=seed)
     pixels[0, 0, 1], scale[1, 1, 2] = torch.nan, torch.inf
-    normal, _ = linearise(as_tensors(cameras), pixels, scale, points)
+    normal, _ = linearise(Cameras.stack(cameras), pixels, scale, points)
     expected = np.zeros(normal.shape)
     for view, camera in enumerate(cameras):
         jacobian = differences(lambda x, camera=camera: project_with_opencv(camera, x), points.numpy(), 1e-6)
@@ -342,7 +342,7 @@ def test_for_small_errors_the_normal_matrix_is_that_of_the_normal_distribution()
 @pytest.mark.parametrize("views", [3, 5])
 def test_most_robust_points_are_the_likeliest_that_scipy_finds(views):
     cameras, points, pixels, scale = noisy(views, frames=8)
-    solution = triangulate_robust(as_tensors(cameras), pixels, scale)
+    solution = triangulate_robust(Cameras.stack(cameras), pixels, scale)
     best = np.empty(points.shape)
     for f in range(8):
         for j in range(5):
@@ -368,8 +368,8 @@ def test_a_robust_point_is_no_less_likely_than_that_of_the_dlt(views, seed, outl
     rng = np.random.default_rng(seed)
     wild = torch.tensor(rng.random(pixels.shape[:-1]) < outliers)
     pixels[wild] += torch.tensor(rng.normal(0, 100, pixels.shape))[wild]
-    found = triangulate_robust(as_tensors(cameras), pixels, scale).poses
-    plain, _ = triangulate(as_tensors(cameras), pixels, 1 / scale)
+    found = triangulate_robust(Cameras.stack(cameras), pixels, scale).poses
+    plain, _ = triangulate(Cameras.stack(cameras), pixels, 1 / scale)
     known = found.isfinite().all(-1)
     assume(known.sum() > 5)
     costs = [unlikelihood(cameras, points, pixels, scale)[known] for points in (found, plain)]
@@ -386,7 +386,13 @@ def with_wild_views(views, wild, offset, frames=200):
     which = torch.tensor(rng.random(scale.shape).argsort(1)[:, :wild])
     away = torch.tensor(rng.normal(size=(*which.shape, 2)))
     away *= offset / away.norm(dim=-1, keepdim=True)
-    return as_tensors(cameras), points, pixels.scatter_add(1, which[..., None].expand(away.shape), away), scale, which
+    return (
+        Cameras.stack(cameras),
+        points,
+        pixels.scatter_add(1, which[..., None].expand(away.shape), away),
+        scale,
+        which,
+    )
 
 
 @pytest.mark.parametrize("offset", [60.0, 200.0, 1000.0])
@@ -442,7 +448,7 @@ def test_inliers_are_those_within_four_scales():
 
 def normalised_squared_errors(views, degrees):
     cameras, points, pixels, scale = noisy(views, frames=1500, degrees=degrees, seed=5)
-    found = triangulate_robust(as_tensors(cameras), pixels, scale)
+    found = triangulate_robust(Cameras.stack(cameras), pixels, scale)
     tested = found.inlier.all(1) & found.poses.isfinite().all(-1)
     error = (found.poses - points)[tested]
     return (error * torch.linalg.solve(found.covariance[tested], error)).sum(-1)
@@ -508,7 +514,7 @@ def test_rays_that_only_meet_behind_the_cameras_give_no_point(method):
 @pytest.mark.parametrize("seen", [False, True])
 def test_points_at_and_behind_a_camera_say_nothing(seen):
     cameras, points, pixels, scale = noisy(4)
-    cameras, points = as_tensors(cameras), torch.as_tensor(points)
+    cameras, points = Cameras.stack(cameras), torch.as_tensor(points)
     centres = -(cameras.R.mT @ cameras.t.unsqueeze(-1)).squeeze(-1)
     expected = linearise(cameras, pixels, scale, points)
     strayed = points.clone()

@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from real_data import capture_of, needs
-from synthetic import as_tensors, project_with_opencv, ring_of_cameras, waving_person
+from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats.images import ImageChange
-from trilift.geometry.cameras import to_rays
+from trilift.geometry.cameras import Cameras, to_rays
 from trilift.ingest import conventions
 from trilift.ingest.readings import Reading
 from trilift.ingest.unit import wrong_unit
@@ -115,7 +115,7 @@ def simulate(views):
     pixels = filmed(rig, points, 6)
     wild = rng.random(pixels.shape[:-1]) < 0.05
     pixels[wild] = rng.uniform(0, [1280, 720], (wild.sum(), 2))
-    return Rig(as_tensors(rig), [1280, 720], pixels)
+    return Rig(Cameras.stack(rig), [1280, 720], pixels)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def of_two_cameras():
 @pytest.fixture(scope="module")
 def walk():
     cameras = uneven_ring(4)
-    return Rig(as_tensors(cameras), [1280, 720], filmed(cameras, walker(60)))
+    return Rig(Cameras.stack(cameras), [1280, 720], filmed(cameras, walker(60)))
 
 
 def recording(name, size, skeleton):
@@ -171,7 +171,7 @@ def test_nothing_is_named_where_most_is_missing(views):
     cameras = uneven_ring(views)
     pixels = filmed(cameras, walker(400))
     pixels[np.random.default_rng(1).random(pixels.shape[:-1]) < 0.85] = np.nan
-    verdict = Rig(as_tensors(cameras), [1280, 720], pixels).examine()
+    verdict = Rig(Cameras.stack(cameras), [1280, 720], pixels).examine()
     assert (named(verdict), verdict.standing_out, verdict.sound) == (None, (), True)
 
 
@@ -201,7 +201,7 @@ def test_exchanged_views_are_named_in_a_ring_though_not_which(simulated):
 def test_exchanged_views_are_named_in_a_rig_of_many(number):
     cameras = uneven_ring(number)
     pixels = filmed(cameras, walker(10), 1)
-    rig = Rig(as_tensors(cameras), [1280, 720], pixels)
+    rig = Rig(Cameras.stack(cameras), [1280, 720], pixels)
     verdict = rig.examine(pixels=exchanged(rig.pixels, (2, 7)))
     assert named(verdict) == "swapped views"
     assert "cam3 has the view of cam8, cam8 has the view of cam3;" in verdict.mistake.advice
@@ -283,14 +283,14 @@ def test_no_mistake_is_named_that_leaves_a_disagreement_but_the_camera_is(walk, 
 
 def test_two_cameras_that_stand_out_are_both_named():
     cameras = uneven_ring(7)
-    rig = Rig(as_tensors(cameras), [1280, 720], filmed(cameras, walker(40)))
+    rig = Rig(Cameras.stack(cameras), [1280, 720], filmed(cameras, walker(40)))
     verdict = rig.examine(moved(moved(rig.cameras, 2, [0.4, 0, 0]), 5, [0, 0.4, 0]))
     assert (named(verdict), verdict.standing_out) == (None, (2, 5))
 
 
 def test_of_three_cameras_the_one_that_stands_out_is_named():
     cameras = uneven_ring(3)
-    rig = Rig(as_tensors(cameras), [1280, 720], filmed(cameras, walker(40)))
+    rig = Rig(Cameras.stack(cameras), [1280, 720], filmed(cameras, walker(40)))
     verdict = rig.examine(moved(rig.cameras, 1, [0.4, 0, 0]))
     assert (named(verdict), verdict.standing_out) == (None, (1,))
 
@@ -298,7 +298,7 @@ def test_of_three_cameras_the_one_that_stands_out_is_named():
 @pytest.mark.parametrize("by", [[1.0, 0, 0], [0, 0.6, 0.8]], ids=str)
 def test_a_camera_of_two_that_was_moved_is_no_usual_mistake(by):
     cameras = uneven_ring(4)[:2]
-    rig = Rig(as_tensors(cameras), [1280, 720], filmed(cameras, walker(60)))
+    rig = Rig(Cameras.stack(cameras), [1280, 720], filmed(cameras, walker(60)))
     assert named(rig.examine(moved(rig.cameras, 1, by))) is None
 
 
@@ -316,7 +316,7 @@ def test_a_mistake_is_named_with_several_people_in_view(name, people):
     pixels = np.stack([filmed(cameras, walker(60, seed), seed=seed) for seed in range(people)], 2)
     order = np.random.default_rng(4).permuted(np.tile(np.arange(people), (60, 4, 1)), axis=2)
     score = np.take_along_axis(np.tile(1.0 + 0.3 * np.arange(people), (60, 4, 1)), order, 2)
-    rig = Rig(as_tensors(cameras), [1280, 720], np.take_along_axis(pixels, order[..., None, None], 2))
+    rig = Rig(Cameras.stack(cameras), [1280, 720], np.take_along_axis(pixels, order[..., None, None], 2))
     assert named(rig.examine(score=score)) is None
     verdict = rig.examine(misread(rig.cameras, name), score=score)
     assert named(verdict) == name
@@ -329,7 +329,7 @@ def test_distorted_points_taken_as_undistorted_are_named_and_the_reverse(missing
     cameras = [replace(camera, distortion=3 * camera.distortion) for camera in ring_of_cameras(4, radius=3.0)]
     pixels = filmed(cameras, points, 2)
     pixels[np.random.default_rng(5).random(pixels.shape[:-1]) < missing] = np.nan
-    bent = as_tensors(cameras)
+    bent = Cameras.stack(cameras)
     straight = replace(bent, distortion=torch.zeros_like(bent.distortion))
     undistorted = to_rays(bent, torch.as_tensor(pixels)) * bent.focal[:, None] + bent.centre[:, None]
     distorted, undistorted = (Rig(bent, [1280, 720], one) for one in (pixels, undistorted.numpy()))
@@ -349,7 +349,7 @@ def test_distorted_points_taken_as_undistorted_are_named_at_the_desk(at_the_desk
 
 
 def test_a_capture_without_common_points_says_nothing():
-    verdict = Rig(as_tensors(ring_of_cameras(3)), [1280, 720], np.full((5, 3, 25, 2), np.nan)).examine()
+    verdict = Rig(Cameras.stack(ring_of_cameras(3)), [1280, 720], np.full((5, 3, 25, 2), np.nan)).examine()
     assert verdict.mistake is None
     assert np.isnan(verdict.error_px)
 

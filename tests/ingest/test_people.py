@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthetic import as_tensors, ring_of_cameras, waving_person
-from trilift.geometry.cameras import project
+from synthetic import ring_of_cameras, waving_person
+from trilift.geometry.cameras import Cameras, project
 from trilift.ingest.people import choose_subject
 
 FRAMES = 60
-CAMERAS = as_tensors(ring_of_cameras(4))
+CAMERAS = Cameras.stack(ring_of_cameras(4))
 
 
 def seen(offset, frames=FRAMES, noise=4.0, seed=0):

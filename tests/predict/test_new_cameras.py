@@ -8,9 +8,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from synthetic import as_tensors
 from trilift.formats import Camera, human36m
-from trilift.geometry.cameras import distort, project, to_rays
+from trilift.geometry.cameras import Cameras, distort, project, to_rays
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
 from trilift.predict.predictor import Predictor, pinhole
@@ -54,17 +53,17 @@ def rays_of(cameras: Sequence[Camera], poses: np.ndarray, seed: int) -> tuple[to
         zoom = np.linalg.norm(camera.R.T @ camera.t + MIDDLE) / USUAL_DISTANCE
         plain = pinhole(1145 * zoom, (1000, 1000))
         alike.append(Camera(camera.name, plain.K, plain.distortion, camera.R, camera.t, plain.image_size))
-    pixels = project(as_tensors(alike), torch.as_tensor(poses)).numpy()
+    pixels = project(Cameras.stack(alike), torch.as_tensor(poses)).numpy()
     sizes = np.stack([camera.image_size for camera in alike])
     found = detect(pixels, sizes, H36M17, FPS, DETECTOR, np.random.default_rng(seed))
-    return to_rays(as_tensors(alike), torch.as_tensor(found.pixels)), found.confidence
+    return to_rays(Cameras.stack(alike), torch.as_tensor(found.pixels)), found.confidence
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     poses = people(5, 200, seed=0)
     rays, confidence = rays_of(TRAINING_RIG, poses, seed=1)
-    cameras, frames = as_tensors(TRAINING_RIG), len(poses)
+    cameras, frames = Cameras.stack(TRAINING_RIG), len(poses)
     every = torch.arange(frames)
     samples = Samples(
         rays=rays.float(),
@@ -93,7 +92,7 @@ def mpjpe(predictor: Predictor, cameras: Sequence[Camera]) -> float:
     rays, confidence = rays_of(cameras, poses, seed=8)
     errors = []
     for view, camera in enumerate(cameras):
-        one = as_tensors([camera])
+        one = Cameras.stack([camera])
         seen = distort(rays[:, view : view + 1], one.distortion) * one.focal[:, None] + one.centre[:, None]
         pose = predictor.predict(seen[:, 0].numpy(), camera, confidence[:, view]).poses
         truth = (poses - poses[:, ROOT, None]) @ camera.R.T

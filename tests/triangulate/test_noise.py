@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.signal import lfilter
 
-from synthetic import as_tensors, project_with_opencv, ring_of_cameras
-from trilift.geometry.cameras import project
+from synthetic import project_with_opencv, ring_of_cameras
+from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.triangulation import triangulate_robust
 from trilift.simulate.detector import DetectorModel, detect, error_scale
@@ -24,7 +24,12 @@ def scene(views, frames=FRAMES, seed=0):
     # Of a ring of an odd number: two cameras on either side of a point say nothing about a third.
     cameras = ring_of_cameras(views + (views + 1) % 2)[:views]
     points = rng.uniform([-1, -1, 0], [1, 1, 2], (frames, KEYPOINTS, 3))
-    return as_tensors(cameras), points, np.stack([project_with_opencv(camera, points) for camera in cameras], 1), rng
+    return (
+        Cameras.stack(cameras),
+        points,
+        np.stack([project_with_opencv(camera, points) for camera in cameras], 1),
+        rng,
+    )
 
 
 def single(*arrays):
@@ -252,7 +257,7 @@ def seen_by(places, seed, frames=260, keypoints=17):
     cameras = [replace(ring_of_cameras(1)[0], R=R, t=-R @ place) for place, R in ((p, facing(p)) for p in places)]
     moved = 0.1 * slow(rng, (frames, keypoints, 3), 0.98)
     points = torch.tensor(rng.uniform([-0.4, -0.4, 0.6], [0.4, 0.4, 1.6], (keypoints, 3)) + moved)
-    return as_tensors(cameras), points, rng
+    return Cameras.stack(cameras), points, rng
 
 
 def facing(place):

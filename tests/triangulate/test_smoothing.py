@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from synthetic import as_tensors, project_with_opencv, ring_of_cameras
+from synthetic import project_with_opencv, ring_of_cameras
+from trilift.geometry.cameras import Cameras
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.triangulation import linearise, triangulate_robust
 from trilift.simulate.body import sample_body
@@ -21,7 +22,7 @@ from trilift.triangulate.swaps import exchange, find_swaps
 
 FPS = 50
 BONES = H36M17.bone_indices
-RING = as_tensors(ring_of_cameras(4))
+RING = Cameras.stack(ring_of_cameras(4))
 WRIST, HEAD = H36M17.index("left_wrist"), H36M17.index("head_top")
 
 

@@ -97,6 +97,8 @@ class DetectedView:
     lists_empty_frames
         Whether the file also lists frames in which nobody is seen. Where it does not, the video may have begun before
         the first frame and ended after the last.
+    image_size
+        Width and height of the images, where the file tells.
     """
 
     name: str | None
@@ -104,6 +106,7 @@ class DetectedView:
     confidence: np.ndarray | None
     first_frame: int = 0
     lists_empty_frames: bool = True
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -95,4 +95,5 @@ def _view(file: h5py.File, name: str, skeleton: Skeleton, path: Path) -> Detecte
     sure = np.zeros(found.shape[:-1], np.float32)
     found[place], sure[place] = pixels[of], np.nan_to_num(confidence[of]).clip(0, 1)
     found[~(sure > 0)] = np.nan
-    return DetectedView(name, found, sure, first)
+    width, height = (int(side) for side in group.attrs["image_size"])
+    return DetectedView(name, found, sure, first, image_size=(width, height))

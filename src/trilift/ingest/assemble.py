@@ -142,6 +142,8 @@ def _assemble(
                 f"{skeleton.name}; make a data set of each"
             )
         cameras = [camera for camera, _ in pairs]
+        if not recordings:
+            _warn_of_other_images(pairs, layout)
         views = {camera.name: view for camera, view in pairs}
         has_confidence &= all(view.confidence is not None for view in views.values())
         reference = references.take(recording.name)
@@ -157,6 +159,20 @@ def _assemble(
         has_confidence=has_confidence,
         views=named,
     )
+
+
+def _warn_of_other_images(pairs: list[tuple[Camera, DetectedView]], layout: Layout) -> None:
+    for camera, view in pairs:
+        if view.image_size not in (None, tuple(camera.image_size)):
+            log.warning(
+                "%s: the images of %s are %d x %d pixels, but its calibration is of %d x %d; state how they were scaled "
+                "or turned (images: in the data set's file). If they were cut or padded, detections lie beside their "
+                "places by up to the difference",
+                layout.dataset_file,
+                camera.name,
+                *view.image_size,
+                *camera.image_size,
+            )
 
 
 def _align(
