@@ -8,7 +8,7 @@ from trilift.captures import writing
 from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats.recognise import look_at
-from trilift.formats.trilift_nc import list_cameras, read_detections
+from trilift.formats.trilift_nc import list_cameras, read_detections, read_reference
 from trilift.skeletons import COCO17, H36M17
 
 RIG = ring_of_cameras(3)
@@ -48,6 +48,10 @@ def message(path, read=lambda path: list(read_detections(path, "unused"))):
         read(path)
     assert str(path) in str(caught.value)
     return str(caught.value)
+
+
+def read_all_references(path):
+    return list(read_reference(path))
 
 
 def test_recordings_come_back(path):
@@ -98,6 +102,39 @@ def test_another_kind_of_file_is_refused(path):
 
 def test_a_missing_file_is_named(path):
     assert "not there" in message(path)
+
+
+def write_reference(path):
+    poses = np.random.default_rng(0).uniform(-1, 2, (12, len(H36M17), 3)).astype(np.float32)
+    poses[3, 4] = np.nan
+    with writing.create(path, "references") as file:
+        for name in ("S1", "S2"):
+            capture = file.add_capture(name, recordings=RECORDINGS, skeleton=H36M17)
+            capture.write_block(slice(0, 12), poses=poses)
+    return poses
+
+
+def test_references_come_back(path):
+    poses = write_reference(path)
+    found = list(read_reference(path))
+    assert [(r.capture, r.name) for r in found] == [
+        (capture, recording.name) for capture in ("S1", "S2") for recording in RECORDINGS
+    ]
+    for reference, recording in zip(found, 2 * RECORDINGS, strict=True):
+        assert reference.skeleton == H36M17
+        np.testing.assert_array_equal(reference.poses, poses[recording.frames])
+
+
+def test_damaged_references_are_refused(path):
+    write(path, {"S1": COCO17})
+    assert "holds captures, expected references" in message(path, read_all_references)
+    write_reference(path)
+    with h5py.File(path, "a") as file:
+        file["S1/poses"][8] = np.inf
+    assert "recording S1 Sit: holds an infinite number" in message(path, read_all_references)
+    with h5py.File(path, "a") as file:
+        file["S1/recording_length"][1] = 6
+    assert "recording S1 Sit: damaged, lies outside its capture" in message(path, read_all_references)
 
 
 @pytest.mark.parametrize(("first", "length"), [(8, 5), (-1, 3), (0, -1), (0, 2**62)])

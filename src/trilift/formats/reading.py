@@ -156,12 +156,14 @@ def read_reference(
     source: Reference, raw: Path, rigs: dict[str, list[Camera | LeftOut]], dataset: str
 ) -> Iterator[ReferenceRecording]:
     """Read the reference poses of a data set."""
-    from trilift.formats import mpi_inf_3dhp, videopose3d
+    from trilift.formats import mpi_inf_3dhp, trilift_nc, videopose3d
 
     for name, path in existing(raw, source.path).items():
         if source.format == "mpi_inf_3dhp":
             rig = rigs.get(name, rigs.get("*", []))
             cameras = [camera for camera in rig if isinstance(camera, Camera)]
             yield from mpi_inf_3dhp.read_reference(path, name or dataset, cameras)
+        elif source.format == "trilift":
+            yield from trilift_nc.read_reference(path)
         else:
             yield from videopose3d.read_reference(path)

@@ -31,7 +31,7 @@ def _inside(path: str) -> str:
 Inside = Annotated[Name, AfterValidator(_inside)]
 
 
-def _one_of(known: Collection[str]) -> AfterValidator:
+def one_of(known: Collection[str]) -> AfterValidator:
     """Make the check that a setting is one of the names."""
 
     def check(name: str) -> str:
@@ -73,7 +73,7 @@ class Detections(StrictModel):
         Whether these are no detections but the projected truth. Tables and figures then say so.
     """
 
-    format: Annotated[str, _one_of((*DETECTIONS, *VIDEOS))]
+    format: Annotated[str, one_of((*DETECTIONS, *VIDEOS))]
     path: Inside
     detector: Name | None = None
     skeleton: Annotated[str, AfterValidator(_layout)] | None = None
@@ -150,9 +150,9 @@ class Calibration(StrictModel):
         Of the cameras to use, where the file holds more.
     """
 
-    format: Annotated[str, _one_of((*CAMERAS, "trilift", "human36m"))]
+    format: Annotated[str, one_of((*CAMERAS, "trilift", "human36m"))]
     path: Inside | None = None
-    unit: Annotated[str, _one_of(METRES)] | None = None
+    unit: Annotated[str, one_of(METRES)] | None = None
     image_size: Size | None = None
     names: list[Name] | None = None
 
@@ -181,7 +181,7 @@ class Reference(StrictModel):
         number}``, as the detections count.
     """
 
-    format: Literal["videopose3d", "mpi_inf_3dhp"]
+    format: Literal["videopose3d", "mpi_inf_3dhp", "trilift"]
     path: Inside
     first_frame: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""The flow's own file of captures, as another project made it: detections and cameras."""
+"""The flow's own files, as another project or `simulate` made them: detections and cameras, and references."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from trilift.captures import reading
 from trilift.captures.hdf5 import holds
 from trilift.captures.schema import Recording
 from trilift.errors import InputError
-from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView, Stated
+from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView, ReferenceRecording, Stated
 from trilift.formats.camera_fields import camera_name, check_camera
 from trilift.formats.checks import check_frames, check_not_infinite
 from trilift.formats.names import name_for_files
@@ -26,7 +26,7 @@ def recognises(path: Path) -> bool:
 
 def frame_rate(path: Path) -> float | None:
     """Give the frames per second, if all recordings have the same."""
-    with _opened(path) as opened:
+    with _opened(path, "captures") as opened:
         rates = {recording.fps for capture in opened.values() for recording in reading.recordings(capture)}
     return rates.pop() if len(rates) == 1 else None
 
@@ -39,7 +39,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     InputError
         If the file is damaged or no such file.
     """
-    with _opened(path) as opened:
+    with _opened(path, "captures") as opened:
         for group, capture in opened.items():
             skeleton = reading.skeleton_of(capture, f"{path}, capture {group}")
             if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != 2:
@@ -47,7 +47,7 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                     f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
                 )
             for recording in reading.recordings(capture):
-                pixels, confidence = _load(path, capture, recording)
+                pixels, confidence = _load(path, capture, recording, "pixels", "confidence")
                 yield DetectedRecording(
                     capture=name_for_files(group, str(path)),
                     name=name_for_files(recording.name, f"{path}, capture {group}"),
@@ -61,6 +61,27 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
                 )
 
 
+def read_reference(path: Path) -> Iterator[ReferenceRecording]:
+    """Read reference poses, recording by recording.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or no such file.
+    """
+    with _opened(path, "references") as opened:
+        for group, capture in opened.items():
+            skeleton = reading.skeleton_of(capture, f"{path}, capture {group}")
+            if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != 3:
+                raise InputError(
+                    f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
+                )
+            for recording in reading.recordings(capture):
+                (poses,) = _load(path, capture, recording, "poses")
+                name = name_for_files(recording.name, f"{path}, capture {group}")
+                yield ReferenceRecording(name_for_files(group, str(path)), name, skeleton, poses)
+
+
 def list_cameras(path: Path) -> dict[str, list[CameraEntry]]:
     """List the cameras of every capture.
 
@@ -70,7 +91,7 @@ def list_cameras(path: Path) -> dict[str, list[CameraEntry]]:
         If the file is damaged or no such file.
     """
     fields = ("K", "distortion", "R", "t", "image_size")
-    with _opened(path) as opened:
+    with _opened(path, "captures") as opened:
         rigs = {}
         for group, capture in opened.items():
             values = [capture[field].values for field in fields]
@@ -98,9 +119,9 @@ def _camera(where: str, camera: Camera, stated: Stated) -> Camera:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
+def _opened(path: Path, kind: str) -> Iterator[dict[str, xr.Dataset]]:
     try:
-        with reading.read(path, "captures") as opened:
+        with reading.read(path, kind) as opened:
             yield opened
     except InputError:
         raise
@@ -108,11 +129,11 @@ def _opened(path: Path) -> Iterator[dict[str, xr.Dataset]]:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error!s:.200}); copy or make it again") from None
 
 
-def _load(path: Path, capture: xr.Dataset, recording: Recording) -> tuple[np.ndarray, ...]:
+def _load(path: Path, capture: xr.Dataset, recording: Recording, *names: str) -> tuple[np.ndarray, ...]:
     if not 0 <= recording.start <= recording.start + recording.length <= capture.sizes["frame"]:
         raise InputError(f"{path}, recording {recording.name}: damaged, lies outside its capture; make it again")
     check_frames(recording.first_frame, recording.length, recording.length, f"{path}, recording {recording.name}")
-    loaded = reading.load_frames(capture, recording.frames, "pixels", "confidence")
+    loaded = reading.load_frames(capture, recording.frames, *names)
     for array in loaded:
         check_not_infinite(array, f"{path}, recording {recording.name}")
     return loaded
