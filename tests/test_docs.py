@@ -35,6 +35,7 @@ from trilift.formats.source import Source
 from trilift.project import params, provenance
 from trilift.project.layout import Layout
 from trilift.project.stages import SECTIONS, STAGES
+from trilift.simulate.settings import Studio
 from trilift.skeletons import BODY25B, COCO17
 from trilift.train.runs import Sweep
 
@@ -129,6 +130,8 @@ def test_settings_are_known(page):
             where = f"{page.name}, {name}"
             if name == "ingest" and "detections" in section:
                 params.parse(Source, section, where)
+            elif name == "simulate" and "captures" in section:
+                params.parse(Studio, section, where)
             elif name == "split":
                 params.parse(Split, section, where)
             elif name == "sweep":

@@ -37,6 +37,8 @@ if __name__ == "__main__":
 
 from formats import camera_writers, test_damage
 from synthetic import ring_of_cameras
+from trilift.captures import writing
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats import (
     Camera,
@@ -48,6 +50,10 @@ from trilift.formats import (
     trilift_nc,
     videopose3d,
 )
+from trilift.simulate import captured
+from trilift.simulate.body import sample_body
+from trilift.simulate.motions import simulate_motion
+from trilift.simulate.settings import MotionFile
 from trilift.skeletons import COCO17, H36M17
 
 MOST_SECONDS = 5.0  # of the processor: on a busy machine the clock says nothing
@@ -116,7 +122,30 @@ def _write_reference(folder: Path) -> None:
     videopose3d.write_reference(folder / "data.npz", {"S1": {"Walk": poses}})
 
 
+def _write_trilift_reference(folder: Path) -> None:
+    poses = np.random.default_rng(0).uniform(-1, 1, (3, len(H36M17), 3))
+    with writing.create(folder / "poses.nc", "references") as file:
+        capture = file.add_capture("S1", recordings=[Recording("S1 Walk", "S1", "Walk", 50.0, 0, 3)], skeleton=H36M17)
+        capture.write_block(slice(0, 3), poses=poses)
+
+
+def _write_motion(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    poses = simulate_motion("walking", sample_body(rng), 40, 30, rng)
+    np.savez(folder / "motion.npz", joints=poses, fps=30)
+
+
+def _read_motion(folder: Path) -> Iterator[object]:
+    for clip in captured.read(folder / "motion.npz", MotionFile(path="motion.npz")):
+        for piece in captured.pieces(clip, 50, 1):
+            yield ReferenceRecording("", piece.name, H36M17, piece.poses)
+
+
 READERS = {
+    "trilift reference": Target(
+        _write_trilift_reference, lambda folder: trilift_nc.read_reference(folder / "poses.nc")
+    ),
+    "motion": Target(_write_motion, _read_motion),
     "videopose3d reference": Target(_write_reference, lambda folder: videopose3d.read_reference(folder / "data.npz")),
     **{name: _detections(name) for name in test_damage.FORMATS},
     **{f"{name} cameras": _cameras(fmt) for name, fmt in camera_writers.FORMATS.items()},

@@ -30,7 +30,7 @@ PARAMS: dict[str, Any] = {
     "sweep": {"seeds": [5], "losses": {"input": {"multi_view_consistency": 0.0}}},
 }
 LIBRARIES = {
-    "simulate": {"numpy", "scipy", "torch"},
+    "simulate": {"h5netcdf", "h5py", "numpy", "scipy", "torch"},
     "ingest": {"h5netcdf", "h5py", "numba", "numpy", "pandas", "scipy", "torch", "xarray"},
     "triangulate": {"h5netcdf", "h5py", "numba", "numpy", "pandas", "scipy", "torch", "xarray"},
     "train": {"h5py", "numpy", "pandas", "torch", "xarray"},

@@ -13,6 +13,7 @@ from trilift.errors import InputError
 from trilift.formats.source import Source
 from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
+from trilift.simulate.settings import Studio
 from trilift.train.settings import TrainingSettings
 from trilift.train.runs import Sweep, files_of_start, of_run
 
@@ -147,6 +148,15 @@ def raw_files(wildcards):
 def raw_folders(wildcards):
     """A digest of the folders that ingest reads of data/raw: Snakemake does not look into folders."""
     return source(wildcards.dataset).digest(raw(wildcards))
+
+
+def files_of_motion(wildcards):
+    """The captured motion that a data set is simulated from."""
+    file = Path(f"workflow/datasets/{wildcards.dataset}.yaml")
+    try:
+        return [str(path) for path in params.load_dataset(file, "simulate", Studio).files(raw(wildcards))]
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def files_of_video(wildcards):

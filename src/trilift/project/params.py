@@ -17,7 +17,7 @@ from trilift.project.stages import SECTIONS
 log = logging.getLogger(__name__)
 
 _TOP_LEVEL = {"datasets", "videos", "seed", "sweep", *SECTIONS}
-_SECTIONS_OF_A_DATASET = {"ingest", "split"}
+_SECTIONS_OF_A_DATASET = {"simulate", "ingest", "split"}
 
 
 class StrictModel(BaseModel):
@@ -187,7 +187,7 @@ def load_datasets(path: Path, key: str = "datasets") -> list[str]:
 
 
 def load_dataset(path: Path, section: str, model: type[Model]) -> Model:
-    """Read one section (``ingest`` or ``split``) of a data set's file."""
+    """Read one section (``simulate``, ``ingest`` or ``split``) of a data set's file."""
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise InputError(f"unknown data set '{path.stem}': there is no {path} (there are: {listed(known)})")

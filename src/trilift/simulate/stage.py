@@ -1,4 +1,4 @@
-"""simulate: the raw files of the demo, made in a simulated studio."""
+"""simulate: the raw files of the demo, or of a data set whose file says what is filmed."""
 
 import logging
 
@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from trilift.errors import InputError
 from trilift.formats import human36m
 from trilift.formats.videopose3d import write_detections, write_reference
 from trilift.geometry.cameras import Cameras, project
 from trilift.project import provenance
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_seed
+from trilift.simulate import filming
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS, detect
 from trilift.simulate.motions import MOTIONS, simulate_motion
@@ -26,13 +26,19 @@ _PEOPLE = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
 
 
 def run(layout: Layout) -> None:
-    """Simulate people in Human3.6M's camera geometry, and a detector that watches them.
+    """Simulate people, and a detector that watches them."""
+    if layout.dataset == "demo":
+        _run_demo(layout)
+    else:
+        filming.run(layout)
+
+
+def _run_demo(layout: Layout) -> None:
+    """Simulate people in Human3.6M's camera geometry.
 
     They take the names of Human3.6M's subjects because each of those has its own camera poses; nothing else of
     that data set is in it.
     """
-    if layout.dataset != "demo":
-        raise InputError(f"only the data set 'demo' is simulated, not '{layout.dataset}'")
     settings = load(layout.params, "simulate", Settings)
     seed = load_seed(layout.params)
     rng = np.random.default_rng(seed)
