@@ -90,7 +90,7 @@ def test_a_capture_is_the_same_whatever_others_there_are(tmp_path: Path) -> None
 
 def test_it_is_read_like_anybodys(tmp_path: Path) -> None:
     """Through ingest, every detection lies where its keypoint is seen, and the reference is the true pose."""
-    layout = simulate(tmp_path, motion=captured(), made_up=0.5, captures=4)
+    layout = simulate(tmp_path, motion=captured(), procedural=0.5, captures=4)
     code, printed = Project(layout).run("ingest")
     assert code == 0, printed
     with (

@@ -123,6 +123,17 @@ def test_all_outputs_of_dvc_are_asked_for_by_default(jobs):
     assert jobs["all"]["input"] == outputs
 
 
+def test_one_command_makes_a_lifter_of_what_a_data_set_simulates(fresh, tmp_path):
+    project = fresh.copy(tmp_path / "project")
+    lifter = "results/pretrained/main/lifter.safetensors"
+    without = project.run("snakemake", "-n", lifter, check=False)
+    assert without.returncode
+    assert "data/raw/pretrained/motion/cmu_h36m17_60hz.npz, " in without.stdout
+    assert "not there. docs/simulating.md says where to get motion" in without.stdout
+    project.set("simulate.motion", [], "workflow/datasets/pretrained.yaml")
+    assert project.jobs(lifter) == {"simulate_as_described", "ingest", "triangulate", "train"}
+
+
 def test_the_benchmark_of_training_has_all_cases():
     code = (ROOT / "tests/benchmarks/training_accuracy.py").read_text()
     cases = re.findall(r'^    "([\w-]+)": Case\(', code, re.MULTILINE)

@@ -115,10 +115,10 @@ def _film(
 ) -> int:
     """Film one person; returns the number of frames."""
     body, rig, detector = sample_body(rng), draw_rig(studio.rigs, rng), draw_detector(studio.detectors, rng)
-    made_up = rng.random(studio.recordings) < (studio.made_up if studio.motion else 1)
+    procedural = rng.random(studio.recordings) < (studio.procedural if studio.motion else 1)
     kinds = rng.permutation(list(MOTIONS))
     doing: list[Clip | str] = [
-        str(kinds[number % len(kinds)]) if own else next(deck) for number, own in enumerate(made_up)
+        str(kinds[number % len(kinds)]) if own else next(deck) for number, own in enumerate(procedural)
     ]
     actions = [action if isinstance(action, str) else action.name for action in doing]
     lengths = [round(studio.seconds * fps) if isinstance(action, str) else len(action.poses) for action in doing]

@@ -143,15 +143,15 @@ class Studio(StrictModel):
         of the room.
     motion
         Files of captured motion. Without any, people move as in the demo.
-    made_up
-        Share of the recordings with the demo's motion where there are files too.
+    procedural
+        Share of the recordings with the demo's procedural motion where there are files too.
     """
 
     captures: int = Field(gt=0, le=9999)
     recordings: int = Field(5, gt=0)
     seconds: float = Field(8.0, gt=0)
     motion: list[MotionFile] = []
-    made_up: _Share = 0.3
+    procedural: _Share = 0.3
     rigs: Rigs = Rigs()
     detectors: Detectors = Detectors()
 
