@@ -141,7 +141,7 @@ class Lifter:
         ]
         trained = [skeletons.mapping(layout, self.skeleton).formed_of for layout in layouts]
         now = mapping.formed_of
-        does_without = self.facts["settings"]["augmentation"].get("hidden", 0) > 0
+        does_without = self.facts.get("settings", {}).get("augmentation", {}).get("hidden", 0) > 0
         lacking = [
             joint
             for joint in self.skeleton.keypoints
@@ -201,5 +201,10 @@ class Lifter:
             return cls(network.eval(), settings, skeleton, mean, spread, mean_pose, about["trained_with"])
         except PermissionError:
             raise
+        except FileNotFoundError:
+            raise InputError(
+                f"{folder}: no lifter there, {path.name} is missing; expected the folder of a finished run, such as "
+                "results/demo/main"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{path}: no readable lifter ({type(error).__name__}: {error}); train it") from None
