@@ -165,9 +165,9 @@ def _warn_of_other_images(pairs: list[tuple[Camera, DetectedView]], layout: Layo
     for camera, view in pairs:
         if view.image_size not in (None, tuple(camera.image_size)):
             log.warning(
-                "%s: the images of %s are %d x %d pixels, but its calibration is of %d x %d; state how they were scaled "
-                "or turned (images: in the data set's file). If they were cut or padded, detections lie beside their "
-                "places by up to the difference",
+                "%s: the images of %s are %d x %d pixels, but its calibration is of %d x %d; state how they "
+                "were scaled or turned (images: in the data set's file). If they were cut or padded, detections "
+                "lie beside their places by up to the difference",
                 layout.dataset_file,
                 camera.name,
                 *view.image_size,
