@@ -358,7 +358,7 @@ def test_the_example_of_a_setting_is_the_real_one(examples):
 def test_the_way_of_the_pixels_leads_through_functions_that_are_there():
     text = (ROOT / "docs/architecture.md").read_text("utf-8").partition("```text\nformats.")[2].partition("```")[0]
     names = re.findall(r"^([\w.]+)  ?", f"formats.{text}", re.MULTILINE)
-    assert len(names) == 21
+    assert len(names) == 22
     for name in names:
         assert callable(pkgutil.resolve_name(f"trilift.{name}")), name
 

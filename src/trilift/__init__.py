@@ -18,10 +18,11 @@ _PLACES = {
     "Camera": "trilift.formats",
     "Prediction": "trilift.predict.predictor",
     "Predictor": "trilift.predict.predictor",
+    "Smoothing": "trilift.lifter.smoothing",
     "load": "trilift.predict.predictor",
     "pinhole": "trilift.predict.predictor",
 }
-__all__ = ["Camera", "Prediction", "Predictor", "__version__", "load", "pinhole"]
+__all__ = ["Camera", "Prediction", "Predictor", "Smoothing", "__version__", "load", "pinhole"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from synthetic import project_with_opencv, ring_of_cameras, waving_person, write
 from trilift import cli
 from trilift.captures import reading
 from trilift.export import FORMATS
+from trilift.lifter.smoothing import Smoothing
 from trilift.predict.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, H36M17
 
@@ -52,13 +53,19 @@ def detected(camera: int) -> np.ndarray:
 
 def test_poses_of_a_calibrated_camera_are_in_the_world(folder: Path, tmp_path: Path) -> None:
     assert predict(folder, tmp_path / "walk.csv") == 0
-    predictor = Predictor(make_lifter("residual", "body25b"))
-    expected = predictor.predict(detected(1), CAMERAS[1], np.full((FRAMES, 25), 0.8), BODY25B).in_world
+    assert predict(folder, "--no-smooth", tmp_path / "shaky.csv") == 0
+    predictor, known = (
+        Predictor(make_lifter("residual", "body25b")),
+        (CAMERAS[1], np.full((FRAMES, 25), 0.8), BODY25B),
+    )
+    expected = predictor.predict(detected(1), *known, Smoothing(fps=30)).in_world
     np.testing.assert_allclose(read(tmp_path / "walk.csv"), expected, atol=2e-3)
+    expected = predictor.predict(detected(1), *known).in_world
+    np.testing.assert_allclose(read(tmp_path / "shaky.csv"), expected, atol=2e-3)
 
 
 def test_poses_of_a_focal_length_are_in_the_camera(folder: Path, tmp_path: Path) -> None:
-    arguments = ("--image-size", "1280x720", "--no-flip", tmp_path / "walk.csv")
+    arguments = ("--image-size", "1280x720", "--no-flip", "--no-smooth", tmp_path / "walk.csv")
     assert predict(folder, *arguments, camera=1100) == 0
     predictor = Predictor(make_lifter("residual", "body25b"), flip=False)
     camera = pinhole(1100, (1280, 720))
@@ -131,7 +138,10 @@ def test_live_a_line_in_is_a_line_out(
     assert [answer["frame"] for answer in answers] == list(range(FRAMES))
     assert answers[2]["joints"] is None
     predictor = Predictor(make_lifter("residual", "body25b"))
-    expected = predictor.predict(pixels, CAMERAS[0], np.full((FRAMES, 25), 0.8), BODY25B).in_world
+    pixels[2] = np.nan
+    frames = ((frame, np.full(25, 0.8)) for frame in pixels)
+    live = predictor.live(frames, CAMERAS[0], BODY25B, Smoothing(fps=30))
+    expected = np.concatenate([prediction.in_world for prediction in live])
     placed = np.isfinite(expected).all((1, 2))
     assert placed.sum() > 3
     for number in set(range(FRAMES)) - {2}:
@@ -139,6 +149,49 @@ def test_live_a_line_in_is_a_line_out(
             np.testing.assert_allclose(answers[number]["joints"], expected[number], atol=2e-3)
         else:
             assert answers[number]["joints"] is None
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz", "nc", "trc", "c3d"])
+def test_filled_frames_are_marked_where_the_format_can(
+    folder: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames 4 and 5 are of nobody, and the first is: that one has none before it."""
+    (tmp_path / "cam1_json").mkdir()
+    for number, path in enumerate(sorted((folder / "pose" / "cam1_json").iterdir())):
+        content = json.loads(path.read_text())
+        content["people"] = [] if number in (0, 4, 5) else content["people"]
+        (tmp_path / "cam1_json" / path.name).write_text(json.dumps(content))
+    written = tmp_path / f"walk.{suffix}"
+    more = ("--format", "openpose", "--skeleton", "body25b", "--fps", "50", "--fill-gaps", "0.04")
+    assert predict(folder, *more, written, detections=tmp_path / "cam1_json") == 0
+    assert "11 of 12 frames have a pose, 2 of them filled" in capsys.readouterr().err
+    expected = [number in (4, 5) for number in range(FRAMES)]
+    if suffix == "csv":
+        table = pd.read_csv(written, comment="#")
+        assert table["filled"].tolist() == expected
+        assert table["pelvis_x_m"].isna().tolist() == [True] + [False] * (FRAMES - 1)
+    elif suffix == "npz":
+        assert np.load(written)["filled"].tolist() == expected
+    elif suffix == "nc":
+        with reading.read(written, "poses") as opened:
+            (capture,) = opened.values()
+            assert capture["filled"].values.tolist() == expected
+        assert cli.main(["export", str(written), "--to", "csv", "--output", str(tmp_path)]) == 0
+        assert pd.read_csv(next(tmp_path.glob("*.csv")), comment="#")["filled"].tolist() == expected
+
+
+def test_live_filled_frames_are_marked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [{"keypoints": np.column_stack([frame, np.full(25, 0.8)]).tolist()} for frame in detected(0)]
+    for number in (4, 5, 6):
+        lines[number]["keypoints"] = [None] * 25
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, lines))))
+    more = ("--skeleton", "body25b", "--camera-name", "cam1", "--fps", "50", "--fill-gaps", "0.04")
+    assert predict(folder, *more, detections="-") == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["frame"] for answer in answers if "filled" in answer] == [4, 5]
+    assert answers[6]["joints"] is None
 
 
 def test_a_joint_without_a_label_is_missing_and_said(
@@ -225,6 +278,8 @@ def test_live_a_wrong_line_is_named(
         ({"camera": 1100, "more": ("--image-size", "1280")}, "--image-size 1280: expected width and height"),
         ({"camera": 1100, "more": ("--image-size", "1280x720", "--frame", "world")}, "give a calibration"),
         ({"more": ("--fps", "0", "walk.trc")}, "frames per second"),
+        ({"more": ("--stature", "178")}, "expected metres, such as 1.78"),
+        ({"more": ("--no-smooth", "--stature", "1.78")}, "--no-smooth: the stature and gaps need"),
     ],
 )
 def test_what_is_wrong_is_said(

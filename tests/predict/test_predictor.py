@@ -15,6 +15,7 @@ from predict.lifters import JOINTS, KINDS, make_lifter, seen
 from synthetic import project_with_opencv, ring_of_cameras
 from trilift.errors import InputError
 from trilift.lifter.placement import place
+from trilift.lifter.smoothing import Smoothing, steady
 from trilift.predict import predictor as module
 from trilift.predict.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, COCO17, H36M17, Skeleton
@@ -69,11 +70,16 @@ def test_with_flips_a_mirrored_person_gets_the_mirrored_pose(kind: str) -> None:
 
 @of_kinds
 @pytest.mark.parametrize("size", [1, 7, 30])
-def test_the_size_of_blocks_changes_nothing(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("smoothing", [None, Smoothing(fps=50, max_gap_s=1)], ids=["alone", "smooth"])
+def test_the_size_of_blocks_changes_nothing(
+    kind: str, size: int, smoothing: Smoothing | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keypoints, predictor = seen(CAMERA, H36M17), Predictor(make_lifter(kind))
-    expected = predictor.predict(keypoints, CAMERA)
+    expected = predictor.predict(keypoints, CAMERA, smoothing=smoothing)
     monkeypatch.setattr(module, "_FRAMES_PER_BLOCK", size)
-    found = predictor.predict(keypoints, CAMERA)
+    found = predictor.predict(keypoints, CAMERA, smoothing=smoothing)
+    np.testing.assert_array_equal(found.filled, expected.filled)
+    assert found.filled.any() == (smoothing is not None)
     np.testing.assert_allclose(found.poses, expected.poses, atol=1e-5)
     np.testing.assert_allclose(found.root, expected.root, rtol=1e-3, atol=1e-3)
 
@@ -86,6 +92,18 @@ def test_live_each_frame_is_the_last_of_those_before(kind: str) -> None:
     for number, prediction in enumerate(live, 1):
         expected = predictor.predict(keypoints[:number], CAMERA).poses[-1:]
         np.testing.assert_allclose(prediction.poses, expected, atol=1e-5)
+
+
+def test_smoothing_is_of_what_the_lifter_predicts() -> None:
+    keypoints, predictor, smoothing = seen(CAMERA, H36M17), Predictor(make_lifter()), Smoothing(fps=50, stature=1.8)
+    alone = predictor.predict(keypoints, CAMERA)
+    assert not alone.filled.any()
+    rays = cv2.undistortPoints(keypoints.reshape(-1, 1, 2), CAMERA.K, CAMERA.distortion).reshape(keypoints.shape)
+    points = torch.tensor(rays)
+    expected = steady(torch.tensor(alone.poses), points, points.isfinite().all(-1).double(), H36M17, smoothing)
+    found = predictor.predict(keypoints, CAMERA, smoothing=smoothing)
+    np.testing.assert_allclose(found.poses, expected.poses, atol=1e-3)
+    np.testing.assert_allclose(found.root, expected.root, rtol=1e-2, atol=1e-2)
 
 
 def test_live_a_frame_comes_out_before_the_next_goes_in() -> None:

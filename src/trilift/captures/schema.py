@@ -74,6 +74,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
     },
     "poses": {
         "poses": Variable(("frame", "keypoint", "space"), "f4", "m", "in the frame that frame_of_reference names"),
+        "filled": Variable(
+            ("frame",), "i1", "1", "1 where the frame follows from others: nothing of its own is in it"
+        ),
     },
 }
 

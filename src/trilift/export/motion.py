@@ -48,6 +48,9 @@ class Motion:
         Pairs (parent, child) of keypoints.
     first_frame
         Number of the first frame, as the video counts: its time is that number divided by `fps`.
+    filled
+        (frame,) bool: the points of these frames follow from other frames. None if there are no such frames. It is
+        read for a block once that has come.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Motion:
     simulated: bool | None
     bones: tuple[tuple[str, str], ...] = ()
     first_frame: int = 0
+    filled: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.fps) and self.fps > 0):
@@ -73,6 +77,10 @@ class Motion:
             raise InputError(f"recording {self.name!a}: a name holds tabs, line ends or other control characters")
         if len(set(self.keypoints)) != len(self.keypoints):
             raise InputError(f"recording {self.name!a}: two keypoints have the same name")
+
+    def flags(self, frames: slice) -> np.ndarray:
+        """Tell which of some frames are filled: (frame,) bool."""
+        return np.zeros(frames.stop - frames.start, bool) if self.filled is None else self.filled[frames]
 
     @property
     def simulated_text(self) -> str:

@@ -29,5 +29,6 @@ def write(path: Path, motion: Motion, blocks: Iterable[np.ndarray]) -> None:
         )
         done = 0
         for block in blocks:
-            capture.write_block(slice(done, done + len(block)), poses=block)
+            rows = slice(done, done + len(block))
+            capture.write_block(rows, poses=block, filled=motion.flags(rows))
             done += len(block)

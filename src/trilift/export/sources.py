@@ -96,6 +96,7 @@ def _kind(path: Path) -> str:
 def _whole(kind: str, name: str, capture: xr.Dataset, recording: Recording, simulated: bool | None) -> Clip:
     about = capture.attrs
     poses = kind == "poses"
+    filled = load_frames(capture, recording.frames, "filled")[0] > 0 if poses else np.zeros(0, bool)
     motion = Motion(
         name=recording.name,
         keypoints=tuple(capture["keypoint"].values.tolist()),
@@ -106,6 +107,7 @@ def _whole(kind: str, name: str, capture: xr.Dataset, recording: Recording, simu
         simulated=simulated,
         bones=_bones(capture),
         first_frame=recording.first_frame,
+        filled=filled if filled.any() else None,
     )
 
     def load() -> Iterator[np.ndarray]:

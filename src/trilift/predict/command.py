@@ -18,6 +18,7 @@ from trilift.export.motion import UP_AXES
 
 if TYPE_CHECKING:
     from trilift.formats import Camera
+    from trilift.lifter.smoothing import Smoothing
     from trilift.predict.predictor import Predictor
     from trilift.skeletons import Skeleton
 
@@ -36,7 +37,7 @@ def describe(command: argparse.ArgumentParser) -> None:
         "Examples:\n"
         "  trilift predict --lifter results/gait/main --detections pose/cam1_json --camera Calib.toml walk.trc\n"
         "  trilift predict --lifter results/gait/main --detections cam1.json --camera 1150 --image-size 1920x1080 "
-        "walk.csv\n"
+        "--fps 50 --stature 1.78 --fill-gaps 0.2 walk.csv\n"
         "Live, a line of JSON for each frame in, a line out (keypoints as x, y, confidence; null where missing):\n"
         "  echo '{\"keypoints\": [[812, 403, 0.9], null, ...]}' | \\\n"
         "    trilift predict --lifter results/gait/main --detections - --skeleton coco17 --camera 1150 "
@@ -65,7 +66,23 @@ def describe(command: argparse.ArgumentParser) -> None:
     add("--view", metavar="NAME", help="which one, where a file holds several")
     add("--subject", choices=("confidence", "size"), default="confidence", help="of several people take the surest "
         "or the largest")  # fmt: skip
-    add("--fps", type=float, help=f"frames per second, for the output (default: {_ASSUMED_FPS:g})")
+    add("--fps", type=float, help=f"frames per second (default: {_ASSUMED_FPS:g})")
+    add("--stature", type=float, metavar="METRES", help="of the person: the size of poses, and so how far they are")
+    add(
+        "--fill-gaps",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="fill frames without a pose from those around, in gaps up to so long, and mark them (default: 0)",
+    )
+    add(
+        "--acceleration",
+        type=float,
+        default=10.0,
+        metavar="M/S2",
+        help="typical one of a joint: the larger, the less poses are smoothed (default: 10)",
+    )
+    add("--no-smooth", action="store_true", help="every frame for itself, as `trilift evaluate` measures it")
     add("--frame", choices=("camera", "world"), help="of reference (default: world with a calibration, else camera)")
     add("--up", choices=UP_AXES, metavar="AXIS", help="axis that is up, which is turned to y: x, y, z, =-x, =-y, =-z")
     add("--no-flip", action="store_true", help="predict once, not also in a mirror: twice as fast, less accurate")
@@ -83,9 +100,13 @@ def run(options: argparse.Namespace) -> None:
     from trilift.predict.predictor import load
     from trilift.project.devices import choose
 
+    if options.fps is None:
+        log.info("%g frames per second are assumed (--fps)", _ASSUMED_FPS)
+    fps = _ASSUMED_FPS if options.fps is None else options.fps
+    smoothing = _smoothing(options, fps)
     predictor = load(options.lifter, choose(options.device), not options.no_flip)
     if options.detections == "-":
-        _run_live(options, predictor)
+        _run_live(options, predictor, smoothing)
         return
     from tqdm import tqdm
 
@@ -98,25 +119,27 @@ def run(options: argparse.Namespace) -> None:
     _tell_of_points_outside(view.pixels, camera, options)
     path = options.output or Path(re.sub(r"[^\w.-]+", "_", f"{Path(options.detections).resolve().stem}_3d.nc"))
     in_world = _in_world(options)
-    if options.fps is None:
-        log.info("%g frames per second are assumed (--fps)", _ASSUMED_FPS)
     motion = Motion(
         name=view.name,
         keypoints=predictor.skeleton.keypoints,
-        fps=_ASSUMED_FPS if options.fps is None else options.fps,
+        fps=fps,
         length=len(view.pixels),
         frame_of_reference="world" if in_world else f"camera {camera.name}" if camera.name != "camera" else "camera",
         source=f"predicted from one view by {options.lifter.name} of {predictor.lifter.facts['dataset']}",
         simulated=None,
         bones=predictor.skeleton.bones,
         first_frame=view.first_frame,
+        filled=np.zeros(len(view.pixels), bool) if options.fill_gaps else None,
     )
-    start, found, axes = time.perf_counter(), 0, []
+    start, done, found, axes = time.perf_counter(), 0, 0, []
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal found
+        nonlocal done, found
         with tqdm(total=motion.length, unit="frame", unit_scale=True, desc="predict", disable=None) as progress:
-            for block in predictor.blocks(view.pixels, camera, view.confidence, view.skeleton):
+            for block in predictor.blocks(view.pixels, camera, view.confidence, view.skeleton, smoothing):
+                if motion.filled is not None:
+                    motion.filled[done : done + len(block.root)] = block.filled
+                done += len(block.root)
                 found += int(np.isfinite(block.root).all(-1).sum())
                 poses = block.in_world if in_world else block.in_camera
                 if options.up is None and np.isfinite(poses).any():
@@ -128,11 +151,13 @@ def run(options: argparse.Namespace) -> None:
 
     write(path, motion, blocks(), options.up)
     seconds = time.perf_counter() - start
+    filled = 0 if motion.filled is None else int(motion.filled.sum())
     log.info(
-        "Wrote %s: %d of %d frames have a pose (%s frame); %.0f frames/s",
+        "Wrote %s: %d of %d frames have a pose%s (%s frame); %.0f frames/s",
         path,
         found,
         motion.length,
+        f", {filled} of them filled" if filled else "",
         motion.frame_of_reference,
         motion.length / seconds,
     )
@@ -180,7 +205,17 @@ def _tell_of_points_outside(pixels: np.ndarray, camera: "Camera", options: argpa
         )
 
 
-def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
+def _smoothing(options: argparse.Namespace, fps: float) -> "Smoothing | None":
+    from trilift.lifter.smoothing import Smoothing
+
+    if options.no_smooth:
+        if options.stature is not None or options.fill_gaps:
+            raise InputError("--no-smooth: the stature and gaps need more than one frame; leave one or the other out")
+        return None
+    return Smoothing(fps, options.acceleration, options.fill_gaps, options.stature)
+
+
+def _run_live(options: argparse.Namespace, predictor: "Predictor", smoothing: "Smoothing | None") -> None:
     """Read a line for each frame, and write one as soon as it is predicted."""
     from trilift import skeletons
     from trilift.predict.sources import open_camera
@@ -190,12 +225,13 @@ def _run_live(options: argparse.Namespace, predictor: "Predictor") -> None:
     skeleton = skeletons.get(options.skeleton) if options.skeleton else predictor.skeleton
     frames = (_parse(line, number, len(skeleton)) for number, line in enumerate(sys.stdin, 1) if line.strip())
     number = found = 0
-    for prediction in predictor.live(frames, camera, skeleton):
+    for prediction in predictor.live(frames, camera, skeleton, smoothing):
         poses = (prediction.in_world if in_world else prediction.in_camera)[0]
         known = np.isfinite(poses).all(-1)
         rounded = poses.astype(float).round(5).tolist()
         pose = [place if its else None for place, its in zip(rounded, known, strict=True)] if known.any() else None
-        print(json.dumps({"frame": number, "joints": pose}), flush=True)
+        filled = {"filled": True} if prediction.filled[0] else {}
+        print(json.dumps({"frame": number, "joints": pose} | filled), flush=True)
         number += 1
         found += pose is not None
     if not found:

@@ -18,6 +18,7 @@ from trilift.geometry.cameras import Cameras
 from trilift.lifter.inputs import rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.placement import place
+from trilift.lifter.smoothing import Live, Smoothed, Smoothing, steady
 from trilift.skeletons import Mapping, Skeleton
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,15 @@ class Prediction:
     root
         (frame, 3): where the root is. It follows from the poses' size: who is 5 % taller than predicted stands 5 %
         farther away.
+    filled
+        (frame,) bool: the frame follows from others; nothing was predicted from itself.
     camera
         Which saw the person.
     """
 
     poses: np.ndarray
     root: np.ndarray
+    filled: np.ndarray
     camera: Camera
 
     @property
@@ -111,6 +115,7 @@ class Predictor:
         camera: Camera,
         confidence: np.ndarray | None = None,
         skeleton: str | Skeleton | None = None,
+        smoothing: Smoothing | None = None,
     ) -> Prediction:
         """Predict the poses of frames that follow each other.
 
@@ -124,16 +129,22 @@ class Predictor:
             (frame, keypoint), 0 to 1; by default 1.
         skeleton
             Layout of the keypoints, such as ``coco17`` or the path of a file with one's own; by default the lifter's.
+        smoothing
+            Makes the poses of one person steady, as ``trilift predict`` does: ``trilift.Smoothing(fps=50)``. By
+            default every frame stands for itself.
 
         Raises
         ------
         InputError
             If the layout lacks joints that the lifter has learnt to see, or arrays do not fit.
         """
-        parts = list(self.blocks(pixels, camera, confidence, skeleton))
-        poses = np.concatenate([part.poses for part in parts]) if parts else self._no_poses
-        root = np.concatenate([part.root for part in parts]) if parts else self._no_poses[:, 0]
-        return Prediction(poses, root, camera)
+        parts = list(self.blocks(pixels, camera, confidence, skeleton, smoothing))
+        if not parts:
+            return Prediction(self._no_poses, self._no_poses[:, 0], np.zeros(0, bool), camera)
+        poses, root, filled = (
+            np.concatenate([getattr(part, field) for part in parts]) for field in ("poses", "root", "filled")
+        )
+        return Prediction(poses, root, filled, camera)
 
     def blocks(
         self,
@@ -141,33 +152,46 @@ class Predictor:
         camera: Camera,
         confidence: np.ndarray | None = None,
         skeleton: str | Skeleton | None = None,
+        smoothing: Smoothing | None = None,
     ) -> Iterator[Prediction]:
-        """Predict as `predict` does, and give the poses block by block."""
+        """Predict as `predict` does, and give the poses block by block: with `smoothing` after the last frame."""
         mapping = self._mapping(skeleton)
         pixels, confidence = _checked(pixels, confidence, mapping.source)
         cameras, around = Cameras.stack([camera]).to(self.device), self.lifter.network_settings.frames // 2
         size = _FRAMES_PER_BLOCK if self.device.type == "cpu" else _ON_GPU
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for start in range(0, len(pixels), size):
             stop = min(start + size, len(pixels))
             seen = slice(max(0, start - around), stop + around)
             core = slice(start - seen.start, stop - seen.start)
-            yield self._predict(*self._input(pixels[seen], confidence[seen], cameras, mapping), core, camera)
+            rays, of_joints = self._input(pixels[seen], confidence[seen], cameras, mapping)
+            part = self.lifter.predict(rays, of_joints, self.flip)[core], rays[core], of_joints[core]
+            if smoothing is None:
+                yield _prediction(_alone(*part), camera)
+            else:
+                parts.append(part)
+        if smoothing is not None and parts:
+            poses, rays, of_joints = (torch.cat(values) for values in zip(*parts, strict=True))
+            smoothed = steady(poses, rays, of_joints, self.skeleton, smoothing)
+            for block in zip(*(values.split(size) for values in smoothed), strict=True):
+                yield _prediction(Smoothed(*block), camera)
 
     def live(
         self,
         frames: Iterable[tuple[np.ndarray, np.ndarray | None]],
         camera: Camera,
         skeleton: str | Skeleton | None = None,
+        smoothing: Smoothing | None = None,
     ) -> Iterator[Prediction]:
         """Predict frame by frame, as they come.
 
-        A temporal lifter sees the frames before, and takes the newest for those to come.
+        A temporal lifter sees the frames before, and takes the newest for those to come. Smoothing looks back only.
 
         Parameters
         ----------
         frames
             For each frame pixels (keypoint, 2) and confidence (keypoint,) or None.
-        camera, skeleton
+        camera, skeleton, smoothing
             As for `predict`.
 
         Yields
@@ -177,11 +201,13 @@ class Predictor:
         """
         mapping, cameras = self._mapping(skeleton), Cameras.stack([camera]).to(self.device)
         before: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.lifter.network_settings.frames // 2 + 1)
+        live = None if smoothing is None else Live(self.skeleton, smoothing)
         for pixels, confidence in frames:
             given = None if confidence is None else np.asarray(confidence)[None]
             before.append(self._input(*_checked(np.asarray(pixels)[None], given, mapping.source), cameras, mapping))
             rays, of_joints = (torch.cat(values) for values in zip(*before, strict=True))
-            yield self._predict(rays, of_joints, slice(len(before) - 1, None), camera)
+            newest = self.lifter.predict(rays, of_joints, self.flip)[-1:], rays[-1:], of_joints[-1:]
+            yield _prediction(_alone(*newest) if live is None else live.step(*newest), camera)
 
     @property
     def _no_poses(self) -> np.ndarray:
@@ -210,10 +236,15 @@ class Predictor:
         rays, of_joints = rays_of_joints(one_view, its, cameras, mapping)
         return rays[:, 0], of_joints[:, 0]
 
-    def _predict(self, rays: Tensor, confidence: Tensor, core: slice, camera: Camera) -> Prediction:
-        poses = self.lifter.predict(rays, confidence, self.flip)[core]
-        root = place(poses, rays[core], confidence[core]).float()
-        return Prediction(poses.cpu().numpy(), root.cpu().numpy(), camera)
+
+def _alone(poses: Tensor, rays: Tensor, confidence: Tensor) -> Smoothed:
+    """Place poses of which each stands for itself."""
+    return Smoothed(poses, place(poses, rays, confidence), torch.zeros(len(poses), dtype=torch.bool))
+
+
+def _prediction(frames: Smoothed, camera: Camera) -> Prediction:
+    poses, root = (values.float().cpu().numpy() for values in (frames.poses, frames.root))
+    return Prediction(poses, root, frames.filled.cpu().numpy(), camera)
 
 
 def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP) -> Predictor:

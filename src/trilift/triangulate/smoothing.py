@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.motion import jerkiness, second_differences
 from trilift.geometry.triangulation import linearise
 from trilift.project import threads
 
@@ -21,7 +22,6 @@ MARGIN = 64
 _STEPS, _MOST_STEPS = 4, 20
 _SETTLED = 0.01  # metres: a step that moves nothing further is the last
 _SPREADS_TO_DEPART = 5.0  # a bone that is so many spreads from its length does not belong to the body
-_SIXTIETH = 1 / 60  # seconds
 _HOLD = 1e-3  # per square metre: keeps what nothing else holds where it was
 
 
@@ -78,9 +78,8 @@ def smooth(
     -----
     Gauss-Newton on the negative log-likelihood of the Student t errors plus ``|second difference|^2`` and
     ``(bone length - its mean)^2`` over their variances. The normal equations of consecutive frames are banded and
-    solved by a Cholesky factorisation: linear in the number of frames. The variance of a second difference is that
-    of white acceleration, proportional to the third power of the time step, so that the setting means the same at
-    every frame rate.
+    solved by a Cholesky factorisation: linear in the number of frames. The variance of a second difference is
+    `trilift.geometry.motion.jerkiness`.
 
     A few steps are enough, but beside a wrong detection, where a bone that is pulled aside turns and seems longer for
     some steps more. What departs from its bones even then has drawn its neighbours after it: they are solved once
@@ -92,7 +91,7 @@ def smooth(
     ends = np.append(starts[1:], len(poses))
     current = _fill(poses)
     normal, gradient = np.empty((*current.shape, 3)), np.empty_like(current)
-    penalty = fps**3 / (acceleration**2 * _SIXTIETH)
+    penalty = 1 / jerkiness(acceleration, fps)
     of_bones = np.array(bones), lengths.cpu().numpy(), bone_spread
 
     def solve(window: int) -> np.ndarray:
@@ -212,10 +211,7 @@ def _solve_window(
             by_keypoint[row - column, :, :, column] += normal[:, :, row, column]
     band[0] += _HOLD
 
-    second = np.zeros((3, frames))  # diagonals of D^T D, with D the second difference
-    for offset, products in enumerate(((1, 4, 1), (-2, -2), (1,))):
-        for shift, product in enumerate(products):
-            second[offset, shift : max(frames - 2, 0) + shift] += product
+    second = second_differences(frames)
     moved = penalty * poses
     for offset in range(min(3, frames)):
         band[offset * size] += penalty * second[offset][:, None]
