@@ -1,8 +1,9 @@
 """Speed of prediction from one camera on one core: many frames at once, and live, frame by frame.
 
 Simulated detections of a walking person, with a lens that distorts; networks of random weights in the sizes that are
-trained: residual of width 256 (the demo's) and 1024, and a temporal one. Placing the root and the second, mirrored
-prediction are included; reading and writing files are not.
+trained: residual of width 256 (the demo's) and 1024, and a temporal one. Placing the root is included, reading and
+writing files are not; "flip" is with the second, mirrored prediction, "smooth" with smoothing as well: what
+`trilift predict` does by default.
 Run: make bench NAME=predict
 """
 
@@ -18,6 +19,7 @@ from trilift.formats import Camera
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
+from trilift.lifter.smoothing import Smoothing
 from trilift.predict.predictor import Predictor
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS
@@ -36,9 +38,8 @@ def make_lifter(network: NetworkSettings) -> Lifter:
     torch.manual_seed(0)
     size = 3 * len(H36M17)
     numbers = torch.zeros(size), torch.ones(size), torch.zeros(len(H36M17), 3)
-    return Lifter(
-        build(size, size - 3, network).eval(), network, H36M17, *numbers, {"dataset": "none", "layouts": ["h36m17"]}
-    )
+    facts = {"dataset": "none", "settings": {"augmentation": {}}, "layouts": ["h36m17"]}
+    return Lifter(build(size, size - 3, network).eval(), network, H36M17, *numbers, facts)
 
 
 def see(frames: int) -> tuple[Camera, np.ndarray, np.ndarray]:
@@ -58,29 +59,29 @@ def main() -> None:
     torch.set_num_threads(1)
     camera, pixels, confidence = see(options.frames)
     ratios = {}
-    print(f"{'network':20} {'flip':5} {'batch':>15} {'live, median':>13} {'99th percentile':>16}")
+    print(f"{'network':20} {'':7} {'batch':>15} {'live, median':>13} {'99th percentile':>16}")
     for name, network in NETWORKS.items():
-        for flip in (False, True):
-            predictor = Predictor(make_lifter(network), flip=flip)
+        for added, smoothing in (("", None), ("flip", None), ("smooth", Smoothing(50.0))):
+            predictor = Predictor(make_lifter(network), flip=bool(added))
             predictor.predict(pixels[:3000], camera, confidence[:3000])
             times = []
             for _ in range(3):
                 start = time.perf_counter()
-                predictor.predict(pixels, camera, confidence)
+                predictor.predict(pixels, camera, confidence, smoothing=smoothing)
                 times.append(time.perf_counter() - start)
             per_s = options.frames / np.median(times)
             ms = []
             frames = iter(zip(pixels[: options.live_frames], confidence, strict=False))
-            live, start = predictor.live(frames, camera), time.perf_counter()
+            live, start = predictor.live(frames, camera, smoothing=smoothing), time.perf_counter()
             for _ in live:
                 ms.append(1e3 * (time.perf_counter() - start))
                 start = time.perf_counter()
             median, high = np.percentile(ms[50:], [50, 99])
             print(
-                f"{name:20} {'yes' if flip else 'no':5} {per_s:9,.0f} per s {median:10.2f} ms {high:13.2f} ms",
+                f"{name:20} {added:7} {per_s:9,.0f} per s {median:10.2f} ms {high:13.2f} ms",
                 flush=True,
             )
-            key = f"{name}{' flip' if flip else ''}"
+            key = f"{name} {added}".strip()
             ratios[key] = {
                 "over_20000_per_s": round(per_s / FEWEST_FRAMES_PER_S, 2),
                 "of_2_ms": round(median / MOST_MS, 2),

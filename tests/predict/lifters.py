@@ -28,7 +28,7 @@ def make_lifter(kind: str = "residual", layout: str = "h36m17") -> Lifter:
     with torch.no_grad():
         last.weight *= 0.1
         last.bias[:] = torch.tensor(standing()).flatten()
-    facts = {"dataset": "gait", "settings": {}, "layouts": [layout]}
+    facts = {"dataset": "gait", "settings": {"augmentation": {}}, "layouts": [layout]}
     scaling = feature_scaling(raw, coordinates=2 * JOINTS)
     return Lifter(network.eval(), KINDS[kind], H36M17, *scaling, torch.zeros(JOINTS, 3), facts)
 

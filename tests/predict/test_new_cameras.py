@@ -82,7 +82,7 @@ def predictor() -> Predictor:
     scaling = Scaling.of(samples)
     network, _ = fit(samples, every[:0], scaling, SETTINGS, 0, torch.device("cpu"))
     mean_pose = torch.zeros(len(H36M17), 3)
-    facts = {"layouts": ["h36m17"], "dataset": "SIMULATED"}
+    facts = {"layouts": ["h36m17"], "dataset": "SIMULATED", "settings": {"augmentation": {}}}
     return Predictor(Lifter(network, SETTINGS.network, H36M17, scaling.mean, scaling.spread, mean_pose, facts))
 
 
