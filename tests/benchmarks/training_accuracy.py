@@ -10,7 +10,8 @@ plain DLT labels, Adam at one rate, no augmentation, the weights of the last ste
 and without its defects; the table of defects switches these on again, one at a time.
 
 Virtual cameras add to a label what the detector missed it by. `oracle-missed` asks what that alone does: the labels
-are the true joints, but virtual cameras add what the detector missed the *pseudo-label* by.
+are the true joints, but virtual cameras add what the detector missed the *pseudo-label* by. In `oracle-shuffled` the
+true joints have the errors of the pseudo-labels, but each frame those of another frame.
 
 Run: snakemake --cores all results/benchmarks/training_accuracy.csv
 """
@@ -91,6 +92,7 @@ CASES = {
     "default": Case("labels"),
     "oracle": Case("labels", "truth"),
     "oracle-missed": Case("labels", "truth", otherwise=MISSED),
+    "oracle-shuffled": Case("labels", "shuffled"),
     "oracle-no-cameras": Case("labels", "truth", with_augmentation(DEFAULT, virtual_cameras=0.0)),
     "robust-labels": Case("labels", "robust"),
     "dlt-labels": Case("labels", "DLT"),
@@ -134,14 +136,25 @@ def make_labels(limit_frames: int | None) -> dict[str, np.ndarray]:
         made = labeller.label(pixels[own], confidence[own], int(person[own[0]]), seen.fps, slice(0, len(own)))
         smoothed.append(made.poses)
         covariance.append(made.covariance)
+    pseudo_labels = torch.cat(smoothed).numpy()
     return {
-        "time and body": torch.cat(smoothed).numpy(),
+        "time and body": pseudo_labels,
+        "shuffled": with_errors_of_others(pseudo_labels, seen),
         "covariance": torch.cat(covariance).numpy(),
         "robust": triangulate_robust(cameras, pixels, noise.scale(confidence)).poses.numpy(),
         "DLT": triangulate(cameras, pixels)[0].numpy(),
         "DLT without distortion": triangulate(straight, pixels)[0].numpy(),
         "truth": seen.poses,
     }
+
+
+def with_errors_of_others(labels: np.ndarray, seen: cmu_mocap.Seen) -> np.ndarray:
+    """Give the truth with the errors of labels, each frame's being those of another frame of the same person."""
+    rng, errors = np.random.default_rng(0), labels - seen.poses
+    for person in np.unique(seen.person):
+        own = np.flatnonzero(seen.person == person)
+        errors[own] = errors[rng.permutation(own)]
+    return seen.poses + errors
 
 
 def replace_distortion(cameras: Cameras) -> Cameras:
