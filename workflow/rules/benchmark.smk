@@ -20,7 +20,8 @@ TRAININGS = [
     f"{case}-s{seed}"
     for case in (
         "default oracle oracle-missed oracle-shuffled oracle-no-cameras robust-labels dlt-labels published "
-        "published-new-adam published-one-loss published-no-lens published-in-order no-cameras no-flips averaging trust mpjpe reprojection encoder-decoder temporal"
+        "published-new-adam published-one-loss published-no-lens published-in-order no-cameras no-flips averaging "
+        "trust mpjpe reprojection encoder-decoder temporal"
     ).split()
     for seed in range(3)
 ]
