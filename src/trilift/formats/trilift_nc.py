@@ -17,6 +17,7 @@ from trilift.formats import Camera, CameraEntry, DetectedRecording, DetectedView
 from trilift.formats.camera_fields import camera_name, check_camera
 from trilift.formats.checks import check_frames, check_not_infinite
 from trilift.formats.names import name_for_files
+from trilift.skeletons import Skeleton
 
 
 def recognises(path: Path) -> bool:
@@ -39,26 +40,19 @@ def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:
     InputError
         If the file is damaged or no such file.
     """
-    with _opened(path, "captures") as opened:
-        for group, capture in opened.items():
-            skeleton = reading.skeleton_of(capture, f"{path}, capture {group}")
-            if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != 2:
-                raise InputError(
-                    f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
-                )
-            for recording in reading.recordings(capture):
-                pixels, confidence = _load(path, capture, recording, "pixels", "confidence")
-                yield DetectedRecording(
-                    capture=name_for_files(group, str(path)),
-                    name=name_for_files(recording.name, f"{path}, capture {group}"),
-                    subject=recording.subject,
-                    action=recording.action,
-                    skeleton=skeleton,
-                    views=[
-                        DetectedView(str(view), pixels[:, [number]], confidence[:, [number]], recording.first_frame)
-                        for number, view in enumerate(capture["view"].values)
-                    ],
-                )
+    for capture, skeleton, recording, names, (pixels, confidence) in _recordings(
+        path, "captures", 2, "pixels", "confidence"
+    ):
+        yield DetectedRecording(
+            **names,
+            subject=recording.subject,
+            action=recording.action,
+            skeleton=skeleton,
+            views=[
+                DetectedView(str(view), pixels[:, [number]], confidence[:, [number]], recording.first_frame)
+                for number, view in enumerate(capture["view"].values)
+            ],
+        )
 
 
 def read_reference(path: Path) -> Iterator[ReferenceRecording]:
@@ -69,17 +63,27 @@ def read_reference(path: Path) -> Iterator[ReferenceRecording]:
     InputError
         If the file is damaged or no such file.
     """
-    with _opened(path, "references") as opened:
+    for _, skeleton, _, names, (poses,) in _recordings(path, "references", 3, "poses"):
+        yield ReferenceRecording(**names, skeleton=skeleton, poses=poses)
+
+
+def _recordings(
+    path: Path, kind: str, space: int, *variables: str
+) -> Iterator[tuple[xr.Dataset, Skeleton, Recording, dict[str, str], tuple[np.ndarray, ...]]]:
+    """Give each recording: its capture, skeleton and table row, the names of capture and recording, and arrays."""
+    with _opened(path, kind) as opened:
         for group, capture in opened.items():
-            skeleton = reading.skeleton_of(capture, f"{path}, capture {group}")
-            if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != 3:
-                raise InputError(
-                    f"{path}, capture {group}: damaged, its axes do not fit {skeleton.name}; make it again"
-                )
+            where = f"{path}, capture {group}"
+            skeleton = reading.skeleton_of(capture, where)
+            if capture.sizes["keypoint"] != len(skeleton) or capture.sizes["space"] != space:
+                raise InputError(f"{where}: damaged, its axes do not fit {skeleton.name}; make it again")
             for recording in reading.recordings(capture):
-                (poses,) = _load(path, capture, recording, "poses")
-                name = name_for_files(recording.name, f"{path}, capture {group}")
-                yield ReferenceRecording(name_for_files(group, str(path)), name, skeleton, poses)
+                arrays = _load(path, capture, recording, *variables)
+                names = {
+                    "capture": name_for_files(group, str(path)),
+                    "name": name_for_files(recording.name, where),
+                }
+                yield capture, skeleton, recording, names, arrays
 
 
 def list_cameras(path: Path) -> dict[str, list[CameraEntry]]:
