@@ -4,9 +4,9 @@ A trained lifter in use::
 
     import trilift
 
-    lifter = trilift.load("results/gait/main")
+    lifter = trilift.load("pretrained")  # or of your own: "results/gait/main"
     camera = trilift.pinhole(1150, (1920, 1080))
-    prediction = lifter.predict(keypoints, camera, skeleton="coco17")
+    prediction = lifter.predict(keypoints, camera, skeleton="coco17", fps=30)
 """
 
 import importlib

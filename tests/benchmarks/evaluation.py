@@ -29,6 +29,7 @@ def write_project(project: Path, frames: int) -> None:
 
     from trilift.captures import writing
     from trilift.captures.schema import Recording
+    from trilift.lifter.inputs import number_of_features
     from trilift.lifter.lifter import Lifter
     from trilift.lifter.networks import build
     from trilift.lifter.settings import NetworkSettings
@@ -70,10 +71,10 @@ def write_project(project: Path, frames: int) -> None:
             labels.write_block(row.frames, training_poses=seen.poses + rng.normal(0, 0.01, seen.poses.shape))
     torch.manual_seed(0)
     network = NetworkSettings(kind="residual", width=256, blocks=2, dropout=0.1)
-    size = 3 * len(H36M17)
+    size = number_of_features(H36M17)
     mean_pose = torch.as_tensor(seen.poses[0] - seen.poses[0, :1]).float()
     lifter = Lifter(
-        build(size, size - 3, network).eval(),
+        build(size, 3 * (len(H36M17) - 1), network).eval(),
         network,
         H36M17,
         torch.zeros(size),

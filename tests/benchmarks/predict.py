@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from trilift.formats import Camera
+from trilift.lifter.inputs import number_of_features
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
@@ -36,10 +37,10 @@ NETWORKS = {
 
 def make_lifter(network: NetworkSettings) -> Lifter:
     torch.manual_seed(0)
-    size = 3 * len(H36M17)
+    size = number_of_features(H36M17)
     numbers = torch.zeros(size), torch.ones(size), torch.zeros(len(H36M17), 3)
     facts = {"dataset": "none", "settings": {"augmentation": {}}, "layouts": ["h36m17"]}
-    return Lifter(build(size, size - 3, network).eval(), network, H36M17, *numbers, facts)
+    return Lifter(build(size, 3 * (len(H36M17) - 1), network).eval(), network, H36M17, *numbers, facts)
 
 
 def see(frames: int) -> tuple[Camera, np.ndarray, np.ndarray]:
@@ -63,16 +64,16 @@ def main() -> None:
     for name, network in NETWORKS.items():
         for added, smoothing in (("", None), ("flip", None), ("smooth", Smoothing(50.0))):
             predictor = Predictor(make_lifter(network), flip=bool(added))
-            predictor.predict(pixels[:3000], camera, confidence[:3000])
+            predictor.predict(pixels[:3000], camera, confidence[:3000], fps=50.0)
             times = []
             for _ in range(3):
                 start = time.perf_counter()
-                predictor.predict(pixels, camera, confidence, smoothing=smoothing)
+                predictor.predict(pixels, camera, confidence, smoothing=smoothing, fps=50.0)
                 times.append(time.perf_counter() - start)
             per_s = options.frames / np.median(times)
             ms = []
             frames = iter(zip(pixels[: options.live_frames], confidence, strict=False))
-            live, start = predictor.live(frames, camera, smoothing=smoothing), time.perf_counter()
+            live, start = predictor.live(frames, camera, smoothing=smoothing, fps=50.0), time.perf_counter()
             for _ in live:
                 ms.append(1e3 * (time.perf_counter() - start))
                 start = time.perf_counter()

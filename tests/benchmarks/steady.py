@@ -81,7 +81,7 @@ def rows(predictor: Predictor, clip: Clip) -> Iterator[tuple[str, np.ndarray, np
     """Poses and roots of one clip in all ways."""
     known, sized = (clip.camera, clip.confidence), Smoothing(clip.fps, stature=clip.stature)
     smooth = Smoothing(clip.fps)
-    alone = predictor.predict(clip.pixels, *known)
+    alone = predictor.predict(clip.pixels, *known, fps=clip.fps)
     yield "each frame for itself", alone.poses, alone.root
     smoothed = predictor.predict(clip.pixels, *known, smoothing=smooth)
     yield "smoothed", smoothed.poses, smoothed.root
@@ -89,7 +89,7 @@ def rows(predictor: Predictor, clip: Clip) -> Iterator[tuple[str, np.ndarray, np
     yield "smoothed, stature known", found.poses, found.root
     for name, settings in (("live", smooth), ("live, stature known", sized)):
         frames = zip(clip.pixels, clip.confidence, strict=True)
-        live = list(predictor.live(frames, clip.camera, smoothing=settings))
+        live = list(predictor.live(frames, clip.camera, smoothing=settings, fps=clip.fps))
         yield name, np.concatenate([one.poses for one in live]), np.concatenate([one.root for one in live])
     root = clip.truth[:, [H36M17.root_index]]
     lengths = np.median(bone_lengths(clip.truth, H36M17), 0)
@@ -111,7 +111,8 @@ def main() -> None:
     layout = Layout("demo")
     predictor, errors = load(layout.results), defaultdict[str, list[tuple[np.ndarray, ...]]](list)
     for clip in islice(clips(layout), 0, None, options.every):
-        predicted = np.isfinite(predictor.predict(clip.pixels, clip.camera, clip.confidence).poses).all((1, 2))
+        poses = predictor.predict(clip.pixels, clip.camera, clip.confidence, fps=clip.fps).poses
+        predicted = np.isfinite(poses).all((1, 2))
         root = clip.truth[:, [H36M17.root_index]]
         for name, poses, placed in rows(predictor, clip):
             poses = np.where(predicted[:, None, None], poses, np.nan)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from trilift.lifter.inputs import number_of_features
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
 from trilift.skeletons import H36M17
@@ -26,7 +27,7 @@ from trilift.train.settings import GEOMETRIC, AugmentationSettings, LossSettings
 from trilift.train.training import training_step
 
 VIEWS, JOINTS = 4, len(H36M17)
-INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
+INPUTS, OUTPUTS = number_of_features(H36M17), 3 * (JOINTS - 1)
 TWO = LossSettings()
 FOUR = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0))
 PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)
@@ -64,7 +65,7 @@ def make_samples(frames: int, device: torch.device, missing: float = 0.01) -> Sa
     poses = 0.3 * torch.randn(frames, JOINTS, 3, generator=generator)
     capture = torch.randint(5, (frames,), generator=generator)
     seen = poses[:, None] @ rotations[capture].mT + translations[capture][:, :, None]
-    every = torch.arange(frames)
+    number = torch.arange(frames)
     return Samples(
         rays=seen[..., :2] / seen[..., 2:] + 0.01 * torch.randn(frames, VIEWS, JOINTS, 2, generator=generator),
         confidence=torch.rand(frames, VIEWS, JOINTS, generator=generator),
@@ -73,9 +74,10 @@ def make_samples(frames: int, device: torch.device, missing: float = 0.01) -> Sa
         visible=torch.rand(frames, VIEWS, generator=generator) >= missing,
         capture=capture,
         person=capture,
-        first=torch.zeros_like(every),
-        last=torch.full_like(every, frames - 1),
-        chosen=every,
+        first=torch.zeros_like(number),
+        last=torch.full_like(number, frames - 1),
+        every=torch.ones_like(number),
+        chosen=number,
         rigs=Rigs(
             rotations=rotations,
             translations=translations,

@@ -13,7 +13,12 @@ Virtual cameras add to a label what the detector missed it by. `oracle-missed` a
 are the true joints, but virtual cameras add what the detector missed the *pseudo-label* by. In `oracle-shuffled` the
 true joints have the errors of the pseudo-labels, but each frame those of another frame.
 
+The cases of the table `budgets` ask what an hour, or a minute, of a processor buys: networks, steps, and whether the
+training begins with the lifter that comes with the package, which saw none of these three people. `few` has ten
+runs of 50 frames of one person to learn from, all over her recordings, and `short` one run of 500.
+
 Run: snakemake --cores all results/benchmarks/training_accuracy.csv
+and: snakemake --cores all results/benchmarks/budgets.csv
 """
 
 import argparse
@@ -37,6 +42,7 @@ from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
+from trilift.lifter.shipped import folder_of
 from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
 from trilift.train import augmentation, training
@@ -72,6 +78,7 @@ class Case:
     labels: str = "time and body"
     settings: TrainingSettings = DEFAULT
     otherwise: str = ""
+    few: str = ""
 
 
 def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
@@ -87,6 +94,36 @@ def with_augmentation(settings: TrainingSettings, **changes: Any) -> TrainingSet
 
 
 MISSED = "virtual cameras add the miss of the pseudo-label"
+LAST = "only the last layer learns"
+SINGLE = NetworkSettings(kind="residual", width=256, blocks=2, dropout=0.1)
+NARROW = NetworkSettings(kind="temporal", width=128, frames=9, dropout=0.1)
+WIDE = NetworkSettings(kind="temporal", width=256, frames=9, dropout=0.1)
+
+
+def budget(network: NetworkSettings, steps: int, batch_frames: int, few: str = "", **changes: Any) -> Case:
+    """Settings of today for a budget."""
+    given = {"learning_rate": 3e-3} | changes
+    settings = TrainingSettings(network=network, steps=steps, batch_frames=batch_frames, threads=1, **given)
+    return Case("budgets", settings=settings, few=few)
+
+
+FROM_OURS = {"start_from": "pretrained", "learning_rate": 3e-4}
+BUDGETS = {
+    "single-1min": budget(SINGLE, 800, 64),
+    "narrow-1min": budget(NARROW, 1000, 32),
+    "wide-1min": budget(WIDE, 400, 64),
+    "wide-5min": budget(WIDE, 2000, 64),
+    "wide-20min": budget(WIDE, 8000, 64),
+    "tuned-1min": budget(WIDE, 400, 64, **FROM_OURS),
+    "tuned-5min": budget(WIDE, 2000, 64, **FROM_OURS),
+    "tuned-faster-1min": budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 1e-3}),
+    "tuned-fastest-1min": budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 3e-3}),
+    "tuned-last-1min": replace(budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 3e-3}), otherwise=LAST),
+    "few-1min": budget(WIDE, 400, 64, "ten runs"),
+    "few-tuned-1min": budget(WIDE, 400, 64, "ten runs", **FROM_OURS),
+    "short-1min": budget(WIDE, 400, 64, "one run"),
+    "short-tuned-1min": budget(WIDE, 400, 64, "one run", **FROM_OURS),
+}
 TEMPORAL = NetworkSettings(kind="temporal", width=128, frames=27, dropout=0.1)
 CASES = {
     "default": Case("labels"),
@@ -113,7 +150,7 @@ CASES = {
     ),
     # A batch of a quarter: every frame of a batch brings its 26 neighbours along.
     "temporal": Case("choices", settings=changed(DEFAULT, network=TEMPORAL, batch_frames=BATCH_FRAMES // 4)),
-}
+} | BUDGETS
 
 
 def make_labels(limit_frames: int | None) -> dict[str, np.ndarray]:
@@ -162,7 +199,7 @@ def replace_distortion(cameras: Cameras) -> Cameras:
 
 
 def load_samples(
-    labels: dict[str, np.ndarray], name: str, limit_frames: int | None
+    labels: dict[str, np.ndarray], name: str, limit_frames: int | None, network: NetworkSettings
 ) -> tuple[Samples, cmu_mocap.Seen]:
     """All frames; which of them are drawn is for the caller."""
     seen = cmu_mocap.see(cmu_mocap.read_or_make_motion(limit_frames), LEVELS["off-the-shelf"])
@@ -188,6 +225,7 @@ def load_samples(
         person=torch.tensor([people.index(person) for person in seen.person]),
         first=torch.as_tensor(first),
         last=torch.as_tensor(last),
+        every=torch.full((len(rays),), network.every(seen.fps)),
         chosen=torch.as_tensor(number[number >= border]),  # for the caller: validation
         rigs=Rigs.of(cameras),
         skeleton=H36M17,
@@ -235,6 +273,16 @@ def done_otherwise(what: str) -> Iterator[None]:
 
         with mock.patch.object(augmentation, "_see_by_virtual_cameras", see_missed):
             yield
+    elif what == LAST:
+        build = training.build
+
+        def frozen(*arguments: Any) -> torch.nn.Module:
+            network = build(*arguments).requires_grad_(False)
+            network.last.requires_grad_(True)
+            return network
+
+        with mock.patch.object(training, "build", frozen):
+            yield
     elif what == "Adam made anew for every batch":
         step = training.training_step
 
@@ -256,45 +304,68 @@ def done_otherwise(what: str) -> Iterator[None]:
         yield
 
 
+def few_runs(seen: cmu_mocap.Seen, which: str) -> list[range]:
+    """Choose 500 frames of one person: ten runs, evenly spread over all her recordings, or one in the middle."""
+    own = np.flatnonzero(seen.person == seen.person[seen.person != TESTED_ON][0])
+    if which == "one run":
+        longest = np.bincount(seen.clip[own]).argmax()
+        middle = int(np.flatnonzero(seen.clip == longest).mean())
+        return [range(middle - 250, middle + 250)]
+    return [range(own[start], own[start] + 50) for start in np.linspace(0, len(own) - 50, 10).astype(int)]
+
+
 def train(
-    case: Case, seed: int, labels: dict[str, np.ndarray], limit_frames: int | None, steps: int
+    case: Case, seed: int, labels: dict[str, np.ndarray], limit_frames: int | None, steps: int | None
 ) -> dict[str, Any]:
     torch.set_num_threads(1)
-    samples, seen = load_samples(labels, case.labels, limit_frames)
+    settings = changed(case.settings, steps=steps) if steps else case.settings
+    samples, seen = load_samples(labels, case.labels, limit_frames, settings.network)
     is_validation = torch.zeros(len(seen.person), dtype=torch.bool)
     is_validation[samples.chosen] = True
     usable = samples.poses[:, H36M17.root_index].isfinite().all(-1) & samples.visible.any(1)
     usable &= torch.as_tensor(seen.person != TESTED_ON)
+    if case.few:
+        within = torch.zeros_like(usable)
+        for run in few_runs(seen, case.few):
+            within[run] = True
+            samples.first[run] = samples.first[run].clamp(min=run.start)
+            samples.last[run] = samples.last[run].clamp(max=run.stop - 1)
+        usable &= within
     drawn = replace(samples, chosen=(usable & ~is_validation).nonzero()[:, 0])
     watched = (usable & is_validation).nonzero()[:, 0]
-    scaling = Scaling.of(drawn)
-    settings = changed(case.settings, steps=steps)
-    start = time.perf_counter()
+    begun = Lifter.load(folder_of(settings.start_from)) if settings.start_from else None
+    scaling = Scaling(begun.mean, begun.spread) if begun else Scaling.of(drawn)
+    weights = begun.network.state_dict() if begun else None
+    start = time.process_time()
     if case.otherwise == MISSED:
         pseudo_labels = torch.as_tensor(labels[Case.labels]).float()
         drawn = SamplesMissed(
             **{field.name: getattr(drawn, field.name) for field in fields(Samples)}, missed=pseudo_labels
         )
     with done_otherwise(case.otherwise):
-        network, history = fit(drawn, watched, scaling, settings, seed, torch.device("cpu"))
-    seconds = time.perf_counter() - start
+        network, history = fit(drawn, watched, scaling, settings, seed, torch.device("cpu"), start=weights)
+    seconds = time.process_time() - start
     lifter = Lifter(network, settings.network, H36M17, scaling.mean, scaling.spread, torch.zeros(17, 3), {})
-    total = number = 0.0
+    every = settings.network.every(seen.fps)
+    totals, number = np.zeros(2), 0
     truth = torch.as_tensor(seen.poses)
     truth = truth - truth[:, H36M17.root_index, None]
     for clip in np.unique(seen.clip[seen.person == TESTED_ON]):
         own = torch.as_tensor(seen.clip == clip)
-        predicted = lifter.predict(samples.rays[own], samples.confidence[own])
         expected = truth[own].unsqueeze(1) @ seen.cameras.R.mT
-        error = (predicted - expected).norm(dim=-1)[..., 1:]
-        known = error.isfinite()
-        total, number = total + float(error[known].sum()), number + int(known.sum())
-    curve = [row["validation_mpjpe_mm"] for row in history]
+        for flip in (False, True):
+            predicted = lifter.predict(samples.rays[own], samples.confidence[own], flip, every)
+            error = (predicted - expected).norm(dim=-1)[..., 1:]
+            known = error.isfinite()
+            totals[int(flip)] += float(error[known].sum())
+        number += int(known.sum())
+    curve = [row.get("validation_mpjpe_mm", np.nan) for row in history]
     return {
-        "mpjpe_mm": 1000 * total / number,
+        "mpjpe_mm": 1000 * totals[0] / number,
+        "with_flip_mm": 1000 * totals[1] / number,
         "validation_mm": curve[-1],
         # How much the validation error still fell in the last tenth of the training.
-        "still_falling": curve[-max(2, len(curve) // 10)] / curve[-1] - 1,
+        "still_falling": curve[-min(len(curve), max(2, len(curve) // 10))] / curve[-1] - 1,
         "seconds": seconds,
     }
 
@@ -311,6 +382,7 @@ def summarise(files: list[Path]) -> pd.DataFrame:
         seeds=("seed", "count"),
         mpjpe_mm=("mpjpe_mm", "mean"),
         spread_mm=("mpjpe_mm", "std"),
+        with_flip_mm=("with_flip_mm", "mean"),
         still_falling=("still_falling", "mean"),
         seconds=("seconds", "mean"),
     )
@@ -332,7 +404,7 @@ def main() -> None:
     one.add_argument("seed", type=int)
     one.add_argument("labels", type=Path)
     one.add_argument("output", type=Path)
-    one.add_argument("--steps", type=int, default=STEPS)
+    one.add_argument("--steps", type=int, help="instead of the case's own")
     table = commands.add_parser("table", help="put the results of trainings together")
     table.add_argument("results", type=Path, nargs="+")
     table.add_argument("--output", type=Path, required=True)

@@ -17,7 +17,7 @@ from trilift import __version__
 from trilift.errors import InputError
 from trilift.export import command
 from trilift.export.onnx import export_onnx
-from trilift.lifter.inputs import feature_scaling, features
+from trilift.lifter.inputs import feature_scaling, features, number_of_features
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
@@ -40,11 +40,11 @@ def make_inputs(*shape: int) -> tuple[Tensor, Tensor]:
 
 def make_lifter(settings: NetworkSettings, unlearnt: tuple[int, ...] = ()) -> Lifter:
     torch.manual_seed(0)
-    network = build(3 * JOINTS, 3 * (JOINTS - 1), settings)
+    network = build(number_of_features(H36M17), 3 * (JOINTS - 1), settings)
     raw = features(*make_inputs(100), H36M17)
     # So that the running statistics are not the ones of a new network.
     network(raw if settings.frames == 1 else raw.unfold(0, settings.frames, 1).mT)
-    scaling = feature_scaling(raw, coordinates=2 * JOINTS)
+    scaling = feature_scaling(raw, H36M17)
     mean_pose = torch.zeros(JOINTS, 3)
     mean_pose[list(unlearnt)] = torch.nan
     return Lifter(network.eval(), settings, H36M17, *scaling, mean_pose, {"dataset": "demo"})
@@ -120,6 +120,7 @@ def test_the_file_is_valid_and_says_how_to_use_it(exported: tuple[Lifter, Path])
         "skeleton": "h36m17",
         "units": "metres, camera frame, relative to the root",
         "frames": str(lifter.network_settings.frames),
+        "interval_s": "0.05",
         "trained_on": "demo",
         "version": f"trilift {__version__}",
     }

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trilift.errors import InputError
-from trilift.lifter.inputs import feature_scaling, features, insert_root
+from trilift.lifter.inputs import feature_scaling, features, insert_root, number_of_features
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
@@ -28,13 +28,13 @@ def make_inputs(*shape: int) -> tuple[Tensor, Tensor]:
 
 def make_lifter(settings: NetworkSettings = SETTINGS) -> Lifter:
     torch.manual_seed(0)
-    network = build(3 * JOINTS, 3 * (JOINTS - 1), settings)
+    network = build(number_of_features(H36M17), 3 * (JOINTS - 1), settings)
     raw = features(*make_inputs(100), H36M17)
     # So that the running statistics are not the ones of a new network.
     network(raw if settings.frames == 1 else raw.unfold(0, settings.frames, 1).mT)
     mean_pose = insert_root(0.3 * torch.randn(JOINTS - 1, 3), H36M17)
     facts = {"dataset": "demo", "seed": 0, "settings": {"threads": 1}}
-    return Lifter(network.eval(), settings, H36M17, *feature_scaling(raw, coordinates=2 * JOINTS), mean_pose, facts)
+    return Lifter(network.eval(), settings, H36M17, *feature_scaling(raw, H36M17), mean_pose, facts)
 
 
 @pytest.fixture
@@ -94,6 +94,17 @@ def test_a_temporal_lifter_looks_around_every_frame_and_repeats_the_ends() -> No
     torch.testing.assert_close(lifter.predict(points[7:8], confidence[7:8])[0], lifter.predict(*still)[4])
 
 
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_temporal_lifter_sees_frames_that_lie_apart_as_if_there_were_no_others(every: int) -> None:
+    lifter = make_lifter(TEMPORAL)
+    points, confidence = make_inputs(40 * every, 2)
+    whole = lifter.predict(points, confidence, every=every)
+    for first in range(every):
+        own = slice(first, None, every)
+        inner = slice(4, -4)  # beyond, the ends repeat a neighbouring frame
+        torch.testing.assert_close(whole[own][inner], lifter.predict(points[own], confidence[own])[inner])
+
+
 def test_a_loaded_lifter_knows_all_that_was_saved(folder: Path) -> None:
     saved, loaded = make_lifter(), Lifter.load(folder)
     for name in ("mean", "spread", "mean_pose"):
@@ -113,7 +124,7 @@ def test_saving_again_writes_the_same_bytes(folder: Path, tmp_path_factory: pyte
 
 def test_the_description_is_plain_data(folder: Path) -> None:
     about = json.loads((folder / "lifter.json").read_text(), parse_constant=pytest.fail)
-    assert about["architecture"] == SETTINGS.model_dump()
+    assert about["architecture"] == SETTINGS.model_dump(exclude={"interval_s"})
     assert about["joints"] == list(H36M17.keypoints)
     assert about["trained_with"] == {"dataset": "demo", "seed": 0, "settings": {"threads": 1}}
     assert np.shape(about["mean_pose"]) == (JOINTS, 3)

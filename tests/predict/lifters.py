@@ -5,7 +5,7 @@ import torch
 
 from synthetic import waving_person
 from trilift.formats import Camera
-from trilift.lifter.inputs import feature_scaling, features
+from trilift.lifter.inputs import feature_scaling, features, number_of_features
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
@@ -22,14 +22,14 @@ def make_lifter(kind: str = "residual", layout: str = "h36m17") -> Lifter:
     generator = torch.Generator().manual_seed(1)
     raw = features(0.3 * torch.randn(100, JOINTS, 2, generator=generator), torch.ones(100, JOINTS), H36M17)
     torch.manual_seed(0)
-    network = build(3 * JOINTS, 3 * (JOINTS - 1), KINDS[kind])
+    network = build(number_of_features(H36M17), 3 * (JOINTS - 1), KINDS[kind])
     network(raw if KINDS[kind].frames == 1 else raw.unfold(0, 9, 1).mT)  # running statistics unlike a new one's
     last = network.last if kind == "temporal" else network[-1]
     with torch.no_grad():
         last.weight *= 0.1
         last.bias[:] = torch.tensor(standing()).flatten()
     facts = {"dataset": "gait", "settings": {"augmentation": {}}, "layouts": [layout]}
-    scaling = feature_scaling(raw, coordinates=2 * JOINTS)
+    scaling = feature_scaling(raw, H36M17)
     return Lifter(network.eval(), KINDS[kind], H36M17, *scaling, torch.zeros(JOINTS, 3), facts)
 
 

@@ -64,7 +64,7 @@ def predictor() -> Predictor:
     poses = people(5, 200, seed=0)
     rays, confidence = rays_of(TRAINING_RIG, poses, seed=1)
     cameras, frames = Cameras.stack(TRAINING_RIG), len(poses)
-    every = torch.arange(frames)
+    number = torch.arange(frames)
     samples = Samples(
         rays=rays.float(),
         confidence=torch.as_tensor(confidence).float(),
@@ -73,14 +73,15 @@ def predictor() -> Predictor:
         visible=rays[..., ROOT, :].isfinite().all(-1),
         capture=torch.zeros(frames, dtype=torch.int64),
         person=torch.zeros(frames, dtype=torch.int64),
-        first=torch.zeros_like(every),
-        last=torch.full_like(every, frames - 1),
-        chosen=every,
+        first=torch.zeros_like(number),
+        last=torch.full_like(number, frames - 1),
+        every=torch.ones_like(number),
+        chosen=number,
         rigs=Rigs.of(replace(cameras, distortion=torch.zeros(4, 5))),
         skeleton=H36M17,
     )
     scaling = Scaling.of(samples)
-    network, _ = fit(samples, every[:0], scaling, SETTINGS, 0, torch.device("cpu"))
+    network, _ = fit(samples, number[:0], scaling, SETTINGS, 0, torch.device("cpu"))
     mean_pose = torch.zeros(len(H36M17), 3)
     facts = {"layouts": ["h36m17"], "dataset": "SIMULATED", "settings": {"augmentation": {}}}
     return Predictor(Lifter(network, SETTINGS.network, H36M17, scaling.mean, scaling.spread, mean_pose, facts))

@@ -21,6 +21,7 @@ from trilift.predict.predictor import Predictor, pinhole
 from trilift.skeletons import BODY25B, COCO17, H36M17, Skeleton
 
 CAMERA = ring_of_cameras(1)[0]
+FPS = 50.0  # a temporal lifter sees every third frame
 ROOT = H36M17.root_index
 of_kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -29,11 +30,12 @@ of_kinds = pytest.mark.parametrize("kind", KINDS)
 def test_a_prediction_is_the_lifters_of_undistorted_keypoints(kind: str) -> None:
     lifter, keypoints = make_lifter(kind), seen(CAMERA, H36M17)
     scores = np.random.default_rng(1).random((30, JOINTS))
-    prediction = Predictor(lifter, flip=False).predict(keypoints, CAMERA, scores)
+    prediction = Predictor(lifter, flip=False).predict(keypoints, CAMERA, scores, fps=FPS)
     rays = cv2.undistortPoints(keypoints.reshape(-1, 1, 2), CAMERA.K, CAMERA.distortion)
     points = torch.tensor(rays.reshape(keypoints.shape))
     missing = points.isnan().any(-1)
-    expected = lifter.predict(points, torch.tensor(scores).masked_fill(missing, 0))
+    every = lifter.network_settings.every(FPS)
+    expected = lifter.predict(points, torch.tensor(scores).masked_fill(missing, 0), every=every)
     np.testing.assert_allclose(prediction.poses, expected, atol=1e-4)
     root = place(expected, points, torch.tensor(scores).masked_fill(missing, 0))
     np.testing.assert_allclose(prediction.root, root, rtol=1e-3, atol=1e-3)
@@ -51,7 +53,7 @@ def test_positions_are_seen_where_they_were_detected() -> None:
     predictor = Predictor(make_lifter(), flip=False)
     object.__setattr__(predictor, "lifter", type("Known", (), {
         "skeleton": H36M17, "network_settings": KINDS["residual"], "check_fits": lambda *_: [],
-        "predict": lambda *_: relative,
+        "predict": lambda *_: relative, "mean": torch.zeros(100), "spread": torch.full((100,), 100.0),
     })())  # fmt: skip
     prediction = predictor.predict(keypoints, CAMERA)
     np.testing.assert_allclose(prediction.in_camera, in_camera, atol=1e-3)
@@ -64,8 +66,8 @@ def test_with_flips_a_mirrored_person_gets_the_mirrored_pose(kind: str) -> None:
     keypoints = seen(camera, H36M17)
     mirrored = (keypoints * [-1, 1] + [camera.image_size[0], 0])[:, H36M17.mirrored]
     predictor = Predictor(make_lifter(kind))
-    expected = predictor.predict(keypoints, camera).poses[:, H36M17.mirrored] * [-1, 1, 1]
-    np.testing.assert_allclose(predictor.predict(mirrored, camera).poses, expected, atol=1e-5)
+    expected = predictor.predict(keypoints, camera, fps=FPS).poses[:, H36M17.mirrored] * [-1, 1, 1]
+    np.testing.assert_allclose(predictor.predict(mirrored, camera, fps=FPS).poses, expected, atol=1e-5)
 
 
 @of_kinds
@@ -75,9 +77,9 @@ def test_the_size_of_blocks_changes_nothing(
     kind: str, size: int, smoothing: Smoothing | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keypoints, predictor = seen(CAMERA, H36M17), Predictor(make_lifter(kind))
-    expected = predictor.predict(keypoints, CAMERA, smoothing=smoothing)
+    expected = predictor.predict(keypoints, CAMERA, smoothing=smoothing, fps=FPS)
     monkeypatch.setattr(module, "_FRAMES_PER_BLOCK", size)
-    found = predictor.predict(keypoints, CAMERA, smoothing=smoothing)
+    found = predictor.predict(keypoints, CAMERA, smoothing=smoothing, fps=FPS)
     np.testing.assert_array_equal(found.filled, expected.filled)
     assert found.filled.any() == (smoothing is not None)
     np.testing.assert_allclose(found.poses, expected.poses, atol=1e-5)
@@ -86,11 +88,11 @@ def test_the_size_of_blocks_changes_nothing(
 
 @of_kinds
 def test_live_each_frame_is_the_last_of_those_before(kind: str) -> None:
-    keypoints, predictor = seen(CAMERA, H36M17, frames=12), Predictor(make_lifter(kind))
-    live = list(predictor.live(((frame, None) for frame in keypoints), CAMERA))
-    assert len(live) == 12
+    keypoints, predictor = seen(CAMERA, H36M17, frames=20), Predictor(make_lifter(kind))
+    live = list(predictor.live(((frame, None) for frame in keypoints), CAMERA, fps=FPS))
+    assert len(live) == 20
     for number, prediction in enumerate(live, 1):
-        expected = predictor.predict(keypoints[:number], CAMERA).poses[-1:]
+        expected = predictor.predict(keypoints[:number], CAMERA, fps=FPS).poses[-1:]
         np.testing.assert_allclose(prediction.poses, expected, atol=1e-5)
 
 
@@ -114,7 +116,7 @@ def test_live_a_frame_comes_out_before_the_next_goes_in() -> None:
             taken.append(number)
             yield frame, None
 
-    for number, _ in enumerate(Predictor(make_lifter("temporal")).live(frames(), CAMERA)):
+    for number, _ in enumerate(Predictor(make_lifter("temporal")).live(frames(), CAMERA, fps=FPS)):
         assert taken[-1] == number
 
 
@@ -177,9 +179,37 @@ def test_an_unknown_layout_is_refused() -> None:
         Predictor(make_lifter()).predict(np.zeros((1, 17, 2)), CAMERA, skeleton="coco")
 
 
+@pytest.mark.parametrize(
+    ("factor", "offset", "warned"),
+    [
+        (1.0, 0.0, []),
+        (12.0, 0.0, ["times larger"]),
+        (1 / 12, 0.0, ["times smaller"]),
+        (1.0, 3.0, ["farther from the optical axis"]),
+    ],
+)
+def test_people_who_appear_as_nobody_did_in_training_are_warned_of(
+    factor: float, offset: float, warned: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = pinhole(1000, (1280, 720))
+    rays = 0.3 * np.random.default_rng(0).normal(size=(50, JOINTS, 2))  # as in training
+    rays = rays[:, ROOT, None] + factor * (rays - rays[:, ROOT, None]) + offset
+    Predictor(make_lifter()).predict(1000 * rays + [640, 360], camera)
+    assert len(caplog.messages) == len(warned)
+    assert all(part in message for part, message in zip(warned, caplog.messages, strict=True))
+
+
+def test_a_temporal_lifter_asks_how_far_apart_frames_are() -> None:
+    keypoints, predictor = seen(CAMERA, H36M17), Predictor(make_lifter("temporal"))
+    with pytest.raises(InputError, match="give fps="):
+        predictor.predict(keypoints, CAMERA)
+    twice = predictor.predict(keypoints.repeat(2, 0), CAMERA, fps=120).poses[::2]
+    np.testing.assert_allclose(twice, predictor.predict(keypoints, CAMERA, fps=60).poses, atol=1e-5)
+
+
 @of_kinds
 def test_no_frames_give_no_poses(kind: str) -> None:
-    prediction = Predictor(make_lifter(kind)).predict(np.empty((0, 17, 2)), CAMERA)
+    prediction = Predictor(make_lifter(kind)).predict(np.empty((0, 17, 2)), CAMERA, fps=FPS)
     assert prediction.in_camera.shape == (0, JOINTS, 3)
 
 

@@ -55,7 +55,10 @@ def test_a_section_is_read_with_its_defaults(params):
     assert settings == Settings(steps=5, losses=Losses(reprojection=2.0))
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "workflow/presets/paper.yaml"])
+FILES = ["params.yaml", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("workflow/presets/*.yaml")))]
+
+
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("stage", SECTIONS)
 def test_the_files_of_the_project_are_what_the_stages_expect(file, stage):
     load(ROOT / file, stage, STAGES[stage].load_settings())
@@ -231,7 +234,7 @@ def test_values_that_were_read_elsewhere_are_checked_too():
     assert "here:\n  steps: missing" in message(parse, Settings, {}, "here")
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "workflow/presets/paper.yaml", *DATA_SETS])
+@pytest.mark.parametrize("file", [*FILES, *DATA_SETS])
 def test_dvc_reads_the_files_of_the_project_as_we_do(file):
     assert YAML(typ="safe").load(ROOT / file) == read_yaml(ROOT / file)
 

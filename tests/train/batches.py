@@ -43,6 +43,7 @@ def make_samples(
     seed: int = 0,
     noise: float = 0.0,
     dtype: torch.dtype = torch.float32,
+    every: int = 1,
 ) -> Samples:
     """Random poses seen by exact cameras, a few detections and labels missing, and a view now and then."""
     rng = np.random.default_rng(seed)
@@ -71,6 +72,7 @@ def make_samples(
         person=torch.tensor(rng.integers(0, 2, frames)),
         first=first,
         last=torch.where(first == 0, half - 1, frames - 1),
+        every=torch.full((frames,), every),
         chosen=torch.arange(frames),
         rigs=Rigs(
             rotations=torch.tensor(rotations).to(dtype),

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from train.batches import JOINTS, make_samples
+from train.batches import JOINTS, STICK, make_samples
 from train.emulated import Graph, NoWaiting, WaitsForTheDevice, emulate
+from trilift.lifter.inputs import number_of_features
 from trilift.lifter.networks import BatchNorm, build
 from trilift.lifter.settings import NetworkSettings
 from trilift.train import training as module
@@ -23,7 +24,7 @@ from trilift.train.settings import GEOMETRIC, AugmentationSettings, LossSettings
 from trilift.train.training import fit, training_step
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
+INPUTS, OUTPUTS = number_of_features(STICK), 3 * (JOINTS - 1)
 KINDS = [{"kind": "residual", "width": 12}, {"kind": "encoder_decoder", "width": 8, "blocks": 1}]
 KINDS += [{"kind": "temporal", "width": 8, "frames": 9}]
 COMBINATIONS = [names for number in range(1, 5) for names in combinations(GEOMETRIC, number)]

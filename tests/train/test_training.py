@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from train.batches import JOINTS, make_samples
+from train.batches import JOINTS, STICK, make_samples
 from trilift.errors import InputError
+from trilift.lifter.inputs import number_of_features
 from trilift.lifter.networks import build
 from trilift.lifter.settings import NetworkSettings
 from trilift.train import training as module
@@ -38,7 +39,7 @@ TINY = TrainingSettings(
 )
 PLAIN = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0)
 TWO = ("input_triangulation", "multi_view_consistency")
-INPUTS, OUTPUTS = 3 * JOINTS, 3 * (JOINTS - 1)
+INPUTS, OUTPUTS = number_of_features(STICK), 3 * (JOINTS - 1)
 
 
 NONE = torch.empty(0, dtype=torch.int64)
@@ -175,6 +176,14 @@ def test_windows_repeat_the_ends_of_a_recording() -> None:
     frames = torch.tensor([[0, 0, 0, 1, 2], [16, 17, 18, 19, 19], [20, 20, 21, 22, 23]])
     torch.testing.assert_close(batch.rays, samples.rays[frames], equal_nan=True, rtol=0, atol=0)
     torch.testing.assert_close(batch.root, samples.poses[[0, 18, 21], 0])
+
+
+def test_windows_are_of_frames_that_lie_apart_as_each_recording_says() -> None:
+    samples = make_samples(every=3)
+    samples.every[20:] = 1
+    batch = samples.batch(torch.tensor([4, 18, 21]), 5)
+    frames = torch.tensor([[0, 1, 4, 7, 10], [12, 15, 18, 19, 19], [20, 20, 21, 22, 23]])
+    torch.testing.assert_close(batch.rays, samples.rays[frames], equal_nan=True, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", [{"kind": "residual"}, {"kind": "temporal", "frames": 9}])

@@ -128,15 +128,15 @@ def test_one_command_makes_a_lifter_of_what_a_data_set_simulates(fresh, tmp_path
     lifter = "results/pretrained/main/lifter.safetensors"
     without = project.run("snakemake", "-n", lifter, check=False)
     assert without.returncode
-    assert "data/raw/pretrained/motion/cmu_h36m17_60hz.npz, " in without.stdout
-    assert "not there. docs/simulating.md says where to get motion" in without.stdout
+    file = "data/raw/pretrained/motion/cmu_actions_h36m17_60hz.npz"
+    assert f"{file}: not there. docs/simulating.md says where to get motion" in without.stdout
     project.set("simulate.motion", [], "workflow/datasets/pretrained.yaml")
     assert project.jobs(lifter) == {"simulate_as_described", "ingest", "triangulate", "train"}
 
 
-def test_the_benchmark_of_training_has_all_cases():
+def test_the_benchmarks_of_training_have_all_cases():
     code = (ROOT / "tests/benchmarks/training_accuracy.py").read_text()
-    cases = re.findall(r'^    "([\w-]+)": Case\(', code, re.MULTILINE)
+    cases = re.findall(r'^    "([\w-]+)": (?:Case|budget|replace)\(', code, re.MULTILINE)
     rule = (ROOT / "workflow/rules/benchmark.smk").read_text()
-    (names,) = re.findall(r"for case in \(\n(.*?)\n    \)\.split", rule, re.DOTALL)
-    assert sorted(re.findall(r"[\w-]+", names)) == sorted(cases)
+    of_all_cases, of_budgets = re.findall(r"for case in \(\n(.*?)\n    \)\.split", rule, re.DOTALL)
+    assert sorted(re.findall(r"[\w-]+", of_all_cases + of_budgets)) == sorted(cases)

@@ -63,3 +63,25 @@ rule training_accuracy:
         "logs/benchmarks/training_accuracy.log",
     shell:
         "python tests/benchmarks/training_accuracy.py table {input} --output {output} 2>&1 | tee {log}"
+
+
+# Those of its cases that ask what an hour of a processor buys, and their curve.
+BUDGETS = [
+    f"{case}-s{seed}"
+    for case in (
+        "single-1min narrow-1min wide-1min wide-5min wide-20min tuned-1min tuned-5min tuned-faster-1min "
+        "tuned-fastest-1min tuned-last-1min few-1min few-tuned-1min short-1min short-tuned-1min"
+    ).split()
+    for seed in range(3)
+]
+
+
+rule budgets:
+    input:
+        expand("results/benchmarks/training/{training}.json", training=BUDGETS),
+    output:
+        "results/benchmarks/budgets.csv",
+    log:
+        "logs/benchmarks/budgets.log",
+    shell:
+        "python tests/benchmarks/training_accuracy.py table {input} --output {output} 2>&1 | tee {log}"

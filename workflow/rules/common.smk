@@ -15,7 +15,7 @@ from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
 from trilift.simulate.settings import Studio
 from trilift.train.settings import TrainingSettings
-from trilift.train.runs import Sweep, files_of_start, of_run
+from trilift.train.runs import Sweep, of_run, own_files_of_start
 
 
 @contextmanager
@@ -40,7 +40,7 @@ with refusing():
         TRAINING = params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train")
     except InputError:
         TRAINING = TrainingSettings()  # such settings are refused before anything runs
-    START = [str(path) for path in files_of_start(Layout("any"), TRAINING)]
+    START = [str(path) for path in own_files_of_start(Layout("any"), TRAINING)]
     of_videos = {
         dataset
         for dataset in DATASETS

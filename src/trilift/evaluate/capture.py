@@ -70,7 +70,6 @@ class CaptureEvaluation:
         self._mapping = skeletons.mapping(reading.skeleton_of(capture), lifter.skeleton)
         self._measuring = Measuring(self._cameras, lifter.skeleton, lifter.mean_pose)
         self._has_confidence = capture.attrs["confidence_source"] != "none"
-        self._around = lifter.network_settings.frames // 2
         self.views = capture["view"].values.tolist()
         self.poses = len(self.views) * int(chosen.sum())
         self._tested = {  # frames that follow each other
@@ -88,11 +87,11 @@ class CaptureEvaluation:
         for number, (recording, tested) in enumerate(self._tested.items()):
             for block in reading.blocks(tested.stop - tested.start):
                 frames = slice(tested.start + block.start, tested.start + block.stop)
-                loaded = self._load(self._around_of(frames, tested))
+                loaded = self._load(self._around_of(frames, tested, recording))
                 evaluate = partial(self._evaluate, loaded, tested, recording, conditions.unit)
                 whole = block.stop - block.start
                 # Parts that stay in the processor's cache; a temporal lifter sees many frames around each.
-                size = max(_FRAMES_PER_PART, 8 * self._around) if self._device.type == "cpu" else whole
+                size = max(_FRAMES_PER_PART, 8 * self._around(recording)) if self._device.type == "cpu" else whole
                 parts = [
                     slice(frames.start + part.start, frames.start + part.stop) for part in reading.blocks(whole, size)
                 ]
@@ -113,10 +112,14 @@ class CaptureEvaluation:
     def _no_errors(self, recordings: list[Recording]) -> Errors:
         return Errors(self._name, recordings, self.views, self._lifter.skeleton.keypoints)
 
-    def _around_of(self, frames: slice, tested: slice) -> slice:
+    def _around(self, recording: Recording) -> int:
+        return self._lifter.network_settings.reach(recording.fps)
+
+    def _around_of(self, frames: slice, tested: slice, recording: Recording) -> slice:
         """Frames to which the movements into `frames` belong, and what a temporal lifter sees around these."""
-        first = frames.start - FRAMES_OF_MOVEMENT - self._around
-        return slice(max(tested.start, first), min(tested.stop, frames.stop + self._around))
+        around = self._around(recording)
+        first = frames.start - FRAMES_OF_MOVEMENT - around
+        return slice(max(tested.start, first), min(tested.stop, frames.stop + around))
 
     def _load(self, frames: slice) -> _Loaded:
         pixels, confidence = reading.load_frames(self._capture, frames, "pixels", "confidence")
@@ -129,14 +132,15 @@ class CaptureEvaluation:
         return _Loaded(frames.start, pixels, confidence, labels, reference)
 
     def _evaluate(self, loaded: _Loaded, tested: slice, recording: Recording, unit: str, frames: slice) -> _Part:
-        seen = self._around_of(frames, tested)
+        seen = self._around_of(frames, tested, recording)
         lead = min(FRAMES_OF_MOVEMENT, frames.start - tested.start)
         core = slice(frames.start - lead - seen.start, frames.stop - seen.start)
         own = loaded.at(seen)
         rays, confidence = rays_of_joints(
             self._tensor(own.pixels), self._tensor(own.confidence), self._cameras, self._mapping
         )
-        predicted = self._lifter.predict(rays, confidence, self._flip)[core]
+        every = self._lifter.network_settings.every(recording.fps)
+        predicted = self._lifter.predict(rays, confidence, self._flip, every)[core]
         root = place(predicted, rays[core], confidence[core])
         errors, conditions = self._no_errors([recording]), Conditions(unit)
         measured = Frames(

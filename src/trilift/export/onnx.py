@@ -26,8 +26,9 @@ def export_onnx(lifter: Lifter, path: Path) -> None:
     in the middle frame. It is NaN where the root is missing, and for joints of which nothing was learnt. All are
     float32, with any number of rows.
 
-    The metadata of the file name the skeleton, the joints (as JSON), the units, the number of frames, the data set
-    that the lifter was trained on, and the version of this package. The same lifter gives the same bytes.
+    The metadata of the file name the skeleton, the joints (as JSON), the units, the number of frames and the seconds
+    from one to the next, the data set that the lifter was trained on, and the version of this package. The same
+    lifter gives the same bytes.
 
     Raises
     ------
@@ -65,6 +66,7 @@ def export_onnx(lifter: Lifter, path: Path) -> None:
             "joints": json.dumps(lifter.skeleton.keypoints),
             "units": "metres, camera frame, relative to the root",
             "frames": str(frames),
+            "interval_s": str(lifter.network_settings.interval_s),
             "trained_on": str(lifter.facts.get("dataset", "unknown")),
             "version": f"trilift {__version__}",
         }

@@ -27,8 +27,21 @@ def insert_root(relative: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.cat([relative[..., :root, :], zero, relative[..., root:, :]], -2)
 
 
+def number_of_features(skeleton: Skeleton) -> int:
+    """Tell how many numbers a lifter sees of a view and frame."""
+    return number_of_coordinates(skeleton) + len(skeleton)
+
+
+def number_of_coordinates(skeleton: Skeleton) -> int:
+    """Tell how many of them are no confidences: two for each joint, the root's ray among them, and the size."""
+    return 2 * len(skeleton) + 1
+
+
 def features(rays: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
     """Form the input of a lifter, not yet scaled.
+
+    The size of a person in the image says how far away they are, and little of their pose: it is taken out of the
+    coordinates, and stands beside them.
 
     Parameters
     ----------
@@ -42,26 +55,38 @@ def features(rays: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
     Returns
     -------
     Tensor
-        (..., 3 joint): root-relative coordinates of all joints but the root, the root's own ray, and all
-        confidences. Coordinates of missing joints are NaN; without the root all coordinates are.
+        (..., 3 joint + 1): root-relative coordinates of all joints but the root, over their mean distance from it;
+        the logarithm of this distance; the root's own ray; and all confidences. Coordinates of missing joints are
+        NaN; without the root, or with nothing else, all but its ray are.
     """
-    relative = root_relative(rays, skeleton).flatten(-2)
-    return torch.cat([relative, rays[..., skeleton.root_index, :], confidence], -1)
+    relative = root_relative(rays, skeleton)
+    distance = relative.norm(dim=-1)  # (..., joint - 1)
+    known = distance.isfinite()
+    size = torch.where(known, distance, 0.0).sum(-1, keepdim=True) / known.sum(-1, keepdim=True)
+    size = torch.where(size > 0, size, torch.nan)
+    relative = (relative / size[..., None]).flatten(-2)
+    return torch.cat([relative, size.log(), rays[..., skeleton.root_index, :], confidence], -1)
 
 
-def feature_scaling(raw: Tensor, coordinates: int) -> tuple[Tensor, Tensor]:
-    """Mean and spread of each input over rows (row, feature); confidences (after `coordinates`) stay as they are.
+def appearance(of_features: Tensor, skeleton: Skeleton) -> Tensor:
+    """Take from features (..., feature) what tells of camera and place: the size's logarithm and the root's ray."""
+    return of_features[..., number_of_coordinates(skeleton) - 3 : number_of_coordinates(skeleton)]
+
+
+def feature_scaling(raw: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each input over rows (row, feature); confidences stay as they are.
 
     All root-relative coordinates share one spread, so that the body keeps its proportions. What is missing in all
     rows has the mean 0 and the spread 1.
     """
+    coordinates = number_of_coordinates(skeleton)
     mean, spread = torch.zeros(raw.shape[1], dtype=raw.dtype), torch.ones(raw.shape[1], dtype=raw.dtype)
     if len(raw):
         mean[:coordinates] = raw[:, :coordinates].nanmean(0).nan_to_num().cpu()
         centred = raw[:, :coordinates].cpu() - mean[:coordinates]
-        relative, ray = centred[:, :-2], centred[:, -2:]
-        spread[: coordinates - 2] = relative.square().nanmean().sqrt()
-        spread[coordinates - 2 : coordinates] = ray.square().nanmean().sqrt()
+        size, ray = coordinates - 3, coordinates - 2
+        for part in (slice(size), slice(size, ray), slice(ray, coordinates)):
+            spread[part] = centred[:, part].square().nanmean().sqrt()
     return mean, spread.nan_to_num(1.0).clamp(min=1e-6)
 
 

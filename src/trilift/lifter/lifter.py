@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.lifter.inputs import features, insert_root, scale
+from trilift.lifter.inputs import features, insert_root, number_of_features, scale
 from trilift.lifter.networks import Temporal, build
 from trilift.lifter.settings import NetworkSettings
 from trilift.project.files import replacing
@@ -73,7 +73,7 @@ class Lifter:
         ]
 
     @torch.no_grad()
-    def predict(self, rays: Tensor, confidence: Tensor, flip: bool = False) -> Tensor:
+    def predict(self, rays: Tensor, confidence: Tensor, flip: bool = False, every: int = 1) -> Tensor:
         """Predict poses.
 
         Parameters
@@ -86,6 +86,8 @@ class Lifter:
             (frame, ..., joint), 0 where missing.
         flip
             Predict the mirrored points too, and take the mean of both poses.
+        every
+            A temporal network sees frames that lie so many frames apart (`NetworkSettings.every`).
 
         Returns
         -------
@@ -94,16 +96,16 @@ class Lifter:
             input, and for joints of which nothing was learnt.
         """
         if flip:
-            mirrored = self.predict(self._mirror(rays), confidence[..., self.skeleton.mirrored])
-            poses, others = self.predict(rays, confidence), self._mirror(mirrored)
+            mirrored = self.predict(self._mirror(rays), confidence[..., self.skeleton.mirrored], every=every)
+            poses, others = self.predict(rays, confidence, every=every), self._mirror(mirrored)
             return torch.where(others.isnan(), poses, (poses + others) / 2)  # learnt of one side alone
         raw = features(rays.float(), confidence.float(), self.skeleton)
         inputs = scale(raw, self.mean, self.spread)
         if isinstance(self.network, Temporal):
-            around = self.network.frames // 2
+            around = every * (self.network.frames // 2)
             rows = inputs.reshape(len(inputs), -1, inputs.shape[-1]).transpose(0, 1)  # (row, frame, feature)
             ends = rows[:, :1].expand(-1, around, -1), rows[:, -1:].expand(-1, around, -1)
-            numbers = self.network.slide(torch.cat([ends[0], rows, ends[1]], 1)).transpose(0, 1)
+            numbers = self.network.slide(torch.cat([ends[0], rows, ends[1]], 1), every).transpose(0, 1)
         else:
             numbers = self.network(inputs.reshape(-1, inputs.shape[-1]))
         poses = insert_root(numbers.reshape(*raw.shape[:-1], len(self.skeleton) - 1, 3), self.skeleton)
@@ -157,7 +159,7 @@ class Lifter:
 
     def save(self, folder: Path) -> None:
         """Write the two files, `LIFTER`."""
-        follows = {"blocks"} if self.network_settings.kind == "temporal" else set()
+        follows = {"blocks"} if self.network_settings.kind == "temporal" else {"interval_s"}
         about = {
             "architecture": self.network_settings.model_dump(exclude=follows),
             "skeleton": self.skeleton.name,
@@ -192,7 +194,7 @@ class Lifter:
             skeleton = skeletons.get(about["skeleton"])
             mean, spread = torch.tensor(about["input_mean"]), torch.tensor(about["input_spread"])
             mean_pose = torch.tensor([[math.nan] * 3 if row is None else row for row in about["mean_pose"]])
-            joints, inputs = len(skeleton), 3 * len(skeleton)
+            joints, inputs = len(skeleton), number_of_features(skeleton)
             fits = (mean.shape, spread.shape, mean_pose.shape) == ((inputs,), (inputs,), (joints, 3))
             if not fits or about["joints"] != list(skeleton.keypoints):
                 raise ValueError(f"it does not fit the skeleton {skeleton.name}")

@@ -168,11 +168,14 @@ class Temporal(nn.Module):
         """Give the pose in the middle of each window: (row, frame, inputs) to (row, outputs)."""
         return self._convolve(x, counts, strided=True)[..., 0]
 
-    def slide(self, x: Tensor) -> Tensor:
-        """Give all poses of sequences: (row, n, inputs) to (row, n - frames + 1, outputs)."""
-        return self._convolve(x, None, strided=False).transpose(1, 2)
+    def slide(self, x: Tensor, every: int = 1) -> Tensor:
+        """Give all poses of sequences: (row, n, inputs) to (row, n - every * (frames - 1), outputs).
 
-    def _convolve(self, x: Tensor, counts: Tensor | None, strided: bool) -> Tensor:
+        Each sees frames that lie `every` frames apart.
+        """
+        return self._convolve(x, None, strided=False, every=every).transpose(1, 2)
+
+    def _convolve(self, x: Tensor, counts: Tensor | None, strided: bool, every: int = 1) -> Tensor:
         def over_time(convolution: nn.Module, x: Tensor, step: int) -> Tensor:
             weight, bias = convolution.parameters()
             stride, dilation = (3, 1) if strided else (1, step)
@@ -181,8 +184,8 @@ class Temporal(nn.Module):
         def activate(norm: nn.Module, x: Tensor) -> Tensor:
             return self.dropout(norm(x, counts).relu())
 
-        x = activate(self.first_norm, over_time(self.first, x.transpose(1, 2), 1))
-        step = 3
+        x = activate(self.first_norm, over_time(self.first, x.transpose(1, 2), every))
+        step = 3 * every
         for wide, wide_norm, narrow, narrow_norm in zip(
             self.wide, self.wide_norm, self.narrow, self.narrow_norm, strict=True
         ):

@@ -35,18 +35,24 @@ def describe(command: argparse.ArgumentParser) -> None:
     )
     command.epilog = (
         "Examples:\n"
-        "  trilift predict --lifter results/gait/main --detections pose/cam1_json --camera Calib.toml walk.trc\n"
+        "  trilift predict --lifter pretrained --detections pose/cam1_json --camera Calib.toml walk.trc\n"
         "  trilift predict --lifter results/gait/main --detections cam1.json --camera 1150 --image-size 1920x1080 "
         "--fps 50 --stature 1.78 --fill-gaps 0.2 walk.csv\n"
         "Live, a line of JSON for each frame in, a line out (keypoints as x, y, confidence; null where missing):\n"
         "  echo '{\"keypoints\": [[812, 403, 0.9], null, ...]}' | \\\n"
-        "    trilift predict --lifter results/gait/main --detections - --skeleton coco17 --camera 1150 "
+        "    trilift predict --lifter pretrained --detections - --skeleton coco17 --camera 1150 "
         "--image-size 1920x1080"
     )
     add = command.add_argument
     formats = ", ".join(f".{name}" for name in FORMATS)
     add("output", nargs="?", type=Path, help=f"file to write: {formats} (default: the detections' name and _3d.nc)")
-    add("--lifter", type=Path, required=True, metavar="FOLDER", help="of a run, such as results/demo/main")
+    add(
+        "--lifter",
+        type=Path,
+        required=True,
+        metavar="NAME|FOLDER",
+        help="pretrained, pretrained-single (which sees a single frame), or the folder of a run: results/demo/main",
+    )
     add("--detections", required=True, metavar="PATH", help="file or folder of one camera; - reads frames from stdin")
     add("--camera", required=True, metavar="PATH|PIXELS", help="a calibration, or the focal length in pixels")
     add(
@@ -106,7 +112,7 @@ def run(options: argparse.Namespace) -> None:
     smoothing = _smoothing(options, fps)
     predictor = load(options.lifter, choose(options.device), not options.no_flip)
     if options.detections == "-":
-        _run_live(options, predictor, smoothing)
+        _run_live(options, predictor, smoothing, fps)
         return
     from tqdm import tqdm
 
@@ -136,7 +142,7 @@ def run(options: argparse.Namespace) -> None:
     def blocks() -> Iterator[np.ndarray]:
         nonlocal done, found
         with tqdm(total=motion.length, unit="frame", unit_scale=True, desc="predict", disable=None) as progress:
-            for block in predictor.blocks(view.pixels, camera, view.confidence, view.skeleton, smoothing):
+            for block in predictor.blocks(view.pixels, camera, view.confidence, view.skeleton, smoothing, fps):
                 if motion.filled is not None:
                     motion.filled[done : done + len(block.root)] = block.filled
                 done += len(block.root)
@@ -215,7 +221,7 @@ def _smoothing(options: argparse.Namespace, fps: float) -> "Smoothing | None":
     return Smoothing(fps, options.acceleration, options.fill_gaps, options.stature)
 
 
-def _run_live(options: argparse.Namespace, predictor: "Predictor", smoothing: "Smoothing | None") -> None:
+def _run_live(options: argparse.Namespace, predictor: "Predictor", smoothing: "Smoothing | None", fps: float) -> None:
     """Read a line for each frame, and write one as soon as it is predicted."""
     from trilift import skeletons
     from trilift.predict.sources import open_camera
@@ -225,7 +231,7 @@ def _run_live(options: argparse.Namespace, predictor: "Predictor", smoothing: "S
     skeleton = skeletons.get(options.skeleton) if options.skeleton else predictor.skeleton
     frames = (_parse(line, number, len(skeleton)) for number, line in enumerate(sys.stdin, 1) if line.strip())
     number = found = 0
-    for prediction in predictor.live(frames, camera, skeleton, smoothing):
+    for prediction in predictor.live(frames, camera, skeleton, smoothing, fps):
         poses = (prediction.in_world if in_world else prediction.in_camera)[0]
         known = np.isfinite(poses).all(-1)
         rounded = poses.astype(float).round(5).tolist()

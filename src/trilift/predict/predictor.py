@@ -1,6 +1,7 @@
 """Predicting poses from arrays of keypoints: many frames at once, or one after the other."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from trilift.errors import InputError, listed
 from trilift.evaluate.settings import Settings
 from trilift.formats import Camera
 from trilift.geometry.cameras import Cameras
-from trilift.lifter.inputs import rays_of_joints
+from trilift.lifter.inputs import appearance, features, rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.placement import place
+from trilift.lifter.shipped import folder_of
 from trilift.lifter.smoothing import Live, Smoothed, Smoothing, steady
 from trilift.skeletons import Mapping, Skeleton
 
 log = logging.getLogger(__name__)
 
 _FRAMES_PER_BLOCK, _ON_GPU = 2048, 32768
+_STRANGE = 4.0  # times the spread of the training
 _FLIP = Settings().flip  # as lifters are measured
 
 
@@ -104,6 +107,11 @@ class Predictor:
         if lifter.unlearnt:
             log.warning("The training had no label of %s: it is missing in all poses", listed(lifter.unlearnt))
 
+    def __repr__(self) -> str:
+        network = self.lifter.network_settings
+        sees = "one frame" if network.frames == 1 else f"{network.frames} frames, {network.interval_s:g} s apart"
+        return f"<lifter of {self.lifter.facts['dataset']}: sees {sees}, predicts {self.skeleton.name}>"
+
     @property
     def skeleton(self) -> Skeleton:
         """The joints of the poses, their names in `skeleton.keypoints`."""
@@ -116,6 +124,7 @@ class Predictor:
         confidence: np.ndarray | None = None,
         skeleton: str | Skeleton | None = None,
         smoothing: Smoothing | None = None,
+        fps: float | None = None,
     ) -> Prediction:
         """Predict the poses of frames that follow each other.
 
@@ -132,13 +141,16 @@ class Predictor:
         smoothing
             Makes the poses of one person steady, as ``trilift predict`` does: ``trilift.Smoothing(fps=50)``. By
             default every frame stands for itself.
+        fps
+            Frames per second, for temporal lifters; by default those of `smoothing`.
 
         Raises
         ------
         InputError
-            If the layout lacks joints that the lifter has learnt to see, or arrays do not fit.
+            If the layout lacks joints that the lifter has learnt to see, arrays do not fit, or a temporal lifter is
+            not told the frames per second.
         """
-        parts = list(self.blocks(pixels, camera, confidence, skeleton, smoothing))
+        parts = list(self.blocks(pixels, camera, confidence, skeleton, smoothing, fps))
         if not parts:
             return Prediction(self._no_poses, self._no_poses[:, 0], np.zeros(0, bool), camera)
         poses, root, filled = (
@@ -153,11 +165,13 @@ class Predictor:
         confidence: np.ndarray | None = None,
         skeleton: str | Skeleton | None = None,
         smoothing: Smoothing | None = None,
+        fps: float | None = None,
     ) -> Iterator[Prediction]:
         """Predict as `predict` does, and give the poses block by block: with `smoothing` after the last frame."""
         mapping = self._mapping(skeleton)
         pixels, confidence = _checked(pixels, confidence, mapping.source)
-        cameras, around = Cameras.stack([camera]).to(self.device), self.lifter.network_settings.frames // 2
+        every, around = self._every(fps, smoothing)
+        cameras = Cameras.stack([camera]).to(self.device)
         size = _FRAMES_PER_BLOCK if self.device.type == "cpu" else _ON_GPU
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for start in range(0, len(pixels), size):
@@ -165,7 +179,9 @@ class Predictor:
             seen = slice(max(0, start - around), stop + around)
             core = slice(start - seen.start, stop - seen.start)
             rays, of_joints = self._input(pixels[seen], confidence[seen], cameras, mapping)
-            part = self.lifter.predict(rays, of_joints, self.flip)[core], rays[core], of_joints[core]
+            if start == 0:
+                self._warn_of_strange_views(rays, of_joints)
+            part = self.lifter.predict(rays, of_joints, self.flip, every)[core], rays[core], of_joints[core]
             if smoothing is None:
                 yield _prediction(_alone(*part), camera)
             else:
@@ -182,6 +198,7 @@ class Predictor:
         camera: Camera,
         skeleton: str | Skeleton | None = None,
         smoothing: Smoothing | None = None,
+        fps: float | None = None,
     ) -> Iterator[Prediction]:
         """Predict frame by frame, as they come.
 
@@ -191,7 +208,7 @@ class Predictor:
         ----------
         frames
             For each frame pixels (keypoint, 2) and confidence (keypoint,) or None.
-        camera, skeleton, smoothing
+        camera, skeleton, smoothing, fps
             As for `predict`.
 
         Yields
@@ -200,18 +217,49 @@ class Predictor:
             Of one frame.
         """
         mapping, cameras = self._mapping(skeleton), Cameras.stack([camera]).to(self.device)
-        before: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.lifter.network_settings.frames // 2 + 1)
+        every, around = self._every(fps, smoothing)
+        before: deque[tuple[Tensor, Tensor]] = deque(maxlen=around + 1)
         live = None if smoothing is None else Live(self.skeleton, smoothing)
         for pixels, confidence in frames:
             given = None if confidence is None else np.asarray(confidence)[None]
             before.append(self._input(*_checked(np.asarray(pixels)[None], given, mapping.source), cameras, mapping))
             rays, of_joints = (torch.cat(values) for values in zip(*before, strict=True))
-            newest = self.lifter.predict(rays, of_joints, self.flip)[-1:], rays[-1:], of_joints[-1:]
+            newest = self.lifter.predict(rays, of_joints, self.flip, every)[-1:], rays[-1:], of_joints[-1:]
             yield _prediction(_alone(*newest) if live is None else live.step(*newest), camera)
+
+    def _warn_of_strange_views(self, rays: Tensor, confidence: Tensor) -> None:
+        """Warn of people who appear much larger, smaller or farther aside than all that the lifter learnt from."""
+        seen = appearance(features(rays.float(), confidence.float(), self.skeleton), self.skeleton)
+        mean, spread = (appearance(values, self.skeleton) for values in (self.lifter.mean, self.lifter.spread))
+        size, *ray = seen.nanmedian(0).values.sub(mean).tolist()
+        allowed_size, *allowed_ray = (_STRANGE * spread).tolist()
+        if abs(size) > allowed_size:
+            log.warning(
+                "In the image people are %.1f times %s than those that the lifter learnt from, for its focal length: "
+                "expect larger errors, or is the camera another one?",
+                math.exp(abs(size)),
+                "larger" if size > 0 else "smaller",
+            )
+        if any(abs(off) > allowed for off, allowed in zip(ray, allowed_ray, strict=True)):
+            log.warning(
+                "People are farther from the optical axis than those that the lifter learnt from: expect larger "
+                "errors, or is the camera another one?"
+            )
 
     @property
     def _no_poses(self) -> np.ndarray:
         return np.empty((0, len(self.skeleton), 3), np.float32)
+
+    def _every(self, fps: float | None, smoothing: Smoothing | None) -> tuple[int, int]:
+        """Tell how far apart the frames are that the lifter sees, and how many on each side matter."""
+        network = self.lifter.network_settings
+        if fps is None and smoothing is not None:
+            fps = smoothing.fps
+        if network.frames == 1:
+            return 1, 0
+        if fps is None:
+            raise InputError("this lifter sees several frames, and must know how far apart they are: give fps=")
+        return network.every(fps), network.reach(fps)
 
     def _mapping(self, skeleton: str | Skeleton | None) -> Mapping:
         if skeleton is None:
@@ -247,13 +295,14 @@ def _prediction(frames: Smoothed, camera: Camera) -> Prediction:
     return Prediction(poses, root, frames.filled.cpu().numpy(), camera)
 
 
-def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP) -> Predictor:
+def load(lifter: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP) -> Predictor:
     """Load a trained lifter.
 
     Parameters
     ----------
-    run
-        Folder of a run, such as ``results/demo/main``.
+    lifter
+        Folder of a run, such as ``results/demo/main``, or a lifter that comes with the package: ``pretrained``, which
+        sees several frames, or ``pretrained-single``.
     device, flip
         As for `Predictor`.
 
@@ -262,7 +311,7 @@ def load(run: Path | str, device: torch.device | str = "cpu", flip: bool = _FLIP
     InputError
         If there is no readable lifter in it.
     """
-    return Predictor(Lifter.load(Path(run)), device, flip)
+    return Predictor(Lifter.load(folder_of(lifter)), device, flip)
 
 
 def _checked(pixels: np.ndarray, confidence: np.ndarray | None, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:

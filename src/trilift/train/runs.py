@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from trilift.errors import InputError, listed
+from trilift.lifter.shipped import SHIPPED, folder_of
 from trilift.project.layout import LIFTER, Layout
 from trilift.project.params import StrictModel, load, load_seed, parse
 from trilift.train.settings import LossSettings, TrainingSettings
@@ -74,11 +75,18 @@ def files_of_start(layout: Layout, settings: TrainingSettings) -> list[Path]:
     """
     if settings.start_from is None:
         return []
+    if settings.start_from in SHIPPED:
+        return [folder_of(settings.start_from) / name for name in LIFTER]
     files = [layout.lifters / settings.start_from / name for name in LIFTER]
     if not all(file.is_file() for file in files):
         known = sorted(file.parent.name for file in layout.lifters.glob(f"*/{LIFTER[0]}"))
         raise InputError(
             f"{layout.params}, section train, start_from: there is no lifter {layout.lifters / settings.start_from} "
-            f"(there are: {listed(known) or 'none'}); copy one there: {' and '.join(LIFTER)} of a run's results"
+            f"(there are: {listed([*known, *SHIPPED])}); copy one there: {' and '.join(LIFTER)} of a run's results"
         )
     return files
+
+
+def own_files_of_start(layout: Layout, settings: TrainingSettings) -> list[Path]:
+    """Name those of `files_of_start` that belong to the project; those of the package belong to its code."""
+    return [] if settings.start_from in SHIPPED else files_of_start(layout, settings)

@@ -158,6 +158,8 @@ class Samples(Frames):
         (frame,) int64: which of the rigs has filmed it.
     first, last
         (frame,) int64: the frames between which the recording goes on without a gap; windows do not look beyond.
+    every
+        (frame,) int64: windows are of frames that lie so many frames apart, as a network sees them.
     chosen
         (sample,) int64: the frames that are lifted. The others are seen in windows only.
     rigs
@@ -167,6 +169,7 @@ class Samples(Frames):
     capture: Tensor
     first: Tensor
     last: Tensor
+    every: Tensor
     chosen: Tensor
     rigs: Rigs
 
@@ -183,7 +186,7 @@ class Samples(Frames):
         frames = self.chosen[which]  # (B,)
         seen = frames[:, None]  # (B, T)
         if window > 1:
-            seen = windows(frames, self.first[frames], self.last[frames], window)
+            seen = windows(frames, self.first[frames], self.last[frames], window, self.every[frames])
         capture = self.capture[frames]
         return Batch(
             rays=self.rays[seen],
@@ -210,7 +213,7 @@ class Scaling(_Tensors):
         """Measure the inputs of the chosen frames, in the views that are visible."""
         frames = samples.chosen
         raw = features(samples.rays[frames], samples.confidence[frames], samples.skeleton)
-        return cls(*feature_scaling(raw[samples.visible[frames]], coordinates=2 * len(samples.skeleton)))
+        return cls(*feature_scaling(raw[samples.visible[frames]], samples.skeleton))
 
 
 @lru_cache
@@ -234,7 +237,7 @@ def into_views(poses: Tensor, rotations: Tensor) -> Tensor:
     return turned.unflatten(-1, (-1, 3)).transpose(1, 2)
 
 
-def windows(frames: Tensor, first: Tensor, last: Tensor, size: int) -> Tensor:
-    """Give the frames around each: (n,) to (n, size). Beyond `first` and `last` these are repeated."""
-    around = torch.arange(size, device=frames.device) - size // 2
+def windows(frames: Tensor, first: Tensor, last: Tensor, size: int, every: Tensor) -> Tensor:
+    """Give frames around each, `every` apart: (n,) to (n, size). Beyond `first` and `last` these are repeated."""
+    around = every[:, None] * (torch.arange(size, device=frames.device) - size // 2)
     return (frames[:, None] + around).clamp(first[:, None], last[:, None])

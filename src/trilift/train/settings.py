@@ -116,8 +116,9 @@ class TrainingSettings(StrictModel):
     network, losses, augmentation
         See there.
     start_from
-        Name of a lifter in ``data/lifters`` whose weights and scaling of the inputs the training begins with; by
-        default the weights are random.
+        The lifter whose weights and scaling of the inputs the training begins with: ``pretrained`` or
+        ``pretrained-single``, which come with the package, or the name of one in ``data/lifters``. By default the
+        weights are random.
     steps
         Optimiser steps in all. Counted in steps and not in epochs, so that one setting serves recordings of very
         different length.
@@ -144,13 +145,13 @@ class TrainingSettings(StrictModel):
         CPU threads. A setting, because the number of threads changes the last bits of the result.
     """
 
-    network: NetworkSettings = NetworkSettings()
+    network: NetworkSettings = NetworkSettings(kind="temporal", width=256, frames=9)
     losses: LossSettings = LossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     start_from: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")] | None = None
-    steps: int = Field(2000, gt=0)
-    batch_frames: int = Field(128, ge=4)
-    learning_rate: float = Field(1e-3, gt=0)
+    steps: int = Field(1000, gt=0)
+    batch_frames: int = Field(64, ge=4)
+    learning_rate: float = Field(3e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     largest_gradient: float = Field(1.0, ge=0)
     averaging: float = Field(0.0, ge=0, lt=1)

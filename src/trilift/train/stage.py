@@ -19,13 +19,14 @@ from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
 from trilift.lifter.inputs import insert_root, rays_of_joints
 from trilift.lifter.lifter import Lifter
+from trilift.lifter.shipped import SHIPPED, folder_of
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import LIFTER, Layout
 from trilift.project.params import load_dataset
 from trilift.skeletons import SKELETONS, TRAINING_SKELETON, Mapping
 from trilift.train.checkpoint import Checkpoint
-from trilift.train.runs import files_of_start, of_run
+from trilift.train.runs import files_of_start, of_run, own_files_of_start
 from trilift.train.samples import Rigs, Samples, Scaling, trust
 from trilift.train.settings import Settings
 from trilift.train.start import load_start
@@ -48,7 +49,7 @@ def run(layout: Layout, device: torch.device) -> None:
         reading.check_same_recordings(layout.pseudo_labels, detections, labels)
         layouts = [reading.skeleton_of(capture) for capture in detections.values()]
         own_layouts = {layout.name: layout.definition for layout in layouts if layout.name not in SKELETONS}
-        training, validation = _load_samples(detections, labels, split, settings.validation_share)
+        training, validation = _load_samples(detections, labels, split, settings)
     if len(training) < 2:
         raise InputError(
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
@@ -110,10 +111,18 @@ def run(layout: Layout, device: torch.device) -> None:
         "train",
         params={"train": settings, "seed": seed},
         dataset={"split": split},
-        inputs=[layout.captures, layout.pseudo_labels, *files_of_start(layout, settings)],
+        inputs=[layout.captures, layout.pseudo_labels, *own_files_of_start(layout, settings)],
         outputs=[layout.results / name for name in (*LIFTER, "history.csv")],
+        weights=_shipped_weights(settings),
     )
     checkpoint.path.unlink(missing_ok=True)
+
+
+def _shipped_weights(settings: Settings) -> dict[str, str]:
+    """Hash the package's lifter that the training begins with, if it is one."""
+    if settings.start_from not in SHIPPED:
+        return {}
+    return {settings.start_from: provenance.sha256(folder_of(settings.start_from) / LIFTER[0])}
 
 
 _FEW_FRAMES, _MANY_EPOCHS = 5000, 300
@@ -145,7 +154,7 @@ def _fingerprint(layout: Layout, settings: Settings, split: Split, seed: int) ->
 
 
 def _load_samples(
-    detections: dict[str, xr.Dataset], pseudo_labels: dict[str, xr.Dataset], split: Split, validation_share: float
+    detections: dict[str, xr.Dataset], pseudo_labels: dict[str, xr.Dataset], split: Split, settings: Settings
 ) -> tuple[Samples, Tensor]:
     """Load the training frames of all captures, and which of them (frame,) are to be watched and not trained on."""
     views = max(capture.sizes["view"] for capture in detections.values())
@@ -157,7 +166,7 @@ def _load_samples(
     parts: list[Samples] = []
     held_out, start = [], 0
     for number, (name, capture) in enumerate(detections.items()):
-        part, ends = _load_capture(capture, pseudo_labels[name], split, validation_share, people, views)
+        part, ends = _load_capture(capture, pseudo_labels[name], split, settings, people, views)
         first, last = part.first + start, part.last + start
         parts.append(replace(part, capture=part.capture + number, first=first, last=last))
         held_out.append(ends)
@@ -172,7 +181,7 @@ def _load_capture(
     capture: xr.Dataset,
     pseudo_labels: xr.Dataset,
     split: Split,
-    validation_share: float,
+    settings: Settings,
     people: list[str],
     views: int,
 ) -> tuple[Samples, Tensor]:
@@ -183,7 +192,7 @@ def _load_capture(
     cameras = Cameras.from_arrays(capture)
     mapping = skeletons.mapping(reading.skeleton_of(capture), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
-    held_out = _ends_of_recordings(capture, chosen, validation_share)
+    held_out = _ends_of_recordings(capture, chosen, settings.validation_share)
     rays, confidence, poses, weights = [], [], [], []
     for frames in reading.blocks(capture.sizes["frame"]):
         picked = chosen[frames]
@@ -198,9 +207,11 @@ def _load_capture(
         weights.append(trust(_variance(covariance[picked], mapping)))
     person = np.zeros(len(chosen), np.int64)
     run = np.zeros(len(chosen), np.int64)
+    every = np.ones(len(chosen), np.int64)
     for number, recording in enumerate(reading.recordings(capture)):
         person[recording.frames] = people.index(recording.subject)
         run[recording.frames] = number
+        every[recording.frames] = settings.network.every(recording.fps)
     # Frames that follow each other in one recording and are all for training, or all for validation.
     run = (2 * run + held_out)[chosen]
     gap = np.flatnonzero(np.diff(run, prepend=-1) | (np.diff(np.flatnonzero(chosen), prepend=-2) != 1))
@@ -217,6 +228,7 @@ def _load_capture(
         capture=torch.zeros(len(run), dtype=torch.int64),
         first=torch.as_tensor(first),
         last=torch.as_tensor(first + np.repeat(length, length) - 1),
+        every=torch.as_tensor(every[chosen]),
         chosen=torch.empty(0, dtype=torch.int64),
         rigs=Rigs.of(cameras).map(lambda values: _widen(values, views, 0.0)),
         skeleton=TRAINING_SKELETON,

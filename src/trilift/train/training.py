@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from trilift.errors import InputError
-from trilift.lifter.inputs import root_relative
+from trilift.lifter.inputs import number_of_features, root_relative
 from trilift.lifter.networks import build
 from trilift.train.augmentation import augment
 from trilift.train.checkpoint import Checkpoint
@@ -100,7 +100,7 @@ def fit(
     training, scaling = training.to(device), scaling.to(device)  # once: the frames to watch are among the same
     watched = _comparable(replace(training, chosen=validation.to(device)))
     joints = len(training.skeleton)
-    network = build(3 * joints, 3 * (joints - 1), settings.network).to(device)
+    network = build(number_of_features(training.skeleton), 3 * (joints - 1), settings.network).to(device)
     if start is not None:
         network.load_state_dict(start)
     # What changes from step to step is a tensor on the device, which a captured step reads.
