@@ -15,7 +15,9 @@ from synthetic import OPENPOSE_DATA_SET, Project, make_project, write_openpose_d
 from trilift import skeletons
 from trilift.errors import InputError
 from trilift.lifter.lifter import Lifter
+from trilift.lifter.shipped import SHIPPED, folder_of
 from trilift.project.layout import Layout
+from trilift.project.provenance import sha256
 from trilift.skeletons import TRAINING_SKELETON
 from trilift.skeletons.definition import of_definition
 
@@ -88,6 +90,23 @@ def test_it_is_written_what_it_began_with(project: Project) -> None:
     assert code == 0, printed
     record = json.loads((project.layout.provenance("train")).read_text())
     assert {"data/lifters/first/lifter.safetensors", "data/lifters/first/lifter.json"} <= set(record["inputs"])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_settings_of_the_project_let_it_begin_with_a_lifter_of_the_package(project: Project, name: str) -> None:
+    """With nothing said of the network it is that of the first; the other one is named in its preset."""
+    network = {} if name == SHIPPED[0] else {"network": {"kind": "residual", "width": 512, "blocks": 2}}
+    settings = {"train": {"start_from": name, "steps": 5, "learning_rate": 1e-12, "keep": "last"} | network}
+    project.layout.params.write_text(yaml.safe_dump({"ingest": {}, "triangulate": {}, "seed": 0} | settings))
+    code, printed = project.run("train", "--device", "cpu")
+    assert code == 0, printed
+    shipped = load_file(folder_of(name) / "lifter.safetensors")
+    for key, value in trained(project).items():
+        if "running" not in key and "num_batches" not in key:
+            np.testing.assert_allclose(value, shipped[key].astype(np.float32), rtol=0, atol=1e-9)
+    record = json.loads((project.layout.provenance("train")).read_text())
+    assert record["weights"] == {name: sha256(folder_of(name) / "lifter.safetensors")}
+    assert not [file for file in record["inputs"] if "lifter" in file]
 
 
 @pytest.mark.parametrize(

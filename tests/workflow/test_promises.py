@@ -114,7 +114,7 @@ def test_a_lifter_that_is_not_there_stops_both_engines_before_anything_is_remove
     project.set("train.start_from", "nobody")
     result = project.run(*engine, check=False)
     assert result.returncode
-    assert "there is no lifter data/lifters/nobody (there are: none)" in result.stdout
+    assert "there is no lifter data/lifters/nobody (there are: pretrained, pretrained-single)" in result.stdout
     assert "Traceback" not in result.stdout
     assert project.made() == finished.made()
 
