@@ -116,6 +116,7 @@ BUDGETS = {
     "wide-20min": budget(WIDE, 8000, 64),
     "tuned-1min": budget(WIDE, 400, 64, **FROM_OURS),
     "tuned-5min": budget(WIDE, 2000, 64, **FROM_OURS),
+    "tuned-slowly-2min": budget(WIDE, 800, 64, **FROM_OURS | {"learning_rate": 1e-4}),
     "tuned-faster-1min": budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 1e-3}),
     "tuned-fastest-1min": budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 3e-3}),
     "tuned-last-1min": replace(budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 3e-3}), otherwise=LAST),
