@@ -13,7 +13,7 @@ Virtual cameras add to a label what the detector missed it by. `oracle-missed` a
 are the true joints, but virtual cameras add what the detector missed the *pseudo-label* by. In `oracle-shuffled` the
 true joints have the errors of the pseudo-labels, but each frame those of another frame.
 
-The cases of the table `budgets` ask what an hour, or a minute, of a processor buys: networks, steps, and whether the
+The cases of the table `budgets` ask what minutes of a processor buy: networks, steps, and whether the
 training begins with the lifter that comes with the package, which saw none of these three people. `few` has ten
 runs of 50 frames of one person to learn from, all over her recordings, and `short` one run of 500.
 

@@ -64,6 +64,11 @@ def test_the_files_of_the_project_are_what_the_stages_expect(file, stage):
     load(ROOT / file, stage, STAGES[stage].load_settings())
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_every_preset_has_all_sections_for_dvc_has_no_defaults(file):
+    assert read_yaml(ROOT / file).keys() == read_yaml(ROOT / "params.yaml").keys()
+
+
 @pytest.mark.parametrize("stage", SECTIONS)
 def test_without_its_line_in_params_yaml_a_setting_is_the_same(stage):
     settings = STAGES[stage].load_settings()

@@ -65,7 +65,7 @@ rule training_accuracy:
         "python tests/benchmarks/training_accuracy.py table {input} --output {output} 2>&1 | tee {log}"
 
 
-# Those of its cases that ask what an hour of a processor buys, and their curve.
+# Those of its cases that ask what minutes of a processor buy.
 BUDGETS = [
     f"{case}-s{seed}"
     for case in (
