@@ -148,7 +148,7 @@ def recordings(capture: xr.Dataset) -> list[Recording]:
     columns = zip(
         *(
             capture[f"recording_{field}"].values.tolist()
-            for field in ("name", "subject", "action", "fps", "start", "length", "first_frame")
+            for field in ("name", "subject", "action", "fps", "start", "length", "first_frame", "person")
         ),
         strict=True,
     )

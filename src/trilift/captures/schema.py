@@ -91,7 +91,7 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Recording:
-    """One synchronised clip of one person.
+    """One synchronised clip of one person; of several people in it, each has a recording.
 
     Attributes
     ----------
@@ -105,6 +105,8 @@ class Recording:
         Number of frames.
     first_frame
         Number of its first frame, as the video counts.
+    person
+        Who of several people in the clip, which is the last part of the name; empty where one person is there.
     """
 
     name: str
@@ -114,6 +116,18 @@ class Recording:
     start: int
     length: int
     first_frame: int = 0
+    person: str = ""
+
+    @property
+    def clip(self) -> str:
+        """Name the clip, which recordings of several people share.
+
+        Examples
+        --------
+        >>> Recording("walk/person_2", "person_2", "walk", 50.0, 0, 100, person="person_2").clip
+        'walk'
+        """
+        return self.name.removesuffix(f"/{self.person}") if self.person else self.name
 
     @property
     def frames(self) -> slice:

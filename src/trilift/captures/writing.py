@@ -165,7 +165,7 @@ class Writer:
         variable[...] = np.array(values, dtype=object)
 
     def _add_recordings(self, group: h5netcdf.Group, recordings: list[Recording]) -> None:
-        for field in ("name", "subject", "action"):
+        for field in ("name", "subject", "action", "person"):
             self._add_strings(
                 group,
                 f"recording_{field}",
