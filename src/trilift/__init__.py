@@ -16,13 +16,15 @@ __version__ = "0.2.0"
 
 _PLACES = {
     "Camera": "trilift.formats",
-    "Prediction": "trilift.predict.predictor",
+    "Prediction": "trilift.predict.prediction",
     "Predictor": "trilift.predict.predictor",
     "Smoothing": "trilift.lifter.smoothing",
+    "follow": "trilift.predict.following",
     "load": "trilift.predict.predictor",
-    "pinhole": "trilift.predict.predictor",
+    "pick": "trilift.predict.following",
+    "pinhole": "trilift.predict.prediction",
 }
-__all__ = ["Camera", "Prediction", "Predictor", "Smoothing", "__version__", "load", "pinhole"]
+__all__ = ["Camera", "Prediction", "Predictor", "Smoothing", "__version__", "follow", "load", "pick", "pinhole"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from trilift import cli
 from trilift.captures import reading
 from trilift.export import FORMATS
 from trilift.lifter.smoothing import Smoothing
-from trilift.predict.predictor import Predictor, pinhole
+from trilift.predict.prediction import pinhole
+from trilift.predict.predictor import Predictor
 from trilift.skeletons import BODY25B, H36M17
 
 CAMERAS = ring_of_cameras(2)
@@ -109,21 +111,105 @@ def test_poses_keep_the_frame_numbers_of_the_video(folder: Path, tmp_path: Path)
         assert reading.recordings(capture)[0].first_frame == 370
 
 
-def test_of_two_people_the_surest_is_taken(folder: Path, tmp_path: Path) -> None:
-    alone, both = tmp_path / "alone_json", tmp_path / "both_json"
-    for target in (alone, both):
-        target.mkdir()
-    for path in sorted((folder / "pose" / "cam1_json").iterdir()):
+def two_people(folder: Path, tmp_path: Path, there: Sequence[int] = range(FRAMES)) -> dict[str, Path]:
+    """Files of somebody, of a second person, smaller and seen less surely, and of both, the second first."""
+    paths = {name: tmp_path / f"{name}_json" for name in ("one", "other", "both")}
+    for path in paths.values():
+        path.mkdir()
+    for number, path in enumerate(sorted((folder / "pose" / "cam1_json").iterdir())):
+        (one,) = json.loads(path.read_text())["people"]
+        other = np.array(one["pose_keypoints_2d"]).reshape(-1, 3) * [0.5, 0.5, 0.5] + [400, 10, 0]
+        others = [{"pose_keypoints_2d": other.ravel().tolist()}] if number in there else []
+        for name, people in (("one", [one]), ("other", others), ("both", [*others, one])):
+            (paths[name] / path.name).write_text(json.dumps({"people": people}))
+    return paths
+
+
+def test_of_two_people_the_subject_is_taken(folder: Path, tmp_path: Path) -> None:
+    paths = two_people(folder, tmp_path)
+    assert predict(folder, "--camera-name", "cam1", tmp_path / "one.csv", detections=paths["one"]) == 0
+    for subject in ("confidence", "size"):
+        more = ("--camera-name", "cam1", "--subject", subject, "--stature", "1.7")
+        for name in ("one", "both"):
+            assert predict(folder, *more, tmp_path / f"{name}.csv", detections=paths[name]) == 0
+        np.testing.assert_array_equal(read(tmp_path / "one.csv"), read(tmp_path / "both.csv"))
+
+
+def test_of_two_people_each_gets_a_file_with_all_frames(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = [2, 3, 4, *range(6, 11)]
+    paths = two_people(folder, tmp_path, there)
+    known = ("--format", "openpose", "--skeleton", "body25b", "--camera-name", "cam1", "--fill-gaps", "1")
+    for name in paths:
+        assert predict(folder, *known, tmp_path / f"{name}.csv", detections=paths[name]) == 0
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == [
+        *("both_person_1.csv", "both_person_2.csv", "one.csv", "other.csv")
+    ]
+    said = capsys.readouterr().err
+    assert "person_1 is seen in 12 of the frames 0 to 11" in said
+    assert "person_2 is seen in 8 of the frames 2 to 10" in said
+    for number, name in enumerate(("one", "other"), 1):
+        alone, both = tmp_path / f"{name}.csv", tmp_path / f"both_person_{number}.csv"
+        pd.testing.assert_frame_equal(pd.read_csv(both, comment="#"), pd.read_csv(alone, comment="#"))
+    table = pd.read_csv(tmp_path / "both_person_2.csv", comment="#")
+    assert table["frame"].tolist() == list(range(FRAMES))
+    assert table["pelvis_x_m"].notna().tolist() == [number in (*there, 5) for number in range(FRAMES)]
+    assert table["filled"].tolist() == [number == 5 for number in range(FRAMES)]
+    assert predict(folder, *known, tmp_path / "both.nc", detections=paths["both"]) == 0
+    with reading.read(tmp_path / "both_person_2.nc", "poses") as opened:
+        (capture,) = opened.values()
+        assert reading.recordings(capture)[0].name == "both_json/person_2"
+
+
+def test_a_stature_is_of_one_person(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = two_people(folder, tmp_path)
+    more = ("--camera-name", "cam1", "--stature", "1.7")
+    assert predict(folder, *more, tmp_path / "both.csv", detections=paths["both"]) == 2
+    assert "--stature 1.7: 2 people are seen; take one of them (--subject)" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_who_has_no_pose_gets_no_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = two_people(folder, tmp_path)
+    for path in paths["both"].iterdir():
         content = json.loads(path.read_text())
-        (alone / path.name).write_text(json.dumps(content))
-        other = np.array(content["people"][0]["pose_keypoints_2d"]).reshape(-1, 3) * [0.5, 0.5, 0.5] + [400, 10, 0]
-        content["people"].insert(0, {"pose_keypoints_2d": other.ravel().tolist()})
-        (both / path.name).write_text(json.dumps(content))
-    for name, detections in (("alone", alone), ("both", both)):
-        assert predict(folder, "--camera-name", "cam1", tmp_path / f"{name}.csv", detections=detections) == 0
-    np.testing.assert_array_equal(read(tmp_path / "alone.csv"), read(tmp_path / "both.csv"))
-    assert predict(folder, "--camera-name", "cam1", "--subject", "size", tmp_path / "size.csv", detections=both) == 0
-    np.testing.assert_array_equal(read(tmp_path / "alone.csv"), read(tmp_path / "size.csv"))
+        content["people"][0]["pose_keypoints_2d"][3 * BODY25B.index("left_hip")] = 0
+        content["people"][0]["pose_keypoints_2d"][3 * BODY25B.index("left_hip") + 2] = 0
+        path.write_text(json.dumps(content))
+    known = ("--format", "openpose", "--skeleton", "body25b", "--camera-name", "cam1")
+    assert predict(folder, *known, tmp_path / "both.csv", detections=paths["both"]) == 0
+    assert "person_2: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["both_person_1.csv"]
+
+
+def test_live_everybody_in_a_line_is_followed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two people who change places in the line; the second is missing in frame 6, and comes with the first."""
+    one, other = detected(0), detected(0) * 0.5 + [400, 10]
+    lines = []
+    for number in range(FRAMES):
+        both = [np.column_stack([pixels[number], np.full(25, 0.8)]).tolist() for pixels in (one, other)]
+        people = both[:1] if number == 6 else both[::-1] if number % 2 else both
+        lines.append(json.dumps({"people": [{"keypoints": keypoints} for keypoints in people]}))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    assert predict(folder, "--skeleton", "body25b", "--camera-name", "cam1", detections="-") == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [[person["person"] for person in answer["people"]] for answer in answers] == [[], []] + 10 * [[1, 2]]
+    other[6] = np.nan
+    predictor = Predictor(make_lifter("residual", "body25b"))
+    for number, pixels in enumerate((one, other)):
+        frames = ((frame, np.full(25, 0.8)) for frame in pixels[2:])
+        live = predictor.live(frames, CAMERAS[0], BODY25B, Smoothing(fps=30))
+        for frame, prediction in enumerate(live, 2):
+            joints, expected = answers[frame]["people"][number]["joints"], prediction.in_world[0]
+            if np.isfinite(expected).all():
+                np.testing.assert_allclose(joints, expected, atol=2e-3)
+            else:
+                assert joints is None
+    assert answers[6]["people"][1]["joints"] is None
+    assert answers[11]["people"][1]["joints"] is not None
 
 
 def test_live_a_line_in_is_a_line_out(
@@ -263,6 +349,25 @@ def test_live_a_wrong_line_is_named(
     monkeypatch.setattr(sys, "stdin", io.StringIO(line + "\n"))
     assert predict(folder, "--skeleton", "body25b", "--camera-name", "cam1", detections="-") == 2
     assert "standard input, line 1: expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "more", "message"),
+    [
+        ('{"keypoints": [null]}', (), 'line 2: expected {"people": [{"keypoints"'),
+        ('{"people": [{"keypoints": [null]}]}', (), "line 2: expected"),
+        ('{"people": 3}', (), "line 2: expected"),
+        ("", ("--stature", "1.7"), "a stature is that of one person"),
+        ("", ("--subject", "size"), "--subject: live everybody is followed"),
+    ],
+)
+def test_live_what_is_wrong_with_several_people_is_said(
+    folder: Path, line: str, more: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f'{{"people": []}}\n{line}\n'))
+    assert predict(folder, "--skeleton", "body25b", "--camera-name", "cam1", *more, detections="-") == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

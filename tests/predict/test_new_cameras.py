@@ -12,7 +12,8 @@ from trilift.formats import Camera, human36m
 from trilift.geometry.cameras import Cameras, distort, project, to_rays
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
-from trilift.predict.predictor import Predictor, pinhole
+from trilift.predict.prediction import pinhole
+from trilift.predict.predictor import Predictor
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import LEVELS, detect
 from trilift.simulate.motions import MOTIONS, simulate_motion

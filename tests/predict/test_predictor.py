@@ -17,7 +17,8 @@ from trilift.errors import InputError
 from trilift.lifter.placement import place
 from trilift.lifter.smoothing import Smoothing, steady
 from trilift.predict import predictor as module
-from trilift.predict.predictor import Predictor, pinhole
+from trilift.predict.prediction import pinhole
+from trilift.predict.predictor import Predictor
 from trilift.skeletons import BODY25B, COCO17, H36M17, Skeleton
 
 CAMERA = ring_of_cameras(1)[0]
@@ -177,6 +178,15 @@ def test_arrays_that_do_not_fit_are_refused(keypoints, confidence, message) -> N
 def test_an_unknown_layout_is_refused() -> None:
     with pytest.raises(InputError, match="unknown skeleton 'coco'"):
         Predictor(make_lifter()).predict(np.zeros((1, 17, 2)), CAMERA, skeleton="coco")
+
+
+def test_following_asks_how_far_apart_frames_are_and_knows_no_stature() -> None:
+    predictor, frames = Predictor(make_lifter()), [(np.empty((0, JOINTS, 2)), None)]
+    with pytest.raises(InputError, match="give fps="):
+        next(predictor.live_people(frames, CAMERA))
+    with pytest.raises(InputError, match="a stature is that of one person"):
+        next(predictor.live_people(frames, CAMERA, smoothing=Smoothing(fps=FPS, stature=1.7)))
+    assert list(predictor.live_people(frames, CAMERA, fps=FPS)) == [{}]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,17 @@ from trc import TRCData
 from predict.lifters import make_lifter
 from real_data import DATA, needs
 from trilift.cli import main
-from trilift.skeletons import H36M17
+from trilift.formats import openpose
+from trilift.predict.following import follow
+from trilift.skeletons import BODY25B, H36M17
 
 RECORDINGS = {
-    "pose2sim_demo": ("body25b", "balancing_trial/pose/cam01_json", "Calib_qualisys.toml", ["--up", "z"]),
+    "pose2sim_demo": (
+        "body25b",
+        "balancing_trial/pose/cam01_json",
+        "Calib_qualisys.toml",
+        ["--up", "z", "--subject", "size"],
+    ),
     "caliscope_4cam": ("mediapipe33", "xy_HOLISTIC.csv", "config.toml", ["--view", "cam_1"]),
 }
 
@@ -35,3 +42,12 @@ def test_a_view_becomes_the_same_points_in_trc_and_c3d(name: str, tmp_path: Path
     assert np.isfinite(metres).all((1, 2)).mean() > 0.9
     np.testing.assert_array_equal(np.isnan(metres), np.isnan(millimetres))
     np.testing.assert_allclose(1000 * metres, millimetres, atol=0.1)
+
+
+@needs("pose2sim_demo")
+def test_a_bystander_is_followed_beside_the_person_and_ghosts_are_not() -> None:
+    """Two of four views see somebody in the background, one of these a third detection in a single frame."""
+    for camera, people in enumerate((2, 2, 1, 1), 1):
+        view = openpose.read_view(DATA / f"pose2sim_demo/balancing_trial/pose/cam0{camera}_json", BODY25B)
+        found = follow(view.pixels, view.confidence, 60)
+        assert (found >= 0).sum(1).tolist() == [100] * people

@@ -3,8 +3,7 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,8 @@ from trilift.lifter.lifter import Lifter
 from trilift.lifter.placement import place
 from trilift.lifter.shipped import folder_of
 from trilift.lifter.smoothing import Live, Smoothed, Smoothing, steady
+from trilift.predict.following import Follower
+from trilift.predict.prediction import Prediction
 from trilift.skeletons import Mapping, Skeleton
 
 log = logging.getLogger(__name__)
@@ -29,54 +30,7 @@ _FRAMES_PER_BLOCK, _ON_GPU = 2048, 32768
 _STRANGE = 4.0  # times the spread of the training
 _FLIP = Settings().flip  # as lifters are measured
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """Poses of some frames, in the frame of the camera (x right, y down, z forward).
-
-    Attributes
-    ----------
-    poses
-        (frame, joint, 3), metres, root at 0; NaN where the root was not detected, and for joints of which the lifter
-        learnt nothing.
-    root
-        (frame, 3): where the root is. It follows from the poses' size: who is 5 % taller than predicted stands 5 %
-        farther away.
-    filled
-        (frame,) bool: the frame follows from others; nothing was predicted from itself.
-    camera
-        Which saw the person.
-    """
-
-    poses: np.ndarray
-    root: np.ndarray
-    filled: np.ndarray
-    camera: Camera
-
-    @property
-    def in_camera(self) -> np.ndarray:
-        """(frame, joint, 3): joints in the camera's frame, metres."""
-        return self.poses + self.root[:, None]
-
-    @property
-    def in_world(self) -> np.ndarray:
-        """(frame, joint, 3): joints in the world frame of the camera's calibration, metres."""
-        return (self.in_camera - self.camera.t.astype(np.float32)) @ self.camera.R.astype(np.float32)
-
-
-def pinhole(focal_length: float, image_size: tuple[int, int]) -> Camera:
-    """Make a camera without distortion, its principal point in the middle of the image, its frame the world.
-
-    Parameters
-    ----------
-    focal_length
-        In pixels. An error of 5 % moves people 5 % nearer or farther, and changes poses little.
-    image_size
-        Width and height in pixels.
-    """
-    width, height = image_size
-    K = np.array([[focal_length, 0, width / 2], [0, focal_length, height / 2], [0, 0, 1]], float)
-    return Camera("camera", K, np.zeros(5), np.eye(3), np.zeros(3), np.array(image_size))
+_Frame = tuple[np.ndarray, np.ndarray | None]
 
 
 class Predictor:
@@ -104,6 +58,7 @@ class Predictor:
         self.device = torch.device(device)
         self.lifter = lifter.to(self.device)
         self.flip = flip
+        self._warned_of: set[str] = set()
         if lifter.unlearnt:
             log.warning("The training had no label of %s: it is missing in all poses", listed(lifter.unlearnt))
 
@@ -152,7 +107,7 @@ class Predictor:
         """
         parts = list(self.blocks(pixels, camera, confidence, skeleton, smoothing, fps))
         if not parts:
-            return Prediction(self._no_poses, self._no_poses[:, 0], np.zeros(0, bool), camera)
+            return self._nothing(camera)
         poses, root, filled = (
             np.concatenate([getattr(part, field) for part in parts]) for field in ("poses", "root", "filled")
         )
@@ -216,16 +171,79 @@ class Predictor:
         Prediction
             Of one frame.
         """
+        person = self._person(camera, skeleton, smoothing, fps)
+        for frame in frames:
+            yield person.send(frame)
+
+    def live_people(
+        self,
+        frames: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        camera: Camera,
+        skeleton: str | Skeleton | None = None,
+        smoothing: Smoothing | None = None,
+        fps: float | None = None,
+    ) -> Iterator[dict[int, Prediction]]:
+        """Follow everybody and predict frame by frame, as they come (`trilift.predict.following.Follower`).
+
+        Parameters
+        ----------
+        frames
+            For each frame pixels (person, keypoint, 2), in any order of people, and confidence (person, keypoint) or
+            None.
+        camera, skeleton, smoothing, fps
+            As for `predict`. The frames per second are needed, here or in `smoothing`.
+
+        Yields
+        ------
+        dict
+            Number, from 1, and prediction of one frame of each who is followed; without a pose for who is unseen.
+
+        Raises
+        ------
+        InputError
+            If the frames per second are not told, or a stature is.
+        """
+        fps = smoothing.fps if fps is None and smoothing is not None else fps
+        if fps is None:
+            raise InputError("to follow people, how far apart frames are must be known: give fps=")
+        if smoothing is not None and smoothing.stature is not None:
+            raise InputError("a stature is that of one person: leave it out to follow everybody")
+        follower, people = Follower(fps), dict[int, Generator[Prediction, _Frame]]()
+        source = self._mapping(skeleton).source
+        for given in frames:
+            pixels, confidence = _checked(*given, source)
+            numbers = follower.step(pixels).tolist()
+            people = {
+                number: people.get(number) or self._person(camera, source, smoothing, fps)
+                for number in follower.people
+            }
+            nothing = np.full(pixels.shape[1:], np.nan), None
+            seen = dict(zip(numbers, zip(pixels, confidence, strict=True), strict=True))
+            yield {number: person.send(seen.get(number, nothing)) for number, person in people.items()}
+
+    def _person(
+        self, camera: Camera, skeleton: str | Skeleton | None, smoothing: Smoothing | None, fps: float | None
+    ) -> Generator[Prediction, _Frame]:
+        """Make what takes one person's frames, by `send`, and gives the prediction of each."""
+        person = self._frame_by_frame(camera, skeleton, smoothing, fps)
+        next(person)
+        return person
+
+    def _frame_by_frame(
+        self, camera: Camera, skeleton: str | Skeleton | None, smoothing: Smoothing | None, fps: float | None
+    ) -> Generator[Prediction, _Frame]:
         mapping, cameras = self._mapping(skeleton), Cameras.stack([camera]).to(self.device)
         every, around = self._every(fps, smoothing)
         before: deque[tuple[Tensor, Tensor]] = deque(maxlen=around + 1)
         live = None if smoothing is None else Live(self.skeleton, smoothing)
-        for pixels, confidence in frames:
+        pixels, confidence = yield self._nothing(camera)
+        while True:
             given = None if confidence is None else np.asarray(confidence)[None]
             before.append(self._input(*_checked(np.asarray(pixels)[None], given, mapping.source), cameras, mapping))
             rays, of_joints = (torch.cat(values) for values in zip(*before, strict=True))
             newest = self.lifter.predict(rays, of_joints, self.flip, every)[-1:], rays[-1:], of_joints[-1:]
-            yield _prediction(_alone(*newest) if live is None else live.step(*newest), camera)
+            smoothed = _alone(*newest) if live is None else live.step(*newest)
+            pixels, confidence = yield _prediction(smoothed, camera)
 
     def _warn_of_strange_views(self, rays: Tensor, confidence: Tensor) -> None:
         """Warn of people who appear much larger, smaller or farther aside than all that the lifter learnt from."""
@@ -246,9 +264,10 @@ class Predictor:
                 "errors, or is the camera another one?"
             )
 
-    @property
-    def _no_poses(self) -> np.ndarray:
-        return np.empty((0, len(self.skeleton), 3), np.float32)
+    def _nothing(self, camera: Camera) -> Prediction:
+        """Give a prediction of no frames."""
+        poses = np.empty((0, len(self.skeleton), 3), np.float32)
+        return Prediction(poses, poses[:, 0], np.zeros(0, bool), camera)
 
     def _every(self, fps: float | None, smoothing: Smoothing | None) -> tuple[int, int]:
         """Tell how far apart the frames are that the lifter sees, and how many on each side matter."""
@@ -267,7 +286,8 @@ class Predictor:
         source = skeletons.get(skeleton) if isinstance(skeleton, str) else skeleton
         mapping = skeletons.mapping(source, self.skeleton)
         elsewhere = self.lifter.check_fits(mapping)
-        if elsewhere:
+        if elsewhere and source.name not in self._warned_of:
+            self._warned_of.add(source.name)
             log.warning(
                 "The lifter was trained on the layout %s. In %s other keypoints stand for %s: expect larger errors",
                 " and ".join(self.lifter.facts["layouts"]),

@@ -11,10 +11,13 @@ import numpy as np
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
+from trilift.export import NoPoints
 from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, reading, recognise, registry
 from trilift.formats.names import plain
 from trilift.ingest.people import choose_prominent, prominence
-from trilift.predict.predictor import pinhole
+from trilift.predict.following import follow
+from trilift.predict.prediction import pinhole
+from trilift.predict.predictor import Predictor
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,7 @@ Thing = TypeVar("Thing")
 
 @dataclass(frozen=True)
 class View:
-    """Detections of one person in one view.
+    """Detections of everybody in one view.
 
     Attributes
     ----------
@@ -33,9 +36,9 @@ class View:
     camera_name
         What the format calls the view; None where it has no names.
     pixels
-        (frame, keypoint, 2), pixels; NaN where missing.
+        (frame, person, keypoint, 2), pixels; NaN where missing. The order of people means nothing.
     confidence
-        (frame, keypoint), or None where the format has none.
+        (frame, person, keypoint), or None where the format has none.
     skeleton
         Layout of the keypoints.
     first_frame
@@ -48,6 +51,23 @@ class View:
     confidence: np.ndarray | None
     skeleton: Skeleton
     first_frame: int
+
+    def follow(self, subject: str | None, fps: float) -> np.ndarray:
+        """Tell who is who: (person, frame), index on the axis of people, -1 where the person is not seen.
+
+        Parameters
+        ----------
+        subject
+            Take one person, by `trilift.ingest.people.prominence`; None for everybody.
+        fps
+            Frames per second.
+        """
+        if self.pixels.shape[1] == 1 or not np.isfinite(self.pixels).all(-1).any():
+            return np.zeros((1, len(self.pixels)), int)
+        if subject is None:
+            return follow(self.pixels, self.confidence, fps)
+        sure = np.isfinite(self.pixels).all(-1).astype(np.float32) if self.confidence is None else self.confidence
+        return choose_prominent(self.pixels, prominence(self.pixels, sure, subject))[None]
 
 
 def read_view(options: argparse.Namespace) -> View:
@@ -66,7 +86,7 @@ def read_view(options: argparse.Namespace) -> View:
     if isinstance(kind, registry.ViewFormat):
         skeleton = skeletons.get(options.skeleton) if options.skeleton else _told(kind, path)
         detected = kind.read_view(path, skeleton)
-        return _one_person(detected, path.stem, skeleton, options)
+        return _view(detected, path.stem, skeleton, options)
     if options.skeleton and not kind.has_layouts:
         raise InputError(f"--skeleton: the format {name} fixes the layout of the keypoints; leave it out")
     stated = skeletons.get(options.skeleton) if options.skeleton else None
@@ -74,7 +94,7 @@ def read_view(options: argparse.Namespace) -> View:
     recording = _choose(recordings, options.recording, f"{path}, --recording")
     views = {str(view.name or number): view for number, view in enumerate(recording.views, 1)}
     detected = _choose(views, options.view, f"{path}, --view")
-    return _one_person(detected, f"{recording.name} {detected.name or ''}".strip(), recording.skeleton, options)
+    return _view(detected, f"{recording.name} {detected.name or ''}".strip(), recording.skeleton, options)
 
 
 def _told(kind: registry.ViewFormat, path: Path) -> Skeleton:
@@ -92,20 +112,10 @@ def _choose(things: dict[str, Thing], name: str | None, where: str) -> Thing:
     return things[name]
 
 
-def _one_person(detected: DetectedView, name: str, skeleton: Skeleton, options: argparse.Namespace) -> View:
-    pixels, confidence = detected.pixels, detected.confidence
-    if not len(pixels):
+def _view(detected: DetectedView, name: str, skeleton: Skeleton, options: argparse.Namespace) -> View:
+    if not len(detected.pixels):
         raise InputError(f"{options.detections}: nobody is seen in any frame, so there is nothing to predict")
-    people = pixels.shape[1]
-    if people == 1:
-        pixels, confidence = pixels[:, 0], None if confidence is None else confidence[:, 0]
-    else:
-        sure = np.isfinite(pixels).all(-1).astype(np.float32) if confidence is None else confidence
-        person = choose_prominent(pixels, prominence(pixels, sure, options.subject))
-        rows = np.arange(len(person)), person
-        pixels = np.where((person < 0)[:, None, None], np.nan, pixels[rows])
-        confidence = None if confidence is None else np.where((person < 0)[:, None], 0, confidence[rows])
-    return View(name, detected.name, pixels, confidence, skeleton, detected.first_frame)
+    return View(name, detected.name, detected.pixels, detected.confidence, skeleton, detected.first_frame)
 
 
 def focal_length(text: str) -> float | None:
@@ -114,6 +124,14 @@ def focal_length(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def is_in_world(options: argparse.Namespace) -> bool:
+    """Tell whether poses are to be in the world frame of a calibration, and not in that of the camera."""
+    is_posed = focal_length(options.camera) is None
+    if options.frame == "world" and not is_posed:
+        raise InputError("--frame world: a focal length does not say where the camera is; give a calibration")
+    return is_posed if options.frame is None else options.frame == "world"
 
 
 def open_camera(options: argparse.Namespace, view_name: str | None) -> Camera:
@@ -169,3 +187,14 @@ def _image_size(text: str | None) -> tuple[int, int] | None:
     if not found or not int(found[1]) or not int(found[2]):
         raise InputError(f"--image-size {text}: expected width and height, as 1920x1080")
     return int(found[1]), int(found[2])
+
+
+def no_pose(detections: str, frames: int, skeleton: Skeleton, predictor: Predictor) -> NoPoints:
+    """Explain why no frame has a pose."""
+    root = str(predictor.skeleton.root)
+    formed_of = skeletons.mapping(skeleton, predictor.skeleton).formed_of[root]
+    return NoPoints(
+        f"{'standard input' if detections == '-' else detections}: none of the {frames} frames has a pose: none has "
+        f"the {root} (formed of {', '.join(formed_of)}) and another joint that tell how far away the person is"
+        + ("" if detections == "-" else "; nothing is written")
+    )
