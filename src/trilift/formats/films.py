@@ -87,5 +87,5 @@ class Films:
 
     def open(self, recording: Recording, camera: str) -> Film | None:
         """Open what a camera filmed of a recording, if that is there."""
-        path = self._paths.get((recording.name, plain(camera)))
+        path = self._paths.get((recording.clip, plain(camera)))
         return None if path is None else Film(path, recording, self._source, camera)

@@ -13,7 +13,7 @@ class Settings(StrictModel):
     examples
         How many poses the figure of poses shows: from the best to the worst, at even ranks.
     viewer_recordings
-        How many test recordings the viewer page holds, at even distances.
+        How many test recordings the viewer page holds, at even distances; of a clip with several people all of them.
     viewer_seconds
         How much of each, from the beginning.
     video_frames

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from trilift import skeletons
 from trilift.captures import reading
+from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats.films import READER, Film, Films
 from trilift.formats.source import Source
@@ -155,12 +157,25 @@ class _Shown:
 
     def compare(self, frames: np.ndarray) -> np.ndarray:
         """Give what predictions of these frames of the capture are compared with: (frame, joint, 3), root at 0."""
-        if "training_poses" in self.target:
-            world = self.target["training_poses"].isel(frame=frames).values
-        else:
-            mapping = skeletons.mapping(reading.skeleton_of(self.target), TRAINING_SKELETON)
-            world = mapping.apply(self.target["poses"].isel(frame=frames).values)
+        world = self._in_world(frames)
         return world - world[:, TRAINING_SKELETON.root_index, None]
+
+    def roots(self, frames: np.ndarray) -> np.ndarray:
+        """Give where people are in these frames: (frame, 3), the world's axes, 0 in the middle of all there are."""
+        return self._in_world(frames)[:, TRAINING_SKELETON.root_index] - self._middle
+
+    @cached_property
+    def _middle(self) -> np.ndarray:
+        some = self.frame_of_capture[_even(len(self.frame_of_capture), 200)]
+        roots = self._in_world(some)[:, TRAINING_SKELETON.root_index]
+        known = roots[np.isfinite(roots).all(1)]
+        return np.median(known, 0) if len(known) else np.zeros(3)
+
+    def _in_world(self, frames: np.ndarray) -> np.ndarray:
+        if "training_poses" in self.target:
+            return self.target["training_poses"].isel(frame=frames).values
+        mapping = skeletons.mapping(reading.skeleton_of(self.target), TRAINING_SKELETON)
+        return mapping.apply(self.target["poses"].isel(frame=frames).values)
 
 
 def _even(length: int, number: int) -> list[int]:
@@ -198,24 +213,37 @@ def _examples(shown: list[_Shown], films: Films | None, number: int, unit: str) 
 
 
 def _clips(shown: list[_Shown], films: Films | None, settings: Settings) -> Iterator[Clip]:
-    """Take the beginnings of test recordings at even distances."""
-    places = []
-    for one in shown:
+    """Take the beginnings of test clips at even distances, with everybody who is there."""
+    rooms: dict[tuple[int, str], list[tuple[_Shown, Recording, np.ndarray]]] = {}
+    for number, one in enumerate(shown):
         for recording in reading.recordings(one.detections):
             own = (one.frame_of_capture >= recording.start) & (one.frame_of_capture < recording.frames.stop)
             if own.any():
-                places.append((one, recording, np.flatnonzero(own)))
-    chosen = []
-    for index in _even(len(places), settings.viewer_recordings):
-        one, recording, frames = places[index]
-        frames = frames[: max(1, round(settings.viewer_seconds * recording.fps))]
-        chosen.append((one, recording, frames[:: max(1, round(recording.fps / 30))]))  # as smooth as films are
-    every = every_that_fits(sum(len(frames) * len(one.views) for one, _, frames in chosen), settings.viewer_frames_mb)
-    for one, recording, frames in chosen:
+                rooms.setdefault((number, recording.clip), []).append((one, recording, np.flatnonzero(own)))
+    of_rooms = list(rooms.values())
+    chosen: list[tuple[_Shown, Recording, np.ndarray, int | None]] = []
+    for number in _even(len(of_rooms), settings.viewer_recordings):
+        people = of_rooms[number]
+        numbers = [one.frame_of_capture[frames] + recording.number_of(0) for one, recording, frames in people]
+        begin, fps = min(its[0] for its in numbers), people[0][1].fps
+        step = max(1, round(fps / 30))  # as smooth as films are
+        for (one, recording, frames), its in zip(people, numbers, strict=True):
+            late = its - begin
+            kept = frames[(late < max(1, round(settings.viewer_seconds * fps))) & (late % step == 0)]
+            if len(kept):
+                chosen.append((one, recording, kept, number if recording.person else None))
+    every = every_that_fits(
+        sum(len(frames) * len(one.views) for one, _, frames, _ in chosen), settings.viewer_frames_mb
+    )
+    for one, recording, frames, room in chosen:
         in_capture = one.frame_of_capture[frames]
         opened = [films.open(recording, view) if films else None for view in one.views]
         sizes = one.detections["image_size"].values
-        predicted = one.predictions["poses"].isel(frame=frames).values
+        predicted = np.einsum("vji,fvkj->fvki", one.R, one.predictions["poses"].isel(frame=frames).values)
+        target = one.compare(in_capture)
+        if room is not None:
+            at = one.roots(in_capture)
+            predicted, target = predicted + at[:, None, None], target + at[:, None]
         yield Clip(
             title=recording.name,
             subject=recording.subject,
@@ -227,12 +255,14 @@ def _clips(shown: list[_Shown], films: Films | None, settings: Settings) -> Iter
                 [size if film is None else film.size for film, size in zip(opened, sizes, strict=True)]
             ),
             pixels=one.detections["pixels"].isel(frame=in_capture).values,
-            predicted=np.einsum("vji,fvkj->fvki", one.R @ one.upright.T, predicted),
-            target=one.compare(in_capture) @ one.upright.T,
+            predicted=predicted @ one.upright.T,
+            target=target @ one.upright.T,
             skeleton_2d=one.skeleton,
             skeleton_3d=TRAINING_SKELETON,
             images=[_small_images(film, in_capture[::every].tolist()) for film in opened],
             image_every=every,
+            person=recording.person,
+            room=room,
         )
 
 
@@ -244,14 +274,17 @@ def _small_images(film: Film | None, frames: list[int]) -> list[bytes | None]:
 def _animate(clip: Clip, layout: Layout, compared_with: str, note: str) -> None:
     """Animate a clip in the view of which most is predicted."""
     view = int(np.isfinite(clip.predicted).sum((0, 2, 3)).argmax())
+    predicted, target = (
+        poses - poses[:, [clip.skeleton_3d.root_index]] for poses in (clip.predicted[:, view], clip.target)
+    )
     path = layout.results / "figures" / "animation.gif"
     with replacing(path) as temporary:
         animate(
             clip.pixels[:, view],
             clip.skeleton_2d,
             clip.image_sizes[view],
-            clip.predicted[:, view],
-            clip.target,
+            predicted,
+            target,
             clip.skeleton_3d,
             clip.fps,
             clip.begin,

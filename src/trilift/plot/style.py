@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by colour-blind readers and in grey print.
 LEFT, RIGHT, MIDDLE, REFERENCE = "#0072B2", "#D55E00", "#333333", "#9A9A9A"
-LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PEOPLE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES = (LEFT, RIGHT, *PEOPLE)
 
 
 def use() -> None:

@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trilift.plot.style import LEFT, MIDDLE, REFERENCE, RIGHT, side_colour
+from trilift.plot.style import LEFT, MIDDLE, PEOPLE, REFERENCE, RIGHT, side_colour
 from trilift.skeletons import Skeleton
 
 # Numbers travel as 16-bit integers of these units. Images too large for quarter pixels get a coarser unit.
@@ -36,8 +38,8 @@ class Clip:
     pixels
         (frame, view, keypoint, 2), pixels, in `skeleton_2d`; NaN is missing.
     predicted
-        (frame, view, joint, 3), metres, the world's axes turned so that z is up, root at 0, in `skeleton_3d`;
-        NaN is missing.
+        (frame, view, joint, 3), metres, the world's axes turned so that z is up, in `skeleton_3d`; NaN is missing.
+        The root is at 0, or, of several people in a room, where that of the target is.
     target
         (frame, joint, 3), the reference or the pseudo-label, as `predicted`.
     images
@@ -45,6 +47,10 @@ class Clip:
         where the video lacks it. Empty, for a view or altogether, where there are no videos.
     image_every
         See `images`.
+    person
+        Who of several people; empty where one is there.
+    room
+        Clips of the same number show people who are in one room, with the same views, each at their own time.
     """
 
     title: str
@@ -61,6 +67,8 @@ class Clip:
     skeleton_3d: Skeleton
     images: list[list[bytes | None]] = field(default_factory=list)
     image_every: int = 1
+    person: str = ""
+    room: int | None = None
 
     def __post_init__(self) -> None:
         frames, views = len(self.target), len(self.views)
@@ -107,7 +115,7 @@ def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: boo
         "missing": MISSING,
         "comparedWith": compared_with,
         "colours": {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "target": REFERENCE},
-        "clips": [_packed(clip) for clip in clips],
+        "clips": [_packed(clip) | {"colour": PEOPLE[number % len(PEOPLE)]} for clip, number in _numbered(clips)],
     }
     values = {
         "TITLE": "Predicted 3D poses" + (" (SIMULATED data)" if simulated else ""),
@@ -123,6 +131,14 @@ def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: boo
     template = resources.files("trilift.plot").joinpath("viewer.html").read_text("utf-8")
     # All at once, so that a placeholder in a name stays what it is.
     return re.sub(r"@@([A-Z]+)@@", lambda found: values[found[1]], template)
+
+
+def _numbered(clips: list[Clip]) -> Iterator[tuple[Clip, int]]:
+    """Give clips and the number of each in its room."""
+    before = Counter[int | None]()
+    for clip in clips:
+        yield clip, before[clip.room]
+        before[clip.room] += 1
 
 
 def _packed(clip: Clip) -> dict[str, Any]:
@@ -145,6 +161,8 @@ def _packed(clip: Clip) -> dict[str, Any]:
         "errors": _packed_numbers(clip.errors(), MILLIMETRES),
         "images": [[image and base64.b64encode(image).decode("ascii") for image in view] for view in clip.images],
         "imageEvery": clip.image_every,
+        "person": clip.person,
+        "room": clip.room,
     }
 
 
