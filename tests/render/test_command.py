@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person
 from trilift.captures import writing
 from trilift.captures.schema import Recording
-from trilift.plot.style import LEFT, RIGHT
+from trilift.plot.style import LEFT, PEOPLE, RIGHT
 from trilift.render.encoding import mp4
 from trilift.render.overlay import _LABEL, _PREDICTED
 from trilift.skeletons import BODY25B, H36M17, mapping
@@ -41,7 +41,11 @@ def brightness(number):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Of its recordings only walk, the second, has videos; each of their frames has a brightness of its own."""
-    project = make_project(tmp_path_factory.mktemp("render"), DATA_SET, "{}")
+    return make(tmp_path_factory.mktemp("render"), RECORDINGS)
+
+
+def make(folder, recordings):
+    project = make_project(folder, DATA_SET, "{}")
     layout = project.layout
     for camera in CAMERAS:
         with mp4(layout.videos / "walk" / f"{camera.name}.mp4", 30, (1280, 720)) as add:
@@ -49,16 +53,16 @@ def project(tmp_path_factory):
                 add(np.full((720, 1280, 3), brightness(number), np.uint8))
     views = [camera.name for camera in CAMERAS]
     with writing.create(layout.captures, "captures", dataset="tiny") as file:
-        capture = file.add_capture("tiny", recordings=RECORDINGS, skeleton=BODY25B, views=views)
+        capture = file.add_capture("tiny", recordings=recordings, skeleton=BODY25B, views=views)
         for name in ("K", "distortion", "R", "t", "image_size"):
             capture.write(name, np.stack([getattr(camera, name) for camera in CAMERAS]))
         pixels = np.stack([project_with_opencv(camera, POSES) for camera in CAMERAS], 1)
         capture.write_block(slice(None), pixels=pixels, confidence=np.ones(pixels.shape[:-1]))
     with writing.create(layout.pseudo_labels, "pseudo_labels", dataset="tiny") as file:
-        capture = file.add_capture("tiny", recordings=RECORDINGS, skeleton=BODY25B, views=views)
+        capture = file.add_capture("tiny", recordings=recordings, skeleton=BODY25B, views=views)
         capture.write_block(slice(None), poses=POSES, training_poses=LABELS)
     with writing.create(layout.results / "predictions.nc", "predictions", dataset="tiny") as file:
-        capture = file.add_capture("tiny", recordings=RECORDINGS, skeleton=H36M17, views=views, frames=4)
+        capture = file.add_capture("tiny", recordings=recordings, skeleton=H36M17, views=views, frames=4)
         tested = np.arange(FRAMES + TESTED, 2 * FRAMES)
         in_camera = np.stack([LABELS[tested] @ c.R.T + c.t + ASIDE for c in CAMERAS], 1)
         root = in_camera[:, :, H36M17.root_index]
@@ -120,6 +124,28 @@ def test_skeletons_are_drawn_where_opencv_projects_them(rendered, camera):
         assert share_of_colour(images[frame], label, _LABEL) > 0.6  # others are drawn over it
         seen = share_of_colour(images[frame], predicted, _PREDICTED)
         assert seen > 0.6 if frame >= TESTED else seen == 0
+
+
+def test_everybody_of_a_clip_is_drawn_while_there_with_a_name(tmp_path):
+    """Ann is there in frames 1 to 12, Bob in frames 9 to 18 of a video that ends with 12."""
+    bob = Recording("walk/Bob", "Bob", "walk", 30.0, 0, 10, 9, "Bob")
+    ann = Recording("walk/Ann", "Ann", "walk", 30.0, FRAMES, FRAMES, FIRST, "Ann")
+    project = make(tmp_path, [bob, Recording("run", "1", "run", 30.0, 10, 2), ann])
+    code, said = project.run("render", "--recording", "walk", "--view", "cam1")
+    assert code == 0, said
+    assert [path.name for path in (project.layout.results / "render").iterdir()] == ["walk_cam1.mp4"]
+    with av.open(str(project.layout.results / "render" / "walk_cam1.mp4")) as container:
+        images = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(images) == 18
+    for number, image in enumerate(images, 1):
+        for start, there in ((FRAMES - 1, number <= 12), (-9, number >= 9)):
+            place = project_with_opencv(CAMERAS[0], POSES[(start + number) % len(POSES)])
+            share = share_of_colour(image, place, LEFT, RIGHT, "#333333")
+            if there:
+                assert share > (0.4 if 9 <= number <= 12 else 0.6), number  # Bob stands before Ann
+        colours = [255 * np.array(to_rgb(colour)) for colour in PEOPLE[:2]]
+        names = [(np.abs(image - colour).max(-1) < 40).sum() for colour in colours]
+        assert [found > 20 for found in names] == [number <= 12, number >= 9], (number, names)
 
 
 def test_some_are_chosen_and_put_elsewhere(project, tmp_path):

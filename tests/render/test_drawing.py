@@ -5,12 +5,17 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from trilift.plot.style import LEFT, RIGHT
-from trilift.render.drawing import Layer, draw
+from trilift.render.drawing import Layer, Person
+from trilift.render.drawing import draw as draw_people
 from trilift.skeletons import COCO17
 
 GREY = np.full((600, 800, 3), 90, np.uint8)
 GREEN = "#00FF00"
 KNEE, ANKLE = COCO17.index("left_knee"), COCO17.index("left_ankle")
+
+
+def draw(image, layers, caption):
+    return draw_people(image, [Person("", GREEN, layers)], caption)
 
 
 def points(**placed):
@@ -85,6 +90,24 @@ def test_the_legend_names_layers_in_their_colours():
     assert image[0, 0].tolist() == [0, 0, 0]
     for colour in (GREEN, LEFT, RIGHT, "#FFFFFF"):
         assert drawn(image, colour).sum() > 20
+
+
+def test_everybody_is_drawn_with_a_name_above_and_the_legend_is_written_once():
+    ann, bob = (
+        points(left_knee=(300, 300), left_ankle=(300, 500)),
+        points(left_knee=(500, 400), left_ankle=(500, 500)),
+    )
+    layer = Layer("detected", COCO17, "#0000FF", 20)
+    people = [Person("Ann", GREEN, [(layer, ann)]), Person("Bob", "#FF00FF", [(layer, bob), (layer, points())])]
+    image, alone = draw_people(GREY, people, "walk"), draw_people(GREY, people[:1], "walk")
+    for x, top, colour in ((300, 300, GREEN), (500, 400, "#FF00FF")):
+        rows, columns = places_of(image, colour).T
+        assert top - 40 < rows.min() < rows.max() < top
+        assert abs(columns.mean() - x) < 5
+        assert image[450, x].tolist() == bytes_of("#0000FF")
+    np.testing.assert_array_equal(image[:150], alone[:150])
+    nobody = draw_people(GREY, [Person("Ann", GREEN, [(layer, points())])], "walk")
+    assert not drawn(nobody, GREEN).any()
 
 
 def test_captions_differ():

@@ -19,7 +19,8 @@ def describe(command: argparse.ArgumentParser) -> None:
     """Add what the command line says of this command, and its arguments."""
     command.description = (
         "Write a video (MP4) for each recording and view of a data set that begins with videos. Drawn over it are "
-        "detections, reprojected pseudo-labels and, in test frames, the lifter's predictions from this view alone."
+        "detections, reprojected pseudo-labels and, in test frames, the lifter's predictions from this view alone. "
+        "Several people have their names."
     )
     command.epilog = (
         'Examples:\n  trilift render gait\n  trilift render gait --recording "walk 1" --view cam01 --output ~/gait'
@@ -60,15 +61,15 @@ def run(options: argparse.Namespace) -> None:
     folder = options.output or layout.results / "render"
     with open_shown(layout) as shown:
         chosen = list(_chosen(shown, options))
-        total = sum(one.recording.length for one in chosen)
+        total = sum(one.length for one in chosen)
         with (
             tqdm(total=total, unit="frame", desc="render", disable=None) as progress,
             logging_redirect_tqdm(),
         ):
             for one in chosen:
-                film = films.open(one.recording, one.view)
+                film = films.open(one.recordings[0], one.view)
                 if film is None:
-                    log.warning("%s, view %s: its video is not there any more", one.recording.name, one.view)
+                    log.warning("%s, view %s: its video is not there any more", one.clip, one.view)
                     continue
                 path = folder / f"{one.file_name}.mp4"
                 render(one, film, path, progress.update)
@@ -77,10 +78,10 @@ def run(options: argparse.Namespace) -> None:
 
 def _chosen(shown: "Sequence[Shown]", options: argparse.Namespace) -> "Iterator[Shown]":
     for what, named in (("recording", options.recording), ("view", options.view)):
-        there = list(dict.fromkeys(one.recording.name if what == "recording" else one.view for one in shown))
+        there = list(dict.fromkeys(one.clip if what == "recording" else one.view for one in shown))
         if unknown := [name for name in named or () if name not in there]:
             raise InputError(f"{options.dataset}: no {what} {listed(unknown)}; there are {listed(there)}")
     for one in shown:
-        in_recordings = options.recording is None or one.recording.name in options.recording
+        in_recordings = options.recording is None or one.clip in options.recording
         if in_recordings and (options.view is None or one.view in options.view):
             yield one

@@ -34,16 +34,35 @@ class Layer:
     width: int
 
 
-def draw(image: np.ndarray, layers: Sequence[tuple[Layer, np.ndarray]], caption: str) -> np.ndarray:
-    """Draw skeletons over an image, the last one uppermost.
+@dataclass(frozen=True)
+class Person:
+    """Who is drawn.
+
+    Attributes
+    ----------
+    name
+        Stands above; empty where one person is there.
+    colour
+        Of the name.
+    layers
+        Each with its points (keypoint, 2), px; NaN where missing. What is farther outside than the image is large
+        is left out.
+    """
+
+    name: str
+    colour: str
+    layers: Sequence[tuple[Layer, np.ndarray]]
+
+
+def draw(image: np.ndarray, people: Sequence[Person], caption: str) -> np.ndarray:
+    """Draw people over an image, the last one and the last layer of each uppermost.
 
     Parameters
     ----------
     image
         (height, width, 3) bytes.
-    layers
-        Each with its points (keypoint, 2), px; NaN where missing. What is farther outside than the image is large
-        is left out.
+    people
+        Who is there.
     caption
         Stands above the legend.
 
@@ -56,17 +75,35 @@ def draw(image: np.ndarray, layers: Sequence[tuple[Layer, np.ndarray]], caption:
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     lineheight = max(10, round(min(height, width) / 36))
-    for layer, points in layers:
-        near = np.all((points > [-width, -height]) & (points < [2 * width, 2 * height]), axis=-1)
-        thick = max(1, round(layer.width * lineheight / 100))
-        for parent, child in layer.skeleton.bone_indices:
-            if near[parent] and near[child]:
-                ends = [tuple(points[parent]), tuple(points[child])]
-                pen.line(ends, _colour(layer, child), thick)
-        for index in np.flatnonzero(near):
-            pen.circle(tuple(points[index]), thick, _colour(layer, int(index)))
-    _write_legend(pen, [layer for layer, _ in layers], caption, lineheight)
+    for person in people:
+        drawn = [_draw_layer(pen, layer, points, (width, height), lineheight) for layer, points in person.layers]
+        if person.name:
+            _write_name(pen, person, np.concatenate(drawn), lineheight)
+    layers = {layer.name: layer for person in people for layer, _ in person.layers}
+    _write_legend(pen, list(layers.values()), caption, lineheight)
     return np.asarray(picture)
+
+
+def _draw_layer(
+    pen: ImageDraw.ImageDraw, layer: Layer, points: np.ndarray, size: tuple[int, int], lineheight: int
+) -> np.ndarray:
+    """Draw one skeleton, and give its points that are in reach."""
+    near = np.all((points > np.negative(size)) & (points < np.multiply(2, size)), axis=-1)
+    thick = max(1, round(layer.width * lineheight / 100))
+    for parent, child in layer.skeleton.bone_indices:
+        if near[parent] and near[child]:
+            ends = [tuple(points[parent]), tuple(points[child])]
+            pen.line(ends, _colour(layer, child), thick)
+    for index in np.flatnonzero(near):
+        pen.circle(tuple(points[index]), thick, _colour(layer, int(index)))
+    return points[near]
+
+
+def _write_name(pen: ImageDraw.ImageDraw, person: Person, points: np.ndarray, lineheight: int) -> None:
+    if len(points):
+        x, y = points[:, 0].mean(), points[:, 1].min() - 0.5 * lineheight
+        font = ImageFont.load_default(lineheight)
+        pen.text((x, y), person.name, person.colour, font, "ms", stroke_width=2, stroke_fill=_PAPER)
 
 
 def _colour(layer: Layer, index: int) -> str:
