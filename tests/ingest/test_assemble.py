@@ -24,7 +24,7 @@ from trilift.errors import InputError
 from trilift.formats.source import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.ingest.assemble import assemble
-from trilift.ingest.people import Choice
+from trilift.ingest.people.subject import Choice
 from trilift.project.params import parse, read_yaml
 from trilift.skeletons import BODY25B
 

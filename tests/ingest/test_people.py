@@ -4,7 +4,7 @@ import torch
 
 from synthetic import ring_of_cameras, waving_person
 from trilift.geometry.cameras import Cameras, project
-from trilift.ingest.people import choose_subject
+from trilift.ingest.people.subject import choose_subject
 
 FRAMES = 60
 CAMERAS = Cameras.stack(ring_of_cameras(4))

@@ -16,7 +16,8 @@ from trilift.geometry.cameras import Cameras
 from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd
 from trilift.ingest.clock import set_clock
 from trilift.ingest.match import Rig, match_views, names_unknown, refuse_names
-from trilift.ingest.people import choose_subject, prominence
+from trilift.ingest.people.subject import choose_subject
+from trilift.ingest.people.tracks import prominence
 from trilift.project.layout import Layout
 
 log = logging.getLogger(__name__)

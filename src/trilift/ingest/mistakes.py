@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_without
-from trilift.ingest.people import choose_subject
+from trilift.ingest.people.subject import choose_subject
 from trilift.ingest.readings import Reading
 
 _WORST_SHARE = 0.2  # of the focal length: larger errors count as this, and so does a point behind a camera

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from trilift.geometry.epipolar import lower_median
-from trilift.ingest.people import _link, box_sides
+from trilift.ingest.people.tracks import FEWEST_COMMON, link, sizes
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ _STEP = 0.2  # how far a person moves from frame to frame, in units of the diago
 _SPEED = 2.0  # and per second beyond that
 _FARTHEST = 1.0  # but never more
 _LIKE = 1.5  # times as large a person may be when seen again
-_FEWEST_COMMON = 4  # keypoints that two detections must share to be compared
 _SHORTEST_S = 0.5  # in a recording people are seen for at least so long, or half of it
 _UNSURE = 0.3  # share of the score of the surest person
 _SURE_AFTER_S = 0.1  # live, people are seen so long before they count
@@ -67,9 +66,9 @@ def follow(pixels: Array, confidence: Array | None = None, fps: float = 30.0) ->
     if not exists.any():
         return np.empty((0, len(pixels)), int)
     sure = np.isfinite(pixels).all(-1).astype(np.float32) if confidence is None else confidence
-    size = np.maximum(np.linalg.norm(box_sides(pixels), axis=-1), 1.0)
+    size = sizes(pixels)
     frame, which = np.nonzero(exists)
-    track = _link(pixels, size, exists)[exists]
+    track = link(pixels, size, exists)[exists]
     person = _join(track, frame, pixels[exists], fps)[track]
     frames, total = np.bincount(person), np.bincount(person, sure.sum(-1)[exists])
     surest = total.argmax()
@@ -144,10 +143,8 @@ def _apart(one: Array, other: Array) -> Array:
     """Tell how far apart poses (..., keypoint, 2) are, in units of the larger; infinite if of different sizes."""
     shared = np.isfinite(one + other).all(-1, keepdims=True)
     between = np.where(shared, one - other, np.nan)
-    distance = lower_median(np.hypot(between[..., 0], between[..., 1]), _FEWEST_COMMON)
-    sizes = [
-        np.maximum(np.linalg.norm(box_sides(np.where(shared, poses, np.nan)), axis=-1), 1.0) for poses in (one, other)
-    ]
+    distance = lower_median(np.hypot(between[..., 0], between[..., 1]), FEWEST_COMMON)
+    sizes = [sizes(np.where(shared, poses, np.nan)) for poses in (one, other)]
     return np.where(np.abs(np.log(sizes[0] / sizes[1])) < np.log(_LIKE), distance / np.maximum(*sizes), np.inf)
 
 
