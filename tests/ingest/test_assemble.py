@@ -338,7 +338,7 @@ def test_of_two_people_the_more_confident_or_the_larger_is_followed(openpose):
         for name, points in (("adult", waving_person(FRAMES)), ("child", child))
     }
     for subject, expected in (("confidence", "child"), ("size", "adult")):
-        (capture,) = assembled(openpose, subject=subject)
+        (capture,) = assembled(openpose, people="one", subject=subject)
         (recording,) = capture.recordings
         np.testing.assert_allclose(recording.pixels, truth[expected], atol=6)
         assert (recording.crowded == 1).all()
@@ -350,8 +350,10 @@ def test_a_track_that_passes_to_somebody_else_is_named_by_view_and_frame(openpos
         file.write_text(json.dumps(content | {"people": 2 * content["people"]}))
     person = np.zeros((FRAMES, 3), int)
     person[12:20, 1] = -1
-    monkeypatch.setattr("trilift.ingest.assemble.choose_subject", lambda *_: Choice(person, [], [(1, 12), (1, 20)]))
-    ((recording,),) = (capture.recordings for capture in assembled(openpose))
+    monkeypatch.setattr(
+        "trilift.ingest.people.apart.choose_subject", lambda *_: Choice(person, [], [(1, 12), (1, 20)])
+    )
+    ((recording,),) = (capture.recordings for capture in assembled(openpose, people="one"))
     assert np.isnan(recording.pixels[12:20, 1]).all()
     assert np.isfinite(recording.pixels[20:, 1]).any()
     (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")

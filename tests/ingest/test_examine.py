@@ -115,7 +115,17 @@ def captured(*recordings, cameras, crowd=None, source=SOURCE):
         skeleton=BODY25B,
         recordings=[
             AssembledRecording(
-                f"clip{number}", "1", "walk", 0, pixels, np.isfinite(pixels).all(-1), None, 0, np.zeros(4), crowd
+                name=f"clip{number}",
+                subject="1",
+                action="walk",
+                first_frame=0,
+                pixels=pixels,
+                confidence=np.isfinite(pixels).all(-1),
+                detection=np.isfinite(pixels).all(-1).any(-1),
+                reference=None,
+                cut=0,
+                crowded=np.zeros(4),
+                crowd=crowd,
             )
             for number, pixels in enumerate(recordings)
         ],

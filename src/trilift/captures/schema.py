@@ -34,6 +34,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
             ("frame", "view", "keypoint", "space"), "f4", "px", "detections, in the detector's own skeleton"
         ),
         "confidence": Variable(("frame", "view", "keypoint"), "f4", "1", "0 to 1; 0 where the keypoint is missing"),
+        "detection": Variable(
+            ("frame", "view"), "i2", "1", "which detection of the view's frame it is, from 1 as the raw files count"
+        ),
         **_CAMERAS,
     },
     "references": {

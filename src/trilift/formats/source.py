@@ -186,6 +186,18 @@ class Reference(StrictModel):
     first_frame: dict[str, int] = {}
 
 
+class Person(StrictModel):
+    """What is known of somebody.
+
+    Attributes
+    ----------
+    stature_m
+        How tall they are, by which they are told from others.
+    """
+
+    stature_m: float | None = Field(None, gt=0, lt=3)
+
+
 class Source(StrictModel):
     """The section ``ingest`` of a data set's file.
 
@@ -204,11 +216,16 @@ class Source(StrictModel):
         By how many frames the views of a recording (and its reference) may differ in length. They are cut to the
         shortest; a larger difference means that they are not the same clip. Detections that end earlier because
         nobody is seen any more are not meant, where the format leaves such frames out.
+    people
+        Who is followed where several people are seen: ``all``, each of whom becomes a recording of their own, or
+        ``one``, the `subject`. Or everybody, by name: ``{Ann: {stature_m: 1.7}, Bob: {}}``. Names go by stature, or
+        without one by who appears first.
     subject
-        Who is taken where several people are seen: the one whose detections add up to the most ``confidence``, or to
-        the largest ``size`` in the images. People are followed over time and through the views.
+        Who is taken where one person is followed of several: the one whose detections add up to the most
+        ``confidence``, or to the largest ``size`` in the images.
     subjects
-        Who is in a recording, where that is not always the same person: ``{recording: person}``.
+        Who is in a recording, where that is not always the same person: ``{recording: person}``; of several people in
+        a clip, ``{clip/person_1: person}``.
     fps
         Frames per second.
     simulated
@@ -223,6 +240,7 @@ class Source(StrictModel):
     offsets: dict[Name, int] = {}
     images: dict[Name, ImageChange] = {}
     max_length_difference: int = Field(10, ge=0)
+    people: Literal["all", "one"] | dict[Name, Person] = "all"
     subject: Literal["confidence", "size"] = "confidence"
     subjects: dict[Name, Name] = {}
     fps: float = Field(gt=0, allow_inf_nan=False)

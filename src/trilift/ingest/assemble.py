@@ -1,4 +1,4 @@
-"""From what the formats read to captures: views matched with cameras, brought into time, one person chosen."""
+"""From what the formats read to captures: views matched with cameras, brought into time, people told apart."""
 
 import logging
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from trilift.formats.names import plain
 from trilift.formats.source import Source
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd
-from trilift.ingest.clock import set_clock
+from trilift.ingest.clock import Clock, set_clock
 from trilift.ingest.match import Rig, match_views, names_unknown, refuse_names
-from trilift.ingest.people.subject import choose_subject
+from trilift.ingest.people.apart import Clip, Someone, tell_apart
 from trilift.ingest.people.tracks import prominence
 from trilift.project.layout import Layout
 
@@ -52,7 +52,9 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
         recordings = [recording for _, recording in group]
         names += [recording.name for recording in recordings]
         seen |= {view.name for recording in recordings for view in recording.views if view.name is not None}
-        yield _assemble(capture, recordings, rig, references, source, layout)
+        assembled = _assemble(capture, recordings, rig, references, source, layout)
+        names += [recording.name for recording in assembled.recordings if recording.person]
+        yield assembled
     if views is None:
         _check_names(source, rigs, seen, layout)
     first_frames = source.reference.first_frame if source.reference else {}
@@ -149,7 +151,7 @@ def _assemble(
         has_confidence &= all(view.confidence is not None for view in views.values())
         reference = references.take(recording.name)
         mirrored = {name for name, change in changes.items() if change.mirrored}
-        recordings.append(_align(recording, views, cameras, mirrored, reference, source, where))
+        recordings += _align(recording, views, cameras, mirrored, reference, source, where)
     return AssembledCapture(
         name=capture,
         cameras=cameras,
@@ -184,8 +186,8 @@ def _align(
     reference: ReferenceRecording | None,
     source: Source,
     where: str,
-) -> AssembledRecording:
-    """Bring views to one clock and one length, and take one person."""
+) -> list[AssembledRecording]:
+    """Bring views to one clock and one length, and tell people apart."""
     clock = set_clock(views, reference, source, where)
     if reference is not None:
         start = clock.first - clock.first_pose
@@ -216,21 +218,63 @@ def _align(
     crowd = None
     if people == 1:
         pixels, confidence = pixels[:, :, 0], confidence[:, :, 0]
+        seen = np.asarray((confidence > 0).any(-1), np.int16)
+        everybody = [Someone("", 0, pixels, confidence, seen, *np.empty((2, 0)))]
     else:
         score = prominence(pixels, confidence, source.subject)
         crowd = _crowd(pixels, score) if crowded.any() else None
-        pixels, confidence = _take_subject(pixels, confidence, score, cameras, list(views), where)
+        stacked = Cameras.stack(cameras)
+        clip = Clip(stacked, list(views), pixels, confidence, score, recording.skeleton, source.fps, where)
+        everybody = tell_apart(clip, source.people)
+    of_whom = None if reference is None else _nearest(everybody, reference)
+    return [
+        _recording_of(someone, recording, source, clock, reference if index == of_whom else None, crowded, crowd)
+        for index, someone in enumerate(everybody)
+    ]
+
+
+def _nearest(found: list[Someone], reference: ReferenceRecording) -> int:
+    """Tell whose poses a reference holds."""
+    if len(found) == 1:
+        return 0
+    middle = np.nanmean(reference.poses, 1)
+    away = []
+    for someone in found:
+        there = someone.frames + someone.first
+        known = there < len(middle)
+        distance = np.linalg.norm(np.nanmean(someone.poses[known], 1) - middle[there[known]], axis=-1)
+        away.append(np.nanmedian(distance) if np.isfinite(distance).any() else np.inf)
+    return int(np.argmin(away))
+
+
+def _recording_of(
+    someone: Someone,
+    recording: DetectedRecording,
+    source: Source,
+    clock: Clock,
+    reference: ReferenceRecording | None,
+    crowded: np.ndarray,
+    crowd: Crowd | None,
+) -> AssembledRecording:
+    name, subject = recording.name, recording.subject
+    if someone.name:
+        name = f"{recording.name}/{someone.name}"
+        subject = name if isinstance(source.people, str) or someone.name not in source.people else someone.name
+    if reference is not None:
+        reference = replace(reference, poses=reference.poses[someone.first :][: len(someone.pixels)])
     return AssembledRecording(
-        recording.name,
-        source.subjects.get(recording.name, recording.subject),
-        recording.action,
-        clock.first,
-        pixels,
-        confidence,
-        reference,
-        clock.cut,
-        crowded,
-        crowd,
+        name=name,
+        subject=source.subjects.get(name, subject),
+        action=recording.action,
+        first_frame=clock.first + someone.first,
+        pixels=someone.pixels,
+        confidence=someone.confidence,
+        detection=someone.detection,
+        reference=reference,
+        cut=clock.cut,
+        crowded=crowded,
+        crowd=crowd,
+        person=someone.name,
     )
 
 
@@ -241,34 +285,3 @@ def _crowd(pixels: np.ndarray, score: np.ndarray) -> Crowd:
     first = int((seen[length:] - seen[:-length]).argmax())
     frames = slice(first, first + length)
     return Crowd(pixels[frames].copy(), score[frames].copy())  # a view would keep everything
-
-
-def _take_subject(
-    pixels: np.ndarray,
-    confidence: np.ndarray,
-    score: np.ndarray,
-    cameras: list[Camera],
-    names: list[str],
-    where: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    choice = choose_subject(Cameras.stack(cameras), pixels, score)
-    for view in choice.unmatched:
-        log.warning(
-            "%s: nobody in view %s lies where the other views see the subject; the most prominent one is taken",
-            where,
-            names[view],
-        )
-    for view, jumps in groupby(choice.jumps, key=lambda jump: jump[0]):
-        log.warning(
-            "%s: in view %s a track passes between the subject and somebody else at frame %s; it is cut there, and "
-            "the one who lies where the other views see the subject is taken",
-            where,
-            names[view],
-            listed(frame for _, frame in jumps),
-        )
-    index = choice.person.clip(0)[:, :, None, None]
-    nobody = choice.person < 0
-    confidence = np.take_along_axis(confidence, index, 2)[:, :, 0]
-    pixels = np.take_along_axis(pixels, index[..., None], 2)[:, :, 0]
-    confidence[nobody], pixels[nobody] = 0, np.nan
-    return pixels, confidence

@@ -36,6 +36,9 @@ class AssembledRecording:
         (frame, view, keypoint, 2), pixels; NaN is missing.
     confidence
         (frame, view, keypoint), 0 to 1; 0 where missing.
+    detection
+        (frame, view): which of the view's detections in the frame is the person, as the raw files count from 1; 0 for
+        none.
     first_frame
         Number of the first frame, as the cameras count that have no offset.
     reference
@@ -46,6 +49,8 @@ class AssembledRecording:
         (view,): share of frames in which several people are seen.
     crowd
         Of whom the person was chosen; None where nobody else is seen.
+    person
+        Which of several people in the clip; empty where there is one.
     """
 
     name: str
@@ -54,10 +59,22 @@ class AssembledRecording:
     first_frame: int
     pixels: np.ndarray
     confidence: np.ndarray
+    detection: np.ndarray
     reference: ReferenceRecording | None
     cut: int
     crowded: np.ndarray
     crowd: Crowd | None = None
+    person: str = ""
+
+    @property
+    def clip(self) -> str:
+        """What the recordings of several people share."""
+        return self.name.removesuffix(f"/{self.person}") if self.person else self.name
+
+    @property
+    def last_frame(self) -> int:
+        """Number of the last frame."""
+        return self.first_frame + len(self.pixels) - 1
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 import numpy as np
 
@@ -87,7 +87,12 @@ def _describe(capture: AssembledCapture) -> None:
     crowded = np.average([recording.crowded for recording in capture.recordings], 0, lengths)
     if crowded.any():
         shares = listed(f"{name} {share:.0%}" for name, share in zip(capture.names_of_views, crowded, strict=True))
-        log.info("%s: several people in a frame (%s); one is followed through all views", capture.name, shares)
+        log.info("%s: several people in a frame (%s)", capture.name, shares)
+    for clip, group in groupby(capture.recordings, key=lambda recording: recording.clip):
+        people = [recording for recording in group if recording.person]
+        if people:
+            spans = listed(f"{one.person} frames {one.first_frame}-{one.last_frame}" for one in people)
+            log.info("%s: %d people: %s", clip, len(people), spans)
 
 
 def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> None:
@@ -112,7 +117,16 @@ def _write(
 ) -> None:
     lengths = [len(recording.pixels) for recording in capture.recordings]
     table = [
-        Recording(recording.name, recording.subject, recording.action, fps, start, length, recording.first_frame)
+        Recording(
+            recording.name,
+            recording.subject,
+            recording.action,
+            fps,
+            start,
+            length,
+            recording.first_frame,
+            recording.person,
+        )
         for recording, start, length in zip(capture.recordings, accumulate([0, *lengths]), lengths, strict=False)
     ]
     written = captures_file.add_capture(
@@ -125,7 +139,12 @@ def _write(
     for name in ("K", "distortion", "R", "t", "image_size"):
         written.write(name, np.stack([getattr(camera, name) for camera in capture.cameras]))
     for row, recording in zip(table, capture.recordings, strict=True):
-        written.write_block(row.frames, pixels=recording.pixels, confidence=recording.confidence)
+        written.write_block(
+            row.frames,
+            pixels=recording.pixels,
+            confidence=recording.confidence,
+            detection=recording.detection,
+        )
 
     known = [recording.reference for recording in capture.recordings if recording.reference]
     skeletons = {reference.skeleton.name: reference.name for reference in known}

@@ -1,7 +1,8 @@
 """Where people are in space, and how far detections lie from there, as compiled loops.
 
 A person is placed by rays: the equations of the DLT in undistorted coordinates, weighted so that their errors are
-those of the image, and so that a wrong detection does not pull. What was known before counts as a part of a view. All lengths are relative to a person's own, so that no unit is assumed.
+those of the image, and so that a wrong detection does not pull. What was known before counts as a part of a view.
+All lengths are relative to a person's own, so that no unit is assumed.
 """
 
 import numpy as np
