@@ -69,6 +69,21 @@ def test_live_they_are_followed_as_well() -> None:
     assert follower.people == [1, 2, 3]
 
 
+def test_somebody_of_whom_keypoints_are_missing_or_elsewhere_stays_one() -> None:
+    """Many keypoints are missing, each for a while, so that few are seen in two frames, and some are outliers."""
+    rng = np.random.default_rng(0)
+    person = walking(300, 60, 300)
+    missing = np.repeat(rng.random((100, 17)) < 0.35, 3, axis=0)
+    person[rng.random((300, 17)) < 0.05] += 300
+    person[missing] = np.nan
+    person[100:120] = np.nan
+    assert (follow(person[:, None], fps=FPS) == 0).sum(1).tolist() == [np.isfinite(person).all(-1).any(-1).sum()]
+    follower = Follower(FPS)
+    for frame in person:
+        follower.step(frame[None])
+    assert follower.people == [1]
+
+
 def test_live_who_is_unseen_for_too_long_is_forgotten() -> None:
     follower, person = Follower(FPS), walking(300, 0, 20)[:, None]
     assert [follower.step(frame).tolist() for frame in person[:4]] == [[0], [0], [1], [1]]

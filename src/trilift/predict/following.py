@@ -24,6 +24,7 @@ _FARTHEST = 1.0  # but never more
 _LIKE = 1.5  # times as large a person may be when seen again
 _SHORTEST_S = 0.5  # in a recording people are seen for at least so long, or half of it
 _UNSURE = 0.3  # share of the score of the surest person
+_RECENT_S = 0.25  # a keypoint that was seen so long ago still tells where somebody is
 _SURE_AFTER_S = 0.1  # live, people are seen so long before they count
 _PAIRS_AT_ONCE = 4096
 
@@ -116,6 +117,7 @@ def pick(pixels: Array, confidence: Array | None, which: Array) -> tuple[Array, 
 def _join(track: Array, frame: Array, poses: Array, fps: float) -> Array:
     """Give the person of each track; tracks, frames and poses (detection, keypoint, 2) are in the order of frames."""
     number = track.max() + 1
+    begins, ends = (_at_the_end(track[::way], poses[::way], round(_RECENT_S * fps)) for way in (-1, 1))
     first = np.unique(track, return_index=True)[1]
     last = len(track) - 1 - np.unique(track[::-1], return_index=True)[1]
     start, end = frame[first], frame[last]
@@ -124,15 +126,38 @@ def _join(track: Array, frame: Array, poses: Array, fps: float) -> Array:
     one = np.repeat(np.arange(number), high - low)
     within = np.arange(len(one)) - np.repeat((high - low).cumsum() - (high - low), high - low)
     other = by_start[np.repeat(low, high - low) + within]
-    parts = [
-        _apart(poses[last[one[part]]], poses[first[other[part]]])
-        for part in np.split(np.arange(len(one)), np.arange(_PAIRS_AT_ONCE, len(one), _PAIRS_AT_ONCE))
-    ]
-    apart = np.concatenate(parts)
+    apart = np.concatenate(
+        [
+            np.where(
+                _alike(ends[one[part]], begins[other[part]]), _apart(ends[one[part]], begins[other[part]]), np.inf
+            )
+            for part in np.split(np.arange(len(one)), np.arange(_PAIRS_AT_ONCE, len(one), _PAIRS_AT_ONCE))
+        ]
+    )
     near = apart < _reach((start[other] - end[one]) / fps)
     joined = _nearest_first(one[near], other[near], apart[near])
     graph = coo_array((np.ones(len(joined), bool), tuple(joined.T)), (number, number))
     return connected_components(graph, directed=False)[1]
+
+
+def _at_the_end(track: Array, poses: Array, most: int) -> Array:
+    """Give the pose at the end of each track (track, keypoint, 2): each keypoint where it was last in so many frames.
+
+    What was missing at the very end is carried along with what was there.
+    """
+    order = np.argsort(track, kind="stable")
+    end = np.searchsorted(track[order], np.arange(track.max() + 1), "right") - 1
+    pose = poses[order[end]].copy()
+    for back in range(1, most + 1):
+        before = np.maximum(end - back, 0)
+        belongs = track[order[before]] == np.arange(len(end))
+        pose = np.where(belongs[:, None, None], _completed(pose, poses[order[before]]), pose)
+    return pose
+
+
+def _completed(pose: Array, before: Array) -> Array:
+    """Complete poses (..., keypoint, 2) by earlier ones, which are moved as those keypoints were that both have."""
+    return np.where(np.isfinite(pose), pose, before + _middle(pose - before)[..., None, :])
 
 
 def _reach(seconds: Array) -> Array:
@@ -140,12 +165,32 @@ def _reach(seconds: Array) -> Array:
 
 
 def _apart(one: Array, other: Array) -> Array:
-    """Tell how far apart poses (..., keypoint, 2) are, in units of the larger; infinite if of different sizes."""
-    shared = np.isfinite(one + other).all(-1, keepdims=True)
-    between = np.where(shared, one - other, np.nan)
+    """Tell how far apart poses (..., keypoint, 2) are, in units of the larger."""
+    between = one - other
     distance = lower_median(np.hypot(between[..., 0], between[..., 1]), FEWEST_COMMON)
-    sizes = [sizes(np.where(shared, poses, np.nan)) for poses in (one, other)]
-    return np.where(np.abs(np.log(sizes[0] / sizes[1])) < np.log(_LIKE), distance / np.maximum(*sizes), np.inf)
+    return distance / np.maximum(sizes(one), sizes(other))
+
+
+def _alike(one: Array, other: Array) -> Array:
+    """Tell whether poses (..., keypoint, 2) are about as large, by the keypoints that both have.
+
+    The boxes around them tell, or the median distances from the middle, which single keypoints do not change.
+    """
+    shared = np.isfinite(one + other).all(-1, keepdims=True)
+    both = [np.where(shared, poses, np.nan) for poses in (one, other)]
+    times = [np.divide(*(size(poses) for poses in both)) for size in (sizes, _spread)]
+    return np.abs(np.log(times)).min(0) < np.log(_LIKE)
+
+
+def _spread(poses: Array) -> Array:
+    off = poses - _middle(poses)[..., None, :]
+    return np.clip(lower_median(np.hypot(off[..., 0], off[..., 1])), 1.0, 1e9)
+
+
+def _middle(points: Array) -> Array:
+    """Give the medians (..., 2) of points (..., point, 2); 0 where none is known."""
+    middle = np.stack([lower_median(points[..., axis]) for axis in (0, 1)], -1)
+    return np.where(np.isfinite(middle), middle, 0)
 
 
 def _nearest_first(one: Array, other: Array, apart: Array) -> Array:
@@ -192,13 +237,15 @@ class Follower:
         """Take the next frame, pixels (person, keypoint, 2): the number of each, from 1; 0 for who does not count."""
         exists = np.flatnonzero(np.isfinite(pixels).all(-1).any(-1))
         poses = self._poses.reshape(len(self._poses), pixels.shape[1], 2)
-        apart = _apart(poses[:, None], pixels[None, exists])
-        one, other = np.nonzero(apart < _reach((self._unseen[:, None] + 1) / self._fps))
+        pairs = poses[:, None], pixels[None, exists]
+        apart, unseen_s = _apart(*pairs), self._unseen[:, None] / self._fps
+        near = (apart < _reach(unseen_s + 1 / self._fps)) & (_alike(*pairs) | (unseen_s < _RECENT_S))
+        one, other = np.nonzero(near)
         track, detection = _nearest_first(one, other, apart[one, other]).T
         self._unseen += 1
         self._unseen[track] = 0
         self._seen[track] += 1
-        poses[track] = pixels[exists[detection]]
+        poses[track] = _completed(pixels[exists[detection]], poses[track])
         new = np.setdiff1d(np.arange(len(exists)), detection)
         none = np.zeros(len(new), int)
         self._poses = np.concatenate([poses, pixels[exists[new]]])
