@@ -160,9 +160,19 @@ class _Shown:
         world = self._in_world(frames)
         return world - world[:, TRAINING_SKELETON.root_index, None]
 
-    def roots(self, frames: np.ndarray) -> np.ndarray:
-        """Give where people are in these frames: (frame, 3), the world's axes, 0 in the middle of all there are."""
-        return self._in_world(frames)[:, TRAINING_SKELETON.root_index] - self._middle
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give where people are in rows of the predictions: the world's axes, 0 in the middle of all.
+
+        Returns
+        -------
+        predicted, target
+            (frame, view, 3) and (frame, 3). Predicted poses are where the target is, else where their view has them.
+        """
+        target = self._in_world(self.frame_of_capture[rows])[:, TRAINING_SKELETON.root_index]
+        in_camera = self.predictions["root"].isel(frame=rows).values - self.detections["t"].values
+        alone = np.einsum("vji,fvj->fvi", self.R, in_camera)
+        predicted = np.where(np.isfinite(target)[:, None], target[:, None], alone)
+        return predicted - self._middle, target - self._middle
 
     @cached_property
     def _middle(self) -> np.ndarray:
@@ -242,8 +252,8 @@ def _clips(shown: list[_Shown], films: Films | None, settings: Settings) -> Iter
         predicted = np.einsum("vji,fvkj->fvki", one.R, one.predictions["poses"].isel(frame=frames).values)
         target = one.compare(in_capture)
         if room is not None:
-            at = one.roots(in_capture)
-            predicted, target = predicted + at[:, None, None], target + at[:, None]
+            of_predicted, of_target = one.places(frames)
+            predicted, target = predicted + of_predicted[:, :, None], target + of_target[:, None]
         yield Clip(
             title=recording.name,
             subject=recording.subject,

@@ -39,7 +39,7 @@ class Clip:
         (frame, view, keypoint, 2), pixels, in `skeleton_2d`; NaN is missing.
     predicted
         (frame, view, joint, 3), metres, the world's axes turned so that z is up, in `skeleton_3d`; NaN is missing.
-        The root is at 0, or, of several people in a room, where that of the target is.
+        The root is at 0, or, of several people in a room, where that of the target is, if it is known.
     target
         (frame, joint, 3), the reference or the pseudo-label, as `predicted`.
     images
