@@ -15,7 +15,7 @@ from trilift.geometry.cameras import Cameras
 from trilift.geometry.epipolar import lower_median
 from trilift.ingest.people import placing
 from trilift.ingest.people.grouping import group_tracks, overlaps, votes_of
-from trilift.ingest.people.hindsight import find_again, look_back
+from trilift.ingest.people.hindsight import find_again, judge, look_back
 from trilift.ingest.people.space import GATE, Rig, place_all, slots, tidy
 from trilift.ingest.people.tracks import link_views, sizes
 from trilift.skeletons import Skeleton
@@ -117,7 +117,7 @@ def _go_forward(rig: Rig, pixels: Array, linked: Array, fps: float) -> tuple[Arr
     for start in range(0, frames, window):
         part = slice(start, min(start + window, frames))
         rays = rig.rays(pixels[part])
-        index = np.full(rays.shape[:3], -1)
+        index, seen_before = np.full(rays.shape[:3], -1), people.last_seen.copy()
         placing.follow(
             rays,
             linked[part],
@@ -133,16 +133,32 @@ def _go_forward(rig: Rig, pixels: Array, linked: Array, fps: float) -> tuple[Arr
             people.last_seen,
             index,
         )
-        person[part] = np.where(index >= 0, np.append(people.number, -1)[index], -1)
+        thought = np.append(people.number, -1)[index]
+        if len(people.pose):
+            index, _ = judge(rig, rays, linked[part], index, people.lengths)
+            _settle(people, rays[-1:], linked[part][-1], rig, index[-1:])
+            by_two = (slots(index, len(people.pose)) >= 0).sum(2) >= 2
+            last = part.stop - 1 - by_two[::-1].argmax(0)
+            people.last_seen[:] = np.where(by_two.any(0), last, seen_before)
+        person[part] = np.append(people.number, -1)[index]
         people = people.only(_apart(people) & (part.stop - 1 - people.last_seen < _LOST_S * fps))
         # Who only one view sees is known in the direction of that view, but not in how far away.
-        unsure = people.number[people.last_seen < start + window // 2]
+        unsure = people.number[people.last_seen < (start + part.stop) // 2]
         left = (linked[part] >= 0) & ((person[part] < 0) | np.isin(person[part], unsure))
         if not left.any():
             continue
         group = _appeared(rig, pixels[part], linked[part], left, window // 3)
-        people, lengths = _welcome(people, lengths, rays, rig, group, person[part], start, fps)
+        people, lengths = _welcome(people, lengths, rays, rig, group, thought, person[part], start, fps)
     return person, lengths
+
+
+def _settle(people: _People, rays: Array, linked: Array, rig: Rig, person: Array) -> None:
+    """Bring people up to date where the last frame of a window was judged otherwise."""
+    slot = slots(person, len(people.pose))
+    points, _ = place_all(rays, slot, rig, people.lengths)
+    people.pose[:] = np.where(np.isnan(points[0]), people.pose, points[0])
+    who, view = np.nonzero(slot[0] >= 0)
+    people.last_track[who, view] = linked[view, slot[0][who, view]]
 
 
 def _apart(people: _People) -> Array:
@@ -174,11 +190,15 @@ def _welcome(
     rays: Array,
     rig: Rig,
     group: Array,
+    thought: Array,
     person: Array,
     start: int,
     fps: float,
 ) -> tuple[_People, Array]:
-    """Take up who appeared in a window, as somebody who was lost or as somebody new."""
+    """Take up who appeared in a window, as somebody who was lost or as somebody new.
+
+    Whom one view saw while nobody knew how far away they were, `thought` tells.
+    """
     number = group.max() + 1
     slot = slots(group, number)
     points, _ = place_all(rays, slot, rig, np.full(number, np.inf))
@@ -198,7 +218,7 @@ def _welcome(
         lost = people.last_seen < since
         away = lower_median(np.linalg.norm(people.pose - begin, axis=-1)) / length
         limit = _FOUND_AGAIN + _FOUND_AGAIN_PER_S * (since - people.last_seen) / fps
-        held = (person[group == one][:, None] == people.number).sum(0) >= 3
+        held = (thought[group == one][:, None] == people.number).sum(0) >= 3
         share = np.where(lost, np.where(held, 0.0, away / limit), np.inf)
         if len(share) and share.min() < 1:
             found = int(share.argmin())

@@ -12,8 +12,38 @@ Array = np.ndarray
 
 _REACH = 8  # frames before and after by which a person is placed
 _SMOOTHED = 3  # frames before and after by which a track's distances are smoothed
-_BONES = 0.05  # how much the bones of one person may seem to differ (root mean square of the logarithms)
+_BONES = 0.07  # how much the bones of one person may seem to differ (root mean square of the logarithms)
+_OVERLAP = 15  # frames for which who is lost may seem to be there beside who comes back
 _FRAMES_PER_BLOCK = 1024
+
+
+def judge(rig: Rig, rays: Array, linked: Array, person: Array, lengths: Array) -> tuple[Array, Array]:
+    """Judge whose each detection is by the other views and frames.
+
+    Parameters
+    ----------
+    rig
+        The cameras.
+    rays
+        (frame, view, detection, keypoint, 2).
+    linked, person
+        (frame, view, detection): tracks within the views, and whose they are thought to be; -1 for none.
+    lengths
+        (person,).
+
+    Returns
+    -------
+    person : numpy.ndarray
+        (frame, view, detection): whose it is.
+    points : numpy.ndarray
+        (frame, person, keypoint, 3): where they were thought to be.
+    """
+    slot = slots(person, len(lengths))
+    points, _ = place_all(rays, slot, rig, lengths)
+    expected, certainty = _between(points)
+    cost = np.empty((*linked.shape, len(lengths)))
+    placing.distances(rays, slot, rig.R, rig.t, lengths, expected, certainty, cost)
+    return _assign(_smoothed(cost, linked)), points
 
 
 def look_back(
@@ -38,14 +68,9 @@ def look_back(
             continue
         local = np.full(len(lengths) + 1, -1)
         local[there] = np.arange(len(there))
-        rays, slot = rig.rays(pixels[part]), slots(local[person[part]], len(there))
-        points, _ = place_all(rays, slot, rig, lengths[there])
-        expected, certainty = _between(points)
-        cost = np.empty((*linked[part].shape, len(there)))
-        placing.distances(rays, slot, rig.R, rig.t, lengths[there], expected, certainty, cost)
+        chosen, points = judge(rig, rig.rays(pixels[part]), linked[part], local[person[part]], lengths[there])
         inner = slice(start - part.start, stop - part.start)
-        chosen = _assign(_smoothed(cost, linked[part])[inner])
-        judged[start:stop] = np.append(there, -1)[chosen]
+        judged[start:stop] = np.append(there, -1)[chosen[inner]]
         bones = np.linalg.norm(points[inner][:, :, parent] - points[inner][:, :, child], axis=-1)
         for index, one in enumerate(there):
             measured[one].append(lower_median(bones[:, index].T))
@@ -117,13 +142,17 @@ def find_again(person: Array, bones: Array) -> Array:
         (differ[one, other], one, other)
         for one in people
         for other in people
-        if one != other and span[one][1] < span[other][0] and differ[one, other] < _BONES
+        if span[one][0] < span[other][0] and span[one][1] < span[other][0] + _OVERLAP and differ[one, other] < _BONES
     )
     goes_on: dict[int, int] = {}
     comes_back: dict[int, int] = {}
     for _, one, other in pairs:
         if one not in goes_on and other not in comes_back:
             goes_on[one], comes_back[other] = other, one
+    person = person.copy()
+    for one, other in goes_on.items():
+        later = person[span[other][0] :]
+        later[later == one] = -1
     of = np.arange(len(bones) + 1)
     for one in sorted(people, key=lambda one: span[one][0]):
         if one in comes_back:

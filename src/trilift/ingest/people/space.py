@@ -40,7 +40,7 @@ def slots(person: Array, people: int) -> Array:
 
 
 def tidy(person: Array, values: Array, least: int, views: int = 2) -> tuple[Array, Array]:
-    """Number people by first appearance, without those seen in too few frames by so many views; order their values."""
+    """Number people by first appearance, without those too few views see; order their values."""
     slot = slots(person, len(values)) >= 0
     seen = slot.sum(2) >= views
     kept = seen.sum(0) >= max(1, least)
