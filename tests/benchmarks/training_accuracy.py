@@ -43,6 +43,7 @@ from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
 from trilift.lifter.shipped import folder_of
+from trilift.plot import style
 from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
 from trilift.train import augmentation, training
@@ -117,6 +118,7 @@ BUDGETS = {
     "tuned-1min": budget(WIDE, 400, 64, **FROM_OURS),
     "tuned-5min": budget(WIDE, 2000, 64, **FROM_OURS),
     "tuned-slowly-2min": budget(WIDE, 800, 64, **FROM_OURS | {"learning_rate": 1e-4}),
+    "tuned-slowly-5min": budget(WIDE, 2000, 64, **FROM_OURS | {"learning_rate": 1e-4, "averaging": 0.999}),
     "tuned-faster-1min": budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 1e-3}),
     "tuned-fastest-1min": budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 3e-3}),
     "tuned-last-1min": replace(budget(WIDE, 400, 64, **FROM_OURS | {"learning_rate": 3e-3}), otherwise=LAST),
@@ -394,6 +396,29 @@ def summarise(files: list[Path]) -> pd.DataFrame:
     return table.loc[[name for name in CASES if name in table.index]].reset_index()
 
 
+CURVES = {
+    "temporal, from nothing": ("wide-1min", "wide-5min", "wide-20min"),
+    "temporal, from pretrained": ("tuned-1min", "tuned-slowly-2min", "tuned-slowly-5min"),
+    "one frame, from nothing": ("single-1min",),
+}
+MINUTES = (0.5, 1, 2, 4, 8, 16)
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Draw the error over the minutes of a core, where there is plenty to learn from."""
+    style.use()
+    figure = style.new_figure(5, 3, "Real motion (CMU), SIMULATED cameras and detector; a person not trained on")
+    axes, rows = figure.subplots(), table.set_index("case")
+    for name, cases in CURVES.items():
+        own = rows.loc[[case for case in cases if case in rows.index]].sort_values("seconds")
+        axes.errorbar(own["seconds"] / 60, own["mpjpe_mm"], own["spread_mm"].fillna(0), fmt="o-", ms=4, label=name)
+    axes.set(xlabel="minutes of one core", ylabel="MPJPE (mm)", xscale="log")
+    axes.set_xticks(MINUTES, map(str, MINUTES))
+    axes.minorticks_off()
+    axes.legend()
+    figure.savefig(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit-frames", type=int, help="of every clip only so many frames")
@@ -409,6 +434,7 @@ def main() -> None:
     table = commands.add_parser("table", help="put the results of trainings together")
     table.add_argument("results", type=Path, nargs="+")
     table.add_argument("--output", type=Path, required=True)
+    table.add_argument("--figure", type=Path, help="also draw the error over minutes, of the cases of `budgets`")
     options = parser.parse_args()
     if options.command == "labels":
         np.savez(options.output, **make_labels(options.limit_frames))
@@ -422,6 +448,8 @@ def main() -> None:
         found = summarise(options.results)
         found.to_csv(options.output, index=False, float_format="%.4f")
         print(found.to_string(index=False, float_format="%.3f"))
+        if options.figure:
+            draw(found, options.figure)
 
 
 if __name__ == "__main__":

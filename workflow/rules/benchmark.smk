@@ -70,7 +70,8 @@ BUDGETS = [
     f"{case}-s{seed}"
     for case in (
         "single-1min narrow-1min wide-1min wide-5min wide-20min tuned-1min tuned-5min tuned-slowly-2min "
-        "tuned-faster-1min tuned-fastest-1min tuned-last-1min few-1min few-tuned-1min short-1min short-tuned-1min"
+        "tuned-slowly-5min tuned-faster-1min tuned-fastest-1min tuned-last-1min few-1min few-tuned-1min short-1min "
+        "short-tuned-1min"
     ).split()
     for seed in range(3)
 ]
@@ -80,8 +81,10 @@ rule budgets:
     input:
         expand("results/benchmarks/training/{training}.json", training=BUDGETS),
     output:
-        "results/benchmarks/budgets.csv",
+        table="results/benchmarks/budgets.csv",
+        figure="results/benchmarks/budgets.png",
     log:
         "logs/benchmarks/budgets.log",
     shell:
-        "python tests/benchmarks/training_accuracy.py table {input} --output {output} 2>&1 | tee {log}"
+        "python tests/benchmarks/training_accuracy.py table {input} --output {output.table}"
+        " --figure {output.figure} 2>&1 | tee {log}"
