@@ -21,12 +21,13 @@ from synthetic import (
     write_pose2sim,
 )
 from trilift.errors import InputError
+from trilift.formats import ReferenceRecording
 from trilift.formats.source import Source
 from trilift.formats.videopose3d import write_detections
 from trilift.ingest.assemble import assemble
 from trilift.ingest.people.subject import Choice
 from trilift.project.params import parse, read_yaml
-from trilift.skeletons import BODY25B
+from trilift.skeletons import BODY25B, H36M17, mapping
 
 FRAMES = 30
 
@@ -342,6 +343,86 @@ def test_of_two_people_the_more_confident_or_the_larger_is_followed(openpose):
         (recording,) = capture.recordings
         np.testing.assert_allclose(recording.pixels, truth[expected], atol=6)
         assert (recording.crowded == 1).all()
+
+
+@pytest.fixture
+def two_people(openpose):
+    """An adult, and a child who is listed first in every other frame and comes 5 frames late; the truth of both."""
+    cameras = ring_of_cameras(3)
+    child = waving_person(FRAMES, seed=3) * 0.6 + np.array([0.9, 0.4, 0.0])
+    add_person(openpose.layout.raw / "pose", cameras, child)
+    for camera in cameras:
+        for number in range(5):
+            file = openpose.layout.raw / "pose" / f"{camera.name}_json" / f"{camera.name}.{number:04d}.json"
+            content = json.loads(file.read_text())
+            del content["people"][number % 2]
+            file.write_text(json.dumps(content))
+    truth = {
+        name: np.stack([project_with_opencv(camera, points) for camera in cameras], 1)
+        for name, points in (("adult", waving_person(FRAMES)), ("child", child))
+    }
+    return openpose, truth
+
+
+def test_everybody_becomes_a_recording_of_their_own(two_people):
+    project, truth = two_people
+    (capture,) = assembled(project)
+    adult, child = capture.recordings
+    clip = adult.clip
+    assert (adult.name, adult.person, adult.subject) == (f"{clip}/person_1", "person_1", f"{clip}/person_1")
+    assert (child.name, child.person, child.clip) == (f"{clip}/person_2", "person_2", clip)
+    assert (adult.first_frame, child.first_frame, child.last_frame) == (0, 5, FRAMES - 1)
+    np.testing.assert_allclose(adult.pixels, truth["adult"], atol=6)
+    np.testing.assert_allclose(child.pixels, truth["child"][5:], atol=6)
+    first = np.arange(FRAMES) % 2  # place of the child in the list
+    np.testing.assert_array_equal(child.detection, np.repeat(first[5:, None] + 1, 3, 1))
+    np.testing.assert_array_equal(adult.detection[5:], np.repeat(2 - first[5:, None], 3, 1))
+    assert (adult.detection[:5] == 1).all()
+
+
+def test_people_are_named_by_their_stature_or_by_who_comes_first(two_people):
+    project, _ = two_people
+    named = {"Kim": {"stature_m": 1.05}, "Lee": {"stature_m": 1.75}}
+    (capture,) = assembled(project, people=named)
+    assert [one.subject for one in capture.recordings] == ["Lee", "Kim"]
+    (capture,) = assembled(project, people={"Kim": {}, "Lee": {}})
+    assert [one.person for one in capture.recordings] == ["Kim", "Lee"]
+    clip = capture.recordings[0].clip
+    (capture,) = assembled(project, subjects={f"{clip}/person_2": "Kim"})
+    assert [one.subject for one in capture.recordings] == [f"{clip}/person_1", "Kim"]
+
+
+def test_a_name_that_nobody_gets_is_warned_of(two_people, caplog):
+    project, _ = two_people
+    assembled(project, people={"Kim": {}, "Lee": {}, "Max": {}})
+    assert "2 people are seen, so nobody is Max" in caplog.text
+
+
+def test_a_reference_goes_to_whom_it_lies_near(two_people, monkeypatch):
+    project, _ = two_people
+    child = waving_person(FRAMES, seed=3) * 0.6 + np.array([0.9, 0.4, 0.0])
+    joints = mapping(BODY25B, H36M17).apply(child)
+    clip = assembled(project)[0].recordings[0].clip
+    reference = ReferenceRecording("tiny", clip, H36M17, joints)
+    monkeypatch.setattr("trilift.formats.reading.read_reference", lambda *_: iter([reference]))
+    (capture,) = assembled(project, reference={"format": "videopose3d", "path": "reference.npz"})
+    adult, its = capture.recordings
+    assert adult.reference is None
+    np.testing.assert_array_equal(its.reference.poses, joints[5:])
+
+
+def test_where_no_views_agree_on_anybody_one_is_followed_as_before(two_people, caplog):
+    project, _ = two_people
+    for name, down in (("cam2", 250), ("cam3", -250)):
+        for file in (project.layout.raw / "pose" / f"{name}_json").glob("*.json"):
+            content = json.loads(file.read_text())
+            for person in content["people"]:
+                keypoints = np.reshape(person["pose_keypoints_2d"], (-1, 3)) + np.array([0, down, 0])
+                person["pose_keypoints_2d"] = keypoints.ravel().tolist()
+            file.write_text(json.dumps(content))
+    (capture,) = assembled(project)
+    assert [one.person for one in capture.recordings] == [""]
+    assert "people: one" in caplog.text
 
 
 def test_a_track_that_passes_to_somebody_else_is_named_by_view_and_frame(openpose, caplog, monkeypatch):
