@@ -114,7 +114,7 @@ def memory_beside(scene: rooms.Scene) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=1800, help="of a scene (default: a minute)")
+    parser.add_argument("--frames", type=int, default=900, help="of a scene (default: half a minute)")
     parser.add_argument("--seeds", type=int, default=2, help="scenes of each number of people and cameras")
     parser.add_argument("--people", type=int, nargs="*", default=PEOPLE)
     parser.add_argument("--views", type=int, nargs="*", default=VIEWS)

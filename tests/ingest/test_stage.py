@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from synthetic import (
 from trilift.captures import reading
 from trilift.formats import human36m
 from trilift.formats.videopose3d import write_detections, write_reference
-from trilift.skeletons import H36M17
+from trilift.ingest import stage
+from trilift.ingest.assembled import AssembledRecording
+from trilift.skeletons import BODY25B, H36M17
 
 FRAMES = 12
 NPZ_DATA_SET = """
@@ -536,3 +539,32 @@ def test_a_log_file_holds_the_message_too(openpose, tmp_path):
 def test_the_layout_of_archives_is_the_training_skeleton(npz):
     (capture,) = ingested(npz)[0].values()
     assert capture["keypoint"].values.tolist() == list(H36M17.keypoints)
+
+
+@pytest.mark.parametrize(("clips", "subject", "warned"), [(2, None, True), (2, "Ann", False), (1, None, False)])
+def test_numbers_that_mean_other_people_in_every_clip_are_warned_of(clips, subject, warned, caplog):
+    recordings = [
+        AssembledRecording(
+            name=(name := f"clip{clip}/person_{number}"),
+            subject=subject or name,
+            action="walk",
+            first_frame=5 * number,
+            pixels=np.zeros((10, 2, 25, 2)),
+            confidence=np.ones((10, 2, 25)),
+            detection=np.ones((10, 2), int),
+            reference=None,
+            cut=0,
+            crowded=np.ones(2),
+            person=f"person_{number}",
+        )
+        for clip in range(clips)
+        for number in (1, 2)
+    ]
+    views = [f"cam{number}" for number in (1, 2)]
+    capture = SimpleNamespace(
+        name="lab", recordings=recordings, cameras=views, names_of_views=views, skeleton=BODY25B
+    )
+    with caplog.at_level("INFO"):
+        stage._describe(capture)
+    assert "clip0: 2 people: person_1 frames 5-14, person_2 frames 10-19" in caplog.text
+    assert ("split by subject" in caplog.text) == warned

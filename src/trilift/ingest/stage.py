@@ -93,6 +93,14 @@ def _describe(capture: AssembledCapture) -> None:
         if people:
             spans = listed(f"{one.person} frames {one.first_frame}-{one.last_frame}" for one in people)
             log.info("%s: %d people: %s", clip, len(people), spans)
+    numbered = {one.clip for one in capture.recordings if one.person and one.subject == one.name}
+    if numbered and len({recording.clip for recording in capture.recordings}) > 1:
+        log.warning(
+            "%s: people are numbered anew in each clip (%s), so that a split by subject may put somebody into both "
+            "training and test; name them in the data set's file (ingest: people: {Ann: {stature_m: 1.7}, ...}, or subjects:)",
+            capture.name,
+            listed(sorted(numbered)),
+        )
 
 
 def _check(capture: AssembledCapture, settings: Settings, layout: Layout) -> None:

@@ -68,9 +68,16 @@ def features(rays: Tensor, confidence: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.cat([relative, size.log(), rays[..., skeleton.root_index, :], confidence], -1)
 
 
+def _parts(skeleton: Skeleton) -> tuple[slice, slice, slice]:
+    """Tell where among features a pose's coordinates lie, the size's logarithm, and the root's ray."""
+    end = number_of_coordinates(skeleton)
+    return slice(end - 3), slice(end - 3, end - 2), slice(end - 2, end)
+
+
 def appearance(of_features: Tensor, skeleton: Skeleton) -> Tensor:
     """Take from features (..., feature) what tells of camera and place: the size's logarithm and the root's ray."""
-    return of_features[..., number_of_coordinates(skeleton) - 3 : number_of_coordinates(skeleton)]
+    _, size, ray = _parts(skeleton)
+    return of_features[..., size.start : ray.stop]
 
 
 def feature_scaling(raw: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
@@ -84,8 +91,7 @@ def feature_scaling(raw: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
     if len(raw):
         mean[:coordinates] = raw[:, :coordinates].nanmean(0).nan_to_num().cpu()
         centred = raw[:, :coordinates].cpu() - mean[:coordinates]
-        size, ray = coordinates - 3, coordinates - 2
-        for part in (slice(size), slice(size, ray), slice(ray, coordinates)):
+        for part in _parts(skeleton):
             spread[part] = centred[:, part].square().nanmean().sqrt()
     return mean, spread.nan_to_num(1.0).clamp(min=1e-6)
 
