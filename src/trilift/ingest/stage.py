@@ -97,7 +97,7 @@ def _describe(capture: AssembledCapture) -> None:
     if numbered and len({recording.clip for recording in capture.recordings}) > 1:
         log.warning(
             "%s: people are numbered anew in each clip (%s), so that a split by subject may put somebody into both "
-            "training and test; name them in the data set's file (ingest: people: {Ann: {stature_m: 1.7}, ...}, or subjects:)",
+            "training and test; name them in the data set's file (people: {Ann: {stature_m: 1.7}, ...} or subjects:)",
             capture.name,
             listed(sorted(numbered)),
         )
