@@ -6,6 +6,7 @@ import pytest
 from crowds import CAMERAS, FRAMES, LONG, beside, both_pass_unseen, mixed, one_hides_the_other, seen, seen_along
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.people.everybody import follow_everybody
+from trilift.ingest.people.hindsight import without_flicker
 from trilift.skeletons import BODY25B
 
 FPS = 30.0
@@ -143,3 +144,13 @@ def test_no_unit_is_assumed():
 
 def test_where_nobody_is_seen_nobody_is_followed():
     assert (followed(np.full((20, 4, 2, 25, 2), np.nan)) == -1).all()
+
+
+def test_a_detection_that_is_anothers_for_one_frame_of_its_track_is_nobodys():
+    linked = np.repeat([[[0, 1]]], 7, 0)
+    person = linked.copy()
+    person[3, 0] = [1, -1]  # of two tracks the first is taken for the second person
+    person[0, 0, 1] = 0  # where a track begins nobody knows
+    expected = person.copy()
+    expected[3, 0, 0] = -1
+    np.testing.assert_array_equal(without_flicker(person, linked), expected)

@@ -15,9 +15,9 @@ from trilift.geometry.cameras import Cameras
 from trilift.geometry.epipolar import lower_median
 from trilift.ingest.people import placing
 from trilift.ingest.people.grouping import group_tracks, overlaps, votes_of
-from trilift.ingest.people.hindsight import find_again, judge, look_back
+from trilift.ingest.people.hindsight import find_again, judge, look_back, without_flicker
 from trilift.ingest.people.space import GATE, Rig, place_all, slots, tidy
-from trilift.ingest.people.tracks import link_views, sizes
+from trilift.ingest.people.tracks import are_there, link_views, sizes
 from trilift.skeletons import Skeleton
 
 Array = np.ndarray
@@ -95,15 +95,14 @@ def follow_everybody(cameras: Cameras, pixels: Array, skeleton: Skeleton, fps: f
         has one detection of a view at most, and was seen by two views for a second, or half of a shorter recording,
         and by three, if there are as many, for 0.3 times as long.
     """
-    exists = np.isfinite(pixels).all(-1).any(-1)
-    linked = link_views(pixels, sizes(pixels), exists)
+    linked = link_views(pixels, sizes(pixels), are_there(pixels))
     rig = Rig.of(cameras)
     person, lengths = _go_forward(rig, pixels, linked, fps)
     least = min(round(_THERE_S * fps), len(pixels) // 2)
     for _ in range(2):
         person, lengths = tidy(person, lengths, least)
         person, bones = look_back(rig, pixels, linked, person, lengths, skeleton)
-    person = find_again(person, bones)
+    person = find_again(without_flicker(person, linked), bones)
     person, lengths = tidy(person, lengths, least)
     return tidy(person, lengths, round(least * _BY_THREE), views=min(3, len(cameras)))[0]
 

@@ -131,6 +131,19 @@ def _assign(cost: Array) -> Array:
     return person
 
 
+def without_flicker(person: Array, linked: Array) -> Array:
+    """Let a detection be nobody's that is somebody's for one frame, before and after which its track is another's."""
+    place = np.nonzero(linked >= 0)
+    order = np.lexsort((place[0], linked[place]))
+    place = tuple(axis[order] for axis in place)
+    track, who = linked[place], person[place]
+    between = (track[:-2] == track[2:]) & (who[:-2] == who[2:]) & (who[1:-1] != who[2:])
+    who[1:-1][between & (who[2:] >= 0)] = -1
+    steady = person.copy()
+    steady[place] = who
+    return steady
+
+
 def find_again(person: Array, bones: Array) -> Array:
     """Let who comes back after a while be who left: somebody with the same bones, who is not there meanwhile."""
     seen = (slots(person, len(bones)) >= 0).sum(2) >= 2

@@ -1,5 +1,7 @@
 """People within a view: how large they are, who is the most prominent, and who is the same from frame to frame."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -70,7 +72,18 @@ def box_sides(pixels: Array) -> Array:
 
 def sizes(pixels: Array) -> Array:
     """Give the diagonals of the boxes around keypoints, at least 1 px."""
-    return np.maximum(np.linalg.norm(box_sides(pixels), axis=-1), 1.0)
+    return _by_blocks(lambda block: np.maximum(np.linalg.norm(box_sides(block), axis=-1), 1.0), pixels)
+
+
+def are_there(pixels: Array) -> Array:
+    """Tell which detections have a keypoint."""
+    return _by_blocks(lambda block: np.isfinite(block).all(-1).any(-1), pixels)
+
+
+def _by_blocks(function: Callable[[Array], Array], pixels: Array) -> Array:
+    """Apply a function of frames to some at a time: arrays of the size of a recording are not made."""
+    blocks = [pixels[start : start + FRAMES_PER_BLOCK] for start in range(0, len(pixels) or 1, FRAMES_PER_BLOCK)]
+    return np.concatenate([function(block) for block in blocks])
 
 
 def link(pixels: Array, size: Array, exists: Array) -> Array:
