@@ -12,6 +12,7 @@ import yaml
 from formats.camera_writers import write_panoptic
 from real_data import ROOT
 from synthetic import (
+    add_person,
     make_project,
     project_with_opencv,
     ring_of_cameras,
@@ -317,17 +318,6 @@ def test_ground_truth_is_refused_unless_it_is_asked_for(tmp_path):
     assert "ground_truth: true" in refused(project, detections=changes)
     (capture,) = assembled(project, detections=changes | {"ground_truth": True})
     assert len(capture.recordings[0].pixels) == 5
-
-
-def add_person(folder, cameras, points):
-    """Put a second person first into the files of OpenPose, more confident than the first."""
-    for camera in cameras:
-        for number, frame in enumerate(project_with_opencv(camera, points)):
-            file = folder / f"{camera.name}_json" / f"{camera.name}.{number:04d}.json"
-            content = json.loads(file.read_text())
-            keypoints = np.column_stack([frame, np.full(len(frame), 0.9)]).ravel().tolist()
-            content["people"].insert(number % 2, {"pose_keypoints_2d": keypoints})
-            file.write_text(json.dumps(content))
 
 
 def test_of_two_people_the_more_confident_or_the_larger_is_followed(openpose):

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import matplotlib.pyplot as plt
 import pytest
 
-from trilift.plot import style
+from trilift import style
 
 
 @pytest.fixture(autouse=True)

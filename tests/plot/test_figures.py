@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from trilift import style
 from trilift.plot import stage as plot
-from trilift.plot import style, viewer
+from trilift.plot import viewer
 from trilift.plot.per_joint import error_per_joint
 from trilift.plot.poses import Example, predicted_poses
 from trilift.plot.training import training_curve

@@ -13,9 +13,9 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from synthetic import OPENPOSE_DATA_SET, make_project, write_openpose_data_set
+from trilift import style
 from trilift.captures.schema import Recording
 from trilift.ingest.check_figure import camera_agreement
-from trilift.plot import style
 from trilift.plot.conditions import error_by_condition
 from trilift.plot.distribution import error_distribution
 from trilift.plot.per_action import error_per_action

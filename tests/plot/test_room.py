@@ -16,9 +16,9 @@ from trilift.captures import reading, writing
 from trilift.captures.schema import Recording
 from trilift.plot.settings import Settings
 from trilift.plot.stage import _clips, _Shown
-from trilift.plot.style import PEOPLE
 from trilift.plot.viewer import Clip
 from trilift.skeletons import BODY25B, H36M17, mapping
+from trilift.style import PEOPLE
 
 CAMERAS = ring_of_cameras(2)
 FPS, FIRST = 60.0, {"Ann": 100, "Bob": 121}

@@ -15,9 +15,9 @@ from PIL import Image
 
 from plot.browser import errors_logged, needs_browser, open_browser, set_page_size
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
-from trilift.plot.style import LEFT, MIDDLE, REFERENCE, RIGHT
 from trilift.plot.viewer import MISSING, Clip, viewer_page
 from trilift.skeletons import BODY25B, COCO17, H36M17, mapping
+from trilift.style import LEFT, MIDDLE, REFERENCE, RIGHT
 
 HOSTILE = "</script><script>alert(1)</script><!--<b>\"'&@@DATA@@\u2028é"
 

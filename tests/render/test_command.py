@@ -8,10 +8,10 @@ from matplotlib.colors import to_rgb
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person
 from trilift.captures import writing
 from trilift.captures.schema import Recording
-from trilift.plot.style import LEFT, PEOPLE, RIGHT
 from trilift.render.encoding import mp4
 from trilift.render.overlay import _LABEL, _PREDICTED
 from trilift.skeletons import BODY25B, H36M17, mapping
+from trilift.style import LEFT, PEOPLE, RIGHT
 
 DATA_SET = """
 ingest:

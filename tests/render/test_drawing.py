@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from trilift.plot.style import LEFT, RIGHT
 from trilift.render.drawing import Layer, Person
 from trilift.render.drawing import draw as draw_people
 from trilift.skeletons import COCO17
+from trilift.style import LEFT, RIGHT
 
 GREY = np.full((600, 800, 3), 90, np.uint8)
 GREEN = "#00FF00"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trilift import skeletons
+from trilift import skeletons, style
 from trilift.errors import listed
 from trilift.formats.source import Source
 from trilift.ingest import examine
@@ -18,8 +18,7 @@ from trilift.ingest.assemble import assemble
 from trilift.ingest.assembled import AssembledCapture
 from trilift.ingest.check_figure import camera_agreement, offsets_over_time
 from trilift.ingest.examine import Findings, Run
-from trilift.ingest.stage import facts_of
-from trilift.plot import style
+from trilift.ingest.stage import note_of
 from trilift.project import threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
@@ -40,8 +39,7 @@ def run(layout: Layout) -> int:
     """
     source = load_dataset(layout.dataset_file, "ingest", Source)
     style.use()
-    note = f"data set {layout.dataset}" + (" (SIMULATED)" if source.simulated else "")
-    note += f" · detections: {facts_of(source, layout)}"
+    note = note_of(source, layout)
     problems, steps = 0, 0
     with tqdm(total=0, unit="step", desc="check", disable=None) as progress, logging_redirect_tqdm():
         for capture in assemble(layout, source):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.plot.style import LINES, MIDDLE, new_figure, side_colour
 from trilift.skeletons import Skeleton
+from trilift.style import LINES, MIDDLE, new_figure, side_colour
 
 _MOST_ARROWS = 1500
 

@@ -4,8 +4,10 @@ import logging
 import math
 from itertools import accumulate, groupby
 
+import matplotlib.pyplot as plt
 import numpy as np
 
+from trilift import style
 from trilift.captures import writing
 from trilift.captures.schema import Recording
 from trilift.captures.writing import Writer
@@ -15,8 +17,11 @@ from trilift.formats.source import Source
 from trilift.ingest import examine
 from trilift.ingest.assemble import assemble
 from trilift.ingest.assembled import AssembledCapture
+from trilift.ingest.people.seen import Seen
+from trilift.ingest.people.seen_figure import who_is_seen
 from trilift.ingest.settings import Settings
 from trilift.project import provenance, threads
+from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_dataset
 
@@ -27,7 +32,7 @@ _READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.v
 
 @threads.apart()
 def run(layout: Layout) -> None:
-    """Read the raw files of a data set, check them, and write captures and references."""
+    """Read the raw files of a data set, check them, and write captures, references and who is seen."""
     settings = load(layout.params, "ingest", Settings)
     source = load_dataset(layout.dataset_file, "ingest", Source)
     facts = {
@@ -35,6 +40,7 @@ def run(layout: Layout) -> None:
         "detections_from": facts_of(source, layout),
         "simulated": "yes" if source.simulated else "no",
     }
+    seen = Seen()
     with (
         writing.create(layout.captures, "captures", **facts) as captures_file,
         writing.create(layout.references, "references", **facts) as references_file,
@@ -44,6 +50,8 @@ def run(layout: Layout) -> None:
             if settings.check != "skip":
                 _check(capture, settings, layout)
             _write(capture, source.fps, captures_file, references_file, layout)
+            seen.add(capture)
+    _write_seen(seen, note_of(source, layout), layout)
     many_files = source.digest(layout.raw)
     provenance.write(
         layout,
@@ -52,7 +60,7 @@ def run(layout: Layout) -> None:
         dataset={"ingest": source},
         inputs=[path for path in source.files(layout.raw) if path.is_file()],
         digests={layout.raw / source.detections.place: many_files} if many_files else None,
-        outputs=[layout.captures, layout.references],
+        outputs=[layout.captures, layout.references, layout.people / "people.csv", layout.people / "seen.png"],
         loads=_READERS,
     )
 
@@ -61,6 +69,12 @@ def facts_of(source: Source, layout: Layout) -> str:
     """Say what made the detections, for tables and figures."""
     made_by = source.detections.detector or detected.detector_of(layout.detections)
     return f"GROUND-TRUTH 2D ({made_by})" if source.detections.ground_truth else made_by
+
+
+def note_of(source: Source, layout: Layout) -> str:
+    """Say at the foot of figures where the data come from."""
+    simulated = " (SIMULATED)" if source.simulated else ""
+    return f"data set {layout.dataset}{simulated} · detections: {facts_of(source, layout)}"
 
 
 def _describe(capture: AssembledCapture) -> None:
@@ -170,3 +184,13 @@ def _write(
         for row, recording in zip(table, capture.recordings, strict=True):
             if recording.reference is not None:
                 poses.write_block(row.frames, poses=recording.reference.poses)
+
+
+def _write_seen(seen: Seen, note: str, layout: Layout) -> None:
+    with replacing(layout.people / "people.csv") as temporary:
+        seen.table().to_csv(temporary, index=False, float_format="%.3f")
+    style.use()
+    figure = who_is_seen(seen.clips, seen.left_out, note)
+    with replacing(layout.people / "seen.png") as temporary:
+        figure.savefig(temporary, format="png")
+    plt.close(figure)

@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from trilift.plot.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
 from trilift.skeletons import Skeleton
+from trilift.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
 
 _FPS, _SECONDS = 12.5, 10  # a GIF counts in hundredths of a second: 12.5 fps are 8 of them
 _WIDTH, _HEIGHT, _DPI = 640, 320, 100

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from trilift.plot.style import LINES, new_figure
+from trilift.style import LINES, new_figure
 
 _BARS, _COUNTS = "#DDDDDD", "#666666"
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trilift.plot.series import ALL_SERIES, Series
-from trilift.plot.style import new_figure
+from trilift.style import new_figure
 
 _PCK_MM = 150
 _FAR_PERCENT = 95  # the axes end where so many of all joints are

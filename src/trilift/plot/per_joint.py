@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from trilift.plot.series import ALL_SERIES, label_of, measure_of, title_of
-from trilift.plot.style import new_figure
 from trilift.skeletons import TRAINING_SKELETON
+from trilift.style import new_figure
 
 _WIDTH = 0.27
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from trilift.plot.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
 from trilift.skeletons import Skeleton
+from trilift.style import LEFT, REFERENCE, RIGHT, new_figure, side_colour
 
 
 @dataclass(frozen=True)

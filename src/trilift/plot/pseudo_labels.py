@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trilift.plot.style import LINES, REFERENCE, new_figure
+from trilift.style import LINES, REFERENCE, new_figure
 
 
 def pseudo_label_quality(views: pd.DataFrame, keypoints: pd.DataFrame, bones: pd.DataFrame, note: str) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from trilift.plot.style import LINES, REFERENCE, new_figure
+from trilift.style import LINES, REFERENCE, new_figure
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,13 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from trilift import skeletons
+from trilift import skeletons, style
 from trilift.captures import reading
 from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats.films import READER, Film, Films
 from trilift.formats.source import Source
 from trilift.geometry.upright import upright
-from trilift.plot import style
 from trilift.plot.animation import animate
 from trilift.plot.conditions import error_by_condition
 from trilift.plot.distribution import error_distribution

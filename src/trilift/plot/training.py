@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from trilift.plot.style import REFERENCE, new_figure
+from trilift.style import REFERENCE, new_figure
 
 
 def training_curve(history: pd.DataFrame, note: str) -> Figure:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trilift.plot.style import LEFT, MIDDLE, PEOPLE, REFERENCE, RIGHT, side_colour
 from trilift.skeletons import Skeleton
+from trilift.style import LEFT, MIDDLE, PEOPLE, REFERENCE, RIGHT, side_colour
 
 # Numbers travel as 16-bit integers of these units. Images too large for quarter pixels get a coarser unit.
 MISSING = -(2**15)

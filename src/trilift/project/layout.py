@@ -92,6 +92,11 @@ class Layout:
         return self.project / "results" / self.dataset / "pseudo_labels"
 
     @property
+    def people(self) -> Path:
+        """Who is seen, as a table and a figure."""
+        return self.project / "results" / self.dataset / "people"
+
+    @property
     def check(self) -> Path:
         """What `trilift check` writes; neither engine knows of it."""
         return self.project / "results" / self.dataset / "check"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from trilift.plot.style import LEFT, RIGHT, side_colour
 from trilift.skeletons import Skeleton
+from trilift.style import LEFT, RIGHT, side_colour
 
 _INK, _PAPER = "#FFFFFF", "#000000"
 

@@ -15,11 +15,11 @@ from trilift.captures.schema import Recording
 from trilift.errors import InputError
 from trilift.formats.films import Film
 from trilift.geometry.cameras import Cameras, project, project_camera_points
-from trilift.plot.style import PEOPLE
 from trilift.project.layout import Layout
 from trilift.render.drawing import Layer, Person, draw
 from trilift.render.encoding import mp4
 from trilift.skeletons import TRAINING_SKELETON
+from trilift.style import PEOPLE
 
 _LABEL, _PREDICTED = "#FFFFFF", "#F0E442"
 

@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trilift.plot.style import LINES, new_figure
 from trilift.plot.training import label_logarithms
+from trilift.style import LINES, new_figure
 
 _LABELS = {
     "mpjpe_mm": "MPJPE (mm)",

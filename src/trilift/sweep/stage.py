@@ -6,8 +6,8 @@ import logging
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from trilift import style
 from trilift.errors import InputError
-from trilift.plot import style
 from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
