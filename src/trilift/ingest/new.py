@@ -43,7 +43,8 @@ ingest:
   # exclude_cameras: [name]
   # offsets: {name_of_a_camera: 3} # by how many frames it is late
   # max_length_difference: 10 # by how many frames views may differ in length; they are cut to the shortest
-  # subject: size # of several people follow the largest; by default the one with the most confident detections
+  # people: one # where several people are seen, follow one of them; by default each becomes a recording
+  # subject: size # the one is the largest; by default the one with the most confident detections
   # subjects: {name_of_a_recording: person} # where there are several people
   fps: 0
 split:

@@ -35,7 +35,7 @@ def who_is_seen(clips: list[Clip], left_out: int, note: str) -> Figure:
     figure = new_figure(9, height, note)
     title = "Who is seen when, in which view"
     if left_out:
-        title += f"\nthe {len(clips)} clips with the most people; {left_out} others are left out"
+        title += f"\n{len(clips)} clips, those with the most people first; {left_out} others are left out"
     figure.suptitle(title)
     panels = figure.subplots(len(clips), squeeze=False, height_ratios=[number + 0.5 for number in rows])[:, 0]
     for axes, clip in zip(panels, clips, strict=True):
