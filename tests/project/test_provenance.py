@@ -108,6 +108,8 @@ def test_what_a_stage_read_is_what_another_made(finished: Path) -> None:
         "table.tex",
         "recordings.csv",
         "rig.csv",
+        "people.csv",
+        "seen.png",
     }
 
 
