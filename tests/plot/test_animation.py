@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from trilift.plot import animation, style
+from trilift import style
+from trilift.plot import animation
 from trilift.plot.animation import animate
 from trilift.skeletons import COCO17, H36M17
 
