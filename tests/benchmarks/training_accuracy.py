@@ -38,12 +38,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from trilift import style
 from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
 from trilift.lifter.shipped import folder_of
-from trilift.plot import style
 from trilift.simulate.detector import LEVELS
 from trilift.skeletons import H36M17
 from trilift.train import augmentation, training
