@@ -1,1 +1,1 @@
-"""Who is who where several people are seen: followed over time within a view, and matched between views."""
+"""Who is who where several people are seen: tracked within a view, matched between views, followed in the room."""

@@ -32,7 +32,6 @@ _FEWEST_PLACED = 6  # keypoints that make a pose
 
 
 @dataclass
-@dataclass
 class _People:
     """Those who are followed, an entry of each array per person; see `placing.follow`."""
 
