@@ -88,5 +88,8 @@ def _as_yaml(expression: ast.expr) -> str:
 
 
 def _choices(annotation: str) -> str:
-    found = re.match(r"Literal\[(.*)\]$", annotation)
-    return "one of " + ", ".join(f"`{ast.literal_eval(choice)}`" for choice in found[1].split(", ")) if found else ""
+    found = re.match(r"Literal\[([^\]]*)\]( \| dict)?", annotation)
+    if not found:
+        return ""
+    choices = ", ".join(f"`{ast.literal_eval(choice)}`" for choice in found[1].split(", "))
+    return f"one of {choices}{', or by name' if found[2] else ''}"

@@ -92,3 +92,16 @@ def test_a_detection_is_as_far_away_as_the_person_would_have_to_move():
     nowhere = np.zeros((1, 1, 9))
     placing.distances(rays, slot, R, T, np.array([1.7]), np.zeros((1, 1, 9, 3)), nowhere, cost)
     np.testing.assert_allclose(cost[0, 3, :, 0], [0, 0.2], atol=1e-6)
+
+
+def test_a_part_of_a_body_counts_as_farther_away_than_a_whole_one_that_is_as_near():
+    points = np.random.default_rng(3).uniform(-0.5, 0.5, (10, 3)) + np.array([0, 0, 1])
+    whole = rays_of(points)
+    part = whole.copy()
+    part[:, 4:] = np.nan
+    rays = np.stack([whole, part], 1)[None]
+    cost = np.empty((1, 4, 2, 1))
+    slot, nowhere = np.zeros((1, 1, 4), int), np.zeros((1, 1, 10))
+    placing.distances(rays, slot, R, T, np.array([1.7]), np.zeros((1, 1, 10, 3)), nowhere, cost)
+    np.testing.assert_allclose(cost[0, :, 0, 0], 0, atol=1e-6)
+    assert ((cost[0, :, 1, 0] > 0.02) & (cost[0, :, 1, 0] < 0.1)).all()

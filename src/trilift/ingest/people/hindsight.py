@@ -114,7 +114,7 @@ def _smoothed(cost: Array, linked: Array) -> Array:
     with np.errstate(invalid="ignore"):
         mean = (sums[last] - sums[first]) / (counts[last] - counts[first])
     smooth = np.full(cost.shape, np.inf)
-    smooth[place] = np.where(known, (mean + values) / 2, np.inf)
+    smooth[place] = np.where(known, (mean + 2 * values) / 3, np.inf)
     return smooth
 
 

@@ -15,6 +15,7 @@ _TOLERANCE = 0.05  # of a person's length: detections that miss by more count le
 _SLOWING = 0.95  # of speed, in every frame in which nobody sees the person
 _INERTIA = 0.8  # of speed, in every other frame
 _SAME_TRACK = 0.03  # how much nearer a detection counts whose track belonged to the person before
+_PARTIAL = 0.05  # at most so much farther away a detection counts that has few keypoints
 _ROUNDS = 3
 
 
@@ -134,7 +135,10 @@ def _take(rays, slot, own):
 
 @compiled
 def _distance(rays, points, R, t, length, differences):
-    """Give how far a detection of a view lies from a person: the lower median over keypoints, over the length."""
+    """Give how far a detection of a view lies from a person: the lower median over keypoints, over the length.
+
+    A part of a body counts as farther away: few keypoints are near by chance.
+    """
     number = 0
     for k in range(len(points)):
         if np.isnan(rays[k, 0]) or np.isnan(points[k, 0]):
@@ -150,7 +154,7 @@ def _distance(rays, points, R, t, length, differences):
     if number < FEWEST_COMMON:
         return np.inf
     differences[:number].sort()
-    return differences[(number - 1) // 2] / length
+    return differences[(number - 1) // 2] / length + _PARTIAL * (1 - number / len(points))
 
 
 @compiled
