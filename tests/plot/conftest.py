@@ -1,8 +1,10 @@
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 
+from plot.browser import open_browser
 from trilift import style
 
 
@@ -12,3 +14,9 @@ def _our_style() -> Iterator[None]:
         style.use()
         yield
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with open_browser() as driver:
+        yield driver

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from plot.browser import errors_logged, needs_browser, open_browser
+from plot.browser import errors_logged, needs_browser
 from plot.test_viewer import Page, embedded, make_clip, make_page
 from synthetic import ring_of_cameras, waving_person
 from trilift.captures import reading, writing
@@ -111,12 +111,6 @@ def test_each_has_a_colour_and_a_name_in_the_page() -> None:
     found = [(clip["person"], clip["room"], clip["colour"]) for clip in content["clips"]]
     assert found[:2] == [("Ann", 0, PEOPLE[0]), ("Bob", 0, PEOPLE[1])]
     assert found[2][:2] == ("", None)
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    with open_browser() as driver:
-        yield driver
 
 
 @needs_browser

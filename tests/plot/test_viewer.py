@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plot.browser import errors_logged, needs_browser, open_browser, set_page_size
+from plot.browser import errors_logged, needs_browser, set_page_size
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.plot.viewer import MISSING, Clip, viewer_page
 from trilift.skeletons import BODY25B, COCO17, H36M17, mapping
@@ -265,12 +265,6 @@ def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
 
 def millimetres(error: float) -> str:
     return f"{error:.1f} mm"
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    with open_browser() as driver:
-        yield driver
 
 
 @needs_browser
