@@ -130,7 +130,7 @@ class Recording:
         >>> Recording("walk/person_2", "person_2", "walk", 50.0, 0, 100, person="person_2").clip
         'walk'
         """
-        return self.name.removesuffix(f"/{self.person}") if self.person else self.name
+        return clip_of(self.name, self.person)
 
     @property
     def frames(self) -> slice:
@@ -143,6 +143,11 @@ class Recording:
     def part(self, first: int, last: int) -> slice:
         """Give the frames of the capture that are frames `first` to `last` (exclusive) of the recording."""
         return slice(self.start + first, self.start + last)
+
+
+def clip_of(name: str, person: str) -> str:
+    """Name the clip of a recording, whose name ends in the person's where there are several."""
+    return name.removesuffix(f"/{person}") if person else name
 
 
 def spread_runs(lengths: Sequence[int], most: int, frames: int) -> Iterator[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from trilift.captures.schema import clip_of
 from trilift.formats import Camera, ReferenceRecording
 from trilift.formats.source import Source
 from trilift.geometry.cameras import Cameras
@@ -69,7 +70,7 @@ class AssembledRecording:
     @property
     def clip(self) -> str:
         """What the recordings of several people share."""
-        return self.name.removesuffix(f"/{self.person}") if self.person else self.name
+        return clip_of(self.name, self.person)
 
     @property
     def last_frame(self) -> int:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from trilift.geometry.epipolar import lower_median
-from trilift.ingest.people.tracks import FEWEST_COMMON, link, sizes
+from trilift.ingest.people.tracks import FEWEST_COMMON, are_there, link, sizes
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def follow(pixels: Array, confidence: Array | None = None, fps: float = 30.0) ->
     >>> follow(pixels).tolist()
     [[0, 1, 0], [1, 0, 1]]
     """
-    exists = np.isfinite(pixels).all(-1).any(-1)
+    exists = are_there(pixels)
     if not exists.any():
         return np.empty((0, len(pixels)), int)
     sure = np.isfinite(pixels).all(-1).astype(np.float32) if confidence is None else confidence
@@ -235,7 +235,7 @@ class Follower:
 
     def step(self, pixels: Array) -> Array:
         """Take the next frame, pixels (person, keypoint, 2): the number of each, from 1; 0 for who does not count."""
-        exists = np.flatnonzero(np.isfinite(pixels).all(-1).any(-1))
+        exists = np.flatnonzero(are_there(pixels))
         poses = self._poses.reshape(len(self._poses), pixels.shape[1], 2)
         pairs = poses[:, None], pixels[None, exists]
         apart, unseen_s = _apart(*pairs), self._unseen[:, None] / self._fps

@@ -62,8 +62,8 @@ class Someone(NamedTuple):
         (frame, view, keypoint, 2), (frame, view, keypoint), from then until the last one.
     detection
         (frame, view): which detection it was, from 1; 0 for none.
-    poses
-        (some frame, keypoint, 3): where they are, in metres.
+    frames, poses
+        (some frame,) and (some frame, keypoint, 3): where they are at some frames, counted from `first`, in metres.
     """
 
     name: str

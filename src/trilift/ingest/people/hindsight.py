@@ -99,11 +99,16 @@ def _between(points: Array) -> tuple[Array, Array]:
     return place / np.maximum(total, 1e-12)[..., None], np.where(total > 0, placing.PRIOR, 0.0)
 
 
-def _smoothed(cost: Array, linked: Array) -> Array:
-    """Let the frames around speak too, along the tracks within a view."""
+def _along_tracks(linked: Array) -> tuple[Array, ...]:
+    """Give the places of all detections, track by track and frame by frame."""
     place = np.nonzero(linked >= 0)
     order = np.lexsort((place[0], linked[place]))
-    place = tuple(axis[order] for axis in place)
+    return tuple(axis[order] for axis in place)
+
+
+def _smoothed(cost: Array, linked: Array) -> Array:
+    """Let the frames around speak too, along the tracks within a view."""
+    place = _along_tracks(linked)
     values = cost[place]
     known = np.isfinite(values)
     zero = np.zeros((1, cost.shape[-1]))
@@ -133,9 +138,7 @@ def _assign(cost: Array) -> Array:
 
 def without_flicker(person: Array, linked: Array) -> Array:
     """Let a detection be nobody's that is somebody's for one frame, before and after which its track is another's."""
-    place = np.nonzero(linked >= 0)
-    order = np.lexsort((place[0], linked[place]))
-    place = tuple(axis[order] for axis in place)
+    place = _along_tracks(linked)
     track, who = linked[place], person[place]
     between = (track[:-2] == track[2:]) & (who[:-2] == who[2:]) & (who[1:-1] != who[2:])
     who[1:-1][between & (who[2:] >= 0)] = -1

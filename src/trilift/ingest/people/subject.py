@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter1d
 
 from trilift.geometry.cameras import Cameras
 from trilift.ingest.people.grouping import Votes, group_tracks, overlaps, votes_of
-from trilift.ingest.people.tracks import link_views, sizes
+from trilift.ingest.people.tracks import are_there, link_views, sizes
 
 Array = np.ndarray
 
@@ -56,7 +56,7 @@ def choose_subject(cameras: Cameras, pixels: Array, score: Array) -> Choice:
         (frame, view, person): how much speaks for a detection; 0 where there is none.
     """
     views = score.shape[1]
-    exists = np.isfinite(pixels).all(-1).any(-1)
+    exists = are_there(pixels)
     if not (exists.sum(2) > 1).any():
         return Choice(np.where(exists.any(2), exists.argmax(2), -1), [], [])
     size = sizes(pixels)

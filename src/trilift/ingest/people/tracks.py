@@ -36,7 +36,7 @@ def choose_prominent(pixels: Array, score: Array) -> Array:
     numpy.ndarray
         (frame,): index on the axis of people, -1 where nobody is seen.
     """
-    exists = np.isfinite(pixels).all(-1).any(-1)
+    exists = are_there(pixels)
     track = link(pixels, sizes(pixels), exists)
     total = np.bincount(track[exists], score[exists], minlength=1)
     person = np.full(len(pixels), -1)
