@@ -275,8 +275,8 @@ def test_a_reference_of_training_people_only_is_no_reference_of_the_test(
     assert "mpjpe_mm" not in found
     assert found["pseudo_label_other_views_reprojection_px"] > 0
     distribution = pd.read_csv(project / "results/demo/main/distribution.csv")
-    assert list(distribution) == ["threshold_px", "lifter_percent", "mean_pose_percent", "pseudo_label_percent"]
-    assert distribution["threshold_px"].max() == 100
+    assert set(distribution["unit"]) == {"px"}
+    assert distribution["threshold"].max() == 100
     assert run(project, "plot", "demo") == 0
     assert compared_with(project) == "pseudo-label"
 
@@ -340,13 +340,14 @@ def test_test_poses_of_which_none_can_be_measured_are_refused(
 def test_tables_name_their_units(finished: Path, without_reference: Path) -> None:
     for project, dataset, unit in ((finished, "demo", "mm"), (without_reference, "mine", "px")):
         folder = project / "results" / dataset / "main"
-        columns = {name: list(pd.read_csv(folder / f"{name}.csv")) for name in CONDITIONS}
-        assert columns == {
-            "by_confidence": ["confidence_low", "confidence_high", f"error_{unit}", "joints"],
-            "by_angle": ["angle_low_deg", "angle_high_deg", f"error_{unit}", "poses"],
-            "distribution": [f"threshold_{unit}", "lifter_percent", "mean_pose_percent", "pseudo_label_percent"],
+        tables = {name: pd.read_csv(folder / f"{name}.csv") for name in CONDITIONS}
+        assert {name: list(table) for name, table in tables.items()} == {
+            "by_confidence": ["confidence_low", "confidence_high", "error", "joints", "unit"],
+            "by_angle": ["angle_low_deg", "angle_high_deg", "error", "poses", "unit"],
+            "distribution": ["threshold", "lifter_percent", "mean_pose_percent", "pseudo_label_percent", "unit"],
         }
-        distribution = pd.read_csv(folder / "distribution.csv").drop(columns=f"threshold_{unit}")
+        assert {each for table in tables.values() for each in table["unit"]} == {unit}
+        distribution = tables["distribution"].drop(columns=["threshold", "unit"])
         assert (distribution.diff().dropna() >= 0).all(axis=None)
         assert 1 < distribution.max().max() <= 100
         with reading.read(folder / "predictions.nc", "predictions") as predictions:
@@ -354,6 +355,17 @@ def test_tables_name_their_units(finished: Path, without_reference: Path) -> Non
 
 
 CONDITIONS = ("by_confidence", "by_angle", "distribution")
+
+
+def test_dvc_plots_what_the_tables_hold(finished: Path, without_reference: Path) -> None:
+    stages = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text("utf-8"))["stages"]
+    plots = [plot for stage in stages.values() for plot in stage.get("plots", [])]
+    stated = {path: plot for entry in plots for path, plot in entry.items() if path.endswith(".csv")}
+    assert len(stated) == 4
+    for path, plot in stated.items():
+        for project, dataset in ((finished, "demo"), (without_reference, "mine")):
+            columns = set(pd.read_csv(project / path.replace("${item.dataset}", dataset)))
+            assert {plot["x"], plot["y"]} <= columns, path
 
 
 def test_the_table_counts_the_poses_that_it_is_a_mean_of(finished: Path) -> None:

@@ -45,6 +45,6 @@ def test_a_pose_of_which_the_reference_has_only_the_root_counts_nowhere() -> Non
         assert (of_others[measure] == (FRAMES - 1) * VIEWS).all()
     assert numbers["pa_mpjpe_mm"]["pelvis"] == (FRAMES - 1) * VIEWS
     assert numbers["correct_poses_150mm_percent"].sum() == (FRAMES - 1) * VIEWS
-    table = conditions.distribution.table("mm")
+    table = conditions.distribution.table()
     assert table["lifter_percent"].iloc[-1] == 100
     assert conditions.by_angle.table("low", "high", "error", "poses")["poses"].sum() == (FRAMES - 1) * VIEWS

@@ -261,8 +261,8 @@ def test_bins_hold_the_means_of_their_errors(seed: int) -> None:
     cut = pd.cut(np.where(of == 1, 0.999, of), edges, right=False)
     expected = pd.Series(errors).groupby(cut, observed=True).agg(["mean", "count"])
     expected = expected[expected["count"] > 0]
-    table = bins.table("confidence_low", "confidence_high", "error_mm", "joints")
-    assert table["error_mm"].tolist() == pytest.approx(expected["mean"].tolist())
+    table = bins.table("confidence_low", "confidence_high", "error", "joints")
+    assert table["error"].tolist() == pytest.approx(expected["mean"].tolist())
     assert table["confidence_low"].tolist() == [interval.left for interval in expected.index]
     assert table["joints"].tolist() == expected["count"].tolist()
 
@@ -278,12 +278,12 @@ def test_the_distribution_counts_errors_up_to_each_threshold(seed: int) -> None:
         distribution.add("lifter", torch.tensor(part))
     known = errors[np.isfinite(errors)]
     expected = [(known <= threshold).mean() for threshold in range(0, 11, 2)]
-    assert distribution.table("mm")["lifter_percent"].tolist() == pytest.approx([100 * share for share in expected])
+    assert distribution.table()["lifter_percent"].tolist() == pytest.approx([100 * share for share in expected])
 
 
 def test_a_distribution_of_no_errors_is_not_known() -> None:
     distribution = Distribution(np.arange(3))
     distribution.add("lifter", torch.tensor([torch.nan]))
-    table = distribution.table("px")
-    assert list(table) == ["threshold_px", "lifter_percent"]
+    table = distribution.table()
+    assert list(table) == ["threshold", "lifter_percent"]
     assert table["lifter_percent"].isna().all()

@@ -49,17 +49,17 @@ def make_shares(unit: str = "mm", **replaced: float) -> pd.DataFrame:
         f"{name}_percent": [100 * (sample_errors(name) <= threshold).mean() for threshold in thresholds]
         for name in ERRORS
     }
-    return pd.DataFrame({f"threshold_{unit}": thresholds} | shares).assign(**replaced)
+    return pd.DataFrame({"threshold": thresholds} | shares).assign(**replaced)
 
 
 def make_confidence(unit: str = "mm") -> pd.DataFrame:
     edges = {"confidence_low": [0, 0.5], "confidence_high": [0.5, 1.0]}
-    return pd.DataFrame(edges | {f"error_{unit}": [120.0, 60.0], "joints": [2_000, 1_500_000]})
+    return pd.DataFrame(edges | {"error": [120.0, 60.0], "joints": [2_000, 1_500_000]})
 
 
 def make_angles(unit: str = "mm") -> pd.DataFrame:
     edges = {"angle_low_deg": [0, 60, 120], "angle_high_deg": [60, 120, 180]}
-    return pd.DataFrame(edges | {f"error_{unit}": [50.0, np.nan, 70.0], "poses": [300, 0, 100]})
+    return pd.DataFrame(edges | {"error": [50.0, np.nan, 70.0], "poses": [300, 0, 100]})
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -218,7 +218,7 @@ def test_the_curves_go_through_the_shares_and_the_densities_add_up_to_them() -> 
     table = make_shares()
     shares, densities = error_distribution(table, NOTE, "mm").axes
     for index, name in enumerate(ERRORS):
-        np.testing.assert_allclose(shares.lines[index].get_xdata(), table["threshold_mm"])
+        np.testing.assert_allclose(shares.lines[index].get_xdata(), table["threshold"])
         percent = table[f"{name}_percent"]
         np.testing.assert_allclose(shares.lines[index].get_ydata(), percent)
         density = np.asarray(densities.lines[index].get_ydata())

@@ -203,7 +203,7 @@ def test_curves_and_conditions_are_those_of_their_tables(tables: dict[str, pd.Da
     distribution, confidence, angle = (tables[name] for name in ("distribution", "by_confidence", "by_angle"))
     shares = error_distribution(distribution, NOTE, "px").axes[0]
     for line, column in zip(shares.lines, ("lifter", "mean_pose", "pseudo_label"), strict=True):
-        np.testing.assert_allclose(line.get_xdata(), distribution["threshold_px"])
+        np.testing.assert_allclose(line.get_xdata(), distribution["threshold"])
         np.testing.assert_allclose(line.get_ydata(), distribution[f"{column}_percent"])
     of_confidence, of_angle, joints, poses = error_by_condition(confidence, angle, NOTE, "px").axes
     for axes, counts, table, low, high, number in (
@@ -211,7 +211,7 @@ def test_curves_and_conditions_are_those_of_their_tables(tables: dict[str, pd.Da
         (of_angle, poses, angle, "angle_low_deg", "angle_high_deg", "poses"),
     ):
         np.testing.assert_allclose(axes.lines[0].get_xdata(), (table[low] + table[high]) / 2)
-        np.testing.assert_allclose(axes.lines[0].get_ydata(), table["error_px"])
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), table["error"])
         np.testing.assert_allclose([bar.get_x() for bar in counts.patches], table[low])
         np.testing.assert_allclose([bar.get_height() for bar in counts.patches], table[number])
     history = tables["history"]

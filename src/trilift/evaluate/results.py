@@ -50,16 +50,11 @@ def write_results(
     for name, table in tables.items():
         _write(layout.results / f"{name}.csv", table.to_csv(float_format="%.4f"))
     for name, table in (
-        (
-            "by_confidence",
-            conditions.by_confidence.table("confidence_low", "confidence_high", f"error_{conditions.unit}", "joints"),
-        ),
-        (
-            "by_angle",
-            conditions.by_angle.table("angle_low_deg", "angle_high_deg", f"error_{conditions.unit}", "poses"),
-        ),
-        ("distribution", conditions.distribution.table(conditions.unit)),
+        ("by_confidence", conditions.by_confidence.table("confidence_low", "confidence_high", "error", "joints")),
+        ("by_angle", conditions.by_angle.table("angle_low_deg", "angle_high_deg", "error", "poses")),
+        ("distribution", conditions.distribution.table()),
     ):
+        table["unit"] = conditions.unit  # in a column of its own: DVC's plots know columns by one name only
         _write(layout.results / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     # Its test people, cameras and references, and nothing simulated: the published numbers may stand beside ours.
     is_human36m = (

@@ -200,13 +200,13 @@ class Distribution:
     def _of(self, name: str) -> np.ndarray:
         return self._counts.setdefault(name, np.zeros(len(self.thresholds) + 1, np.int64))
 
-    def table(self, unit: str) -> pd.DataFrame:
-        """Give ``threshold_<unit>`` and ``<name>_percent``: how many errors are at most as large; NaN without any."""
+    def table(self) -> pd.DataFrame:
+        """Give ``threshold`` and ``<name>_percent``: how many errors are at most as large; NaN without any."""
         percent = {
             f"{name}_percent": 100 * counts.cumsum()[:-1] / (counts.sum() or np.nan)
             for name, counts in self._counts.items()
         }
-        return pd.DataFrame({f"threshold_{unit}": self.thresholds} | percent)
+        return pd.DataFrame({"threshold": self.thresholds} | percent)
 
 
 def action_of_take(action: str) -> str:

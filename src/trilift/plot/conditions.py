@@ -17,10 +17,10 @@ def error_by_condition(by_confidence: pd.DataFrame, by_angle: pd.DataFrame, note
     Parameters
     ----------
     by_confidence
-        Columns ``confidence_low``, ``confidence_high``, ``error_<unit>`` and ``joints``, a row per range of the
+        Columns ``confidence_low``, ``confidence_high``, ``error`` and ``joints``, a row per range of the
         confidence; empty if not known.
     by_angle
-        Columns ``angle_low_deg``, ``angle_high_deg``, ``error_<unit>`` and ``poses``, a row per range of the angle
+        Columns ``angle_low_deg``, ``angle_high_deg``, ``error`` and ``poses``, a row per range of the angle
         between where the person faces and the camera: 0 is seen from the front. Empty if not known.
     note
         Where the data come from.
@@ -42,7 +42,7 @@ def error_by_condition(by_confidence: pd.DataFrame, by_angle: pd.DataFrame, note
     ):
         axes.set_ylabel(f"mean distance\n{where} ({unit})")
         if len(table):
-            _draw(axes, table[low], table[high], table[f"error_{unit}"], table[number])
+            _draw(axes, table[low], table[high], table["error"], table[number])
         else:
             axes.text(0.5, 0.5, f"not known:\n{unknown}", transform=axes.transAxes, ha="center", va="center")
             axes.set(xticks=[], yticks=[])

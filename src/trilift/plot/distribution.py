@@ -18,7 +18,7 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
     Parameters
     ----------
     table
-        Columns ``threshold_<unit>``, increasing in equal steps, and ``lifter_percent``, ``mean_pose_percent`` and
+        Columns ``threshold``, increasing in equal steps, and ``lifter_percent``, ``mean_pose_percent`` and
         ``pseudo_label_percent``: how many joints have an error of at most the threshold.
     note
         Where the data come from.
@@ -32,7 +32,7 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
         for series in ALL_SERIES
         if table[f"{series.name}_percent"].notna().any()
     }
-    thresholds = table[f"threshold_{unit}"].to_numpy(float)
+    thresholds = table["threshold"].to_numpy(float)
     for series, percent in known.items():
         _draw(shares, densities, thresholds, percent, series, unit)
     for axes in (shares, densities):
