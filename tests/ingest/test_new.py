@@ -338,6 +338,43 @@ def test_names_come_back_as_they_were(folder, recordings, cameras):
     assert sorted(view.name for view in read[0].views) == seen
 
 
+def test_a_copy_is_of_all_that_the_folder_holds_and_leads_to(project, tmp_path):
+    write_openpose_data_set(tmp_path / "disk", 4)
+    folder = tmp_path / "gait"
+    folder.mkdir()
+    for part in (tmp_path / "disk").iterdir():
+        (folder / part.name).symlink_to(part)
+    code, printed = begin(project, folder, "--copy")
+    assert code == 0, printed
+    layout = Layout("gait", project.layout.project)
+    assert f"copied {layout.raw}" in printed
+    copied = {path.relative_to(layout.raw): path for path in layout.raw.rglob("*")}
+    originals = {path.relative_to(tmp_path / "disk"): path for path in (tmp_path / "disk").rglob("*")}
+    assert set(copied) == set(originals)
+    assert not any(path.is_symlink() for path in (layout.raw, *copied.values()))
+    assert all(path.is_dir() or path.read_bytes() == originals[name].read_bytes() for name, path in copied.items())
+
+
+def test_a_copy_that_fails_leaves_nothing(project, tmp_path):
+    folder = tmp_path / "gait"
+    write_openpose_data_set(folder, 4)
+    (folder / "notes.txt").symlink_to(tmp_path / "gone")
+    code, printed = begin(project, folder, "--copy")
+    assert code == 2
+    assert f"{folder / 'notes.txt'}: cannot be copied to" in printed
+    layout = Layout("gait", project.layout.project)
+    assert not layout.dataset_file.exists()
+    assert list(layout.raw.parent.glob("*gait*")) == []
+
+
+def test_a_project_is_not_copied_into_itself(project, tmp_path):
+    write_openpose_data_set(tmp_path / "detections", 4)
+    code, printed = begin(project, tmp_path, "--copy", "--name", "gait")
+    assert code == 2
+    assert f"{tmp_path}: holds the project" in printed
+    assert not Layout("gait", project.layout.project).dataset_file.exists()
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
     [("Übung 1", "Ubung_1"), ("Straße", "Strasse"), ("Ørsted-ærlig", "Orsted-aerlig"), ("naïve café", "naive_cafe")],

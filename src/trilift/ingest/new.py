@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+import shutil
 import unicodedata
 from io import StringIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+from tqdm import tqdm
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
@@ -62,25 +64,31 @@ def describe(command: argparse.ArgumentParser) -> None:
     """Add what the command line says of this command, and its arguments."""
     command.description = (
         "Look at a folder with detections and a calibration, recognise their formats, link it to "
-        "data/raw and write a commented file in workflow/datasets."
+        "data/raw or copy it there, and write a commented file in workflow/datasets."
     )
-    command.epilog = "Example:\n  trilift new ~/recordings/gait --name gait"
+    command.epilog = (
+        "Examples:\n  trilift new ~/recordings/gait --name gait\n"
+        "  trilift new ~/recordings/gait --copy && dvc add data/raw/gait"
+    )
     command.add_argument("folder", type=Path, help="holds the detections and the calibration")
     command.add_argument("--name", help="of the data set (default: the folder's)")
     command.add_argument(
         "--skeleton",
         help="layout of the keypoints, a name or a .yaml file in the folder (default: told from names or poses)",
     )
+    command.add_argument(
+        "--copy", action="store_true", help="copy the folder, so that DVC can version it (default: link it)"
+    )
     command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run ``trilift new``."""
-    start(options.folder, options.name, options.project, options.skeleton)
+    start(options.folder, options.name, options.project, options.skeleton, options.copy)
 
 
-def start(folder: Path, name: str | None, project: Path, skeleton: str | None = None) -> None:
-    """Recognise what is in a folder, link it to the raw data and write the data set's file.
+def start(folder: Path, name: str | None, project: Path, skeleton: str | None = None, copy: bool = False) -> None:
+    """Recognise what is in a folder, link or copy it to the raw data and write the data set's file.
 
     Raises
     ------
@@ -115,9 +123,12 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     with replacing(layout.dataset_file) as temporary:
         temporary.write_text(text, "utf-8")
         parse(Source, read_yaml(temporary)["ingest"], str(layout.dataset_file))
-    if not raw.exists():
-        raw.parent.mkdir(parents=True, exist_ok=True)
-        raw.symlink_to(folder.resolve(), target_is_directory=True)
+        if not raw.exists():
+            raw.parent.mkdir(parents=True, exist_ok=True)
+            if copy:
+                _copy(folder, raw)
+            else:
+                raw.symlink_to(folder.resolve(), target_is_directory=True)
     if found.unused:
         log.info("not used: %s", listed(found.unused))
     for doubt in found.doubts:
@@ -126,14 +137,40 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         log.warning("%s frames per second are a guess: state those of the videos (fps:)", _GUESSED_FPS)
     first = f"  snakemake --cores all {within_project(layout.detections)}\n" if found.videos else ""
     log.info(
-        "Wrote %s and linked %s. Look through the file, then:\n"
+        "Wrote %s and %s %s. Look through the file, then:\n"
         "%s  trilift check %s\n  snakemake --cores all results/%s/main/metrics.json",
         layout.dataset_file,
+        "copied" if copy else "linked",
         raw,
         first,
         name,
         name,
     )
+
+
+def _copy(folder: Path, raw: Path) -> None:
+    """Copy a folder, and what its links lead to, to the raw data: whole, or not at all."""
+    if raw.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"{folder}: holds the project, so that it cannot be copied into it; name the recordings' folder"
+        )
+    number = sum(path.is_file() for path in folder.rglob("*"))
+    part = raw.with_name(f".{raw.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with tqdm(total=number, unit="file", desc="copy", disable=None) as progress:
+
+            def one(source: str, target: str) -> None:
+                shutil.copy2(source, target)
+                progress.update()
+
+            shutil.copytree(folder, part, copy_function=one)
+        part.rename(raw)
+    except shutil.Error as error:
+        source, _, reason = error.args[0][0]
+        raise InputError(f"{source}: cannot be copied to {raw} ({reason}); nothing was") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _look_at_videos(found: Found, folder: Path) -> None:
