@@ -1,12 +1,17 @@
-"""What the build of the documentation adds to Markdown: formulas as MathML, and lists of settings.
+"""What the build of the documentation adds to Markdown: formulas as MathML, settings, commands.
 
 A formula is ``$...$`` in a line or ``$$...$$`` on lines of its own, in LaTeX. A line
-``<!-- settings: trilift.module.Class -->`` becomes a list of the settings class, from its docstring and defaults.
+``<!-- settings: trilift.module.Class -->`` becomes a list of the settings class, from its docstring and defaults, and
+``<!-- command: predict -->`` what `trilift predict --help` says. The site links to where this clone came from.
 """
 
 import ast
+import io
 import json
+import os
 import re
+import subprocess
+from contextlib import redirect_stdout, suppress
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -14,17 +19,29 @@ from typing import Any
 
 import griffe
 from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+
+from trilift import cli
 
 _SOURCE = Path(__file__).parents[1] / "src"
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 _SETTINGS = re.compile(r"^<!-- settings: ([\w.]+) -->$", re.MULTILINE)
+_COMMAND = re.compile(r"^<!-- command: (\w+) -->$", re.MULTILINE)
 _BOUNDS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
 
 
+def on_config(config: MkDocsConfig) -> None:
+    """Link to the repository, where git knows of one that a browser can open."""
+    asked = subprocess.run(["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False)
+    address = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
+    if address.startswith("https://"):
+        config.repo_url = address
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put lists of settings where a page asks for them."""
-    return _SETTINGS.sub(lambda found: _list(found[1]), markdown)
+    """Put lists of settings and the help of commands where a page asks for them."""
+    return _COMMAND.sub(lambda found: _help(found[1]), _SETTINGS.sub(lambda found: _list(found[1]), markdown))
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -39,6 +56,14 @@ def _render(formula: re.Match[str]) -> str:
     if "\\" in re.sub(r"<[^>]*>", "", mathml):
         raise PluginError(f"this formula has a command that has no MathML: {tex}")
     return f'<div class="formula">{mathml}</div>' if block else mathml
+
+
+def _help(command: str) -> str:
+    """Give what a command says of itself, in lines that a page has room for."""
+    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
+    with redirect_stdout(io.StringIO()) as said, suppress(SystemExit):
+        cli.main([command, "--help"])
+    return f"```text\n{said.getvalue()}```"
 
 
 @cache

@@ -152,6 +152,15 @@ def test_modules_of_the_reference_are_there(page):
         importlib.import_module(name)
 
 
+def test_every_command_is_on_the_page_of_commands():
+    text = (ROOT / "docs/commands.md").read_text("utf-8")
+    known = next(action.choices for action in cli._parser()._actions if action.dest == "command")
+    assert sorted(re.findall(r"^### trilift (\w+)\n\n<!-- command: \w+ -->$", text, re.MULTILINE)) == sorted(known)
+    assert all(
+        title == command for title, command in re.findall(r"^### trilift (\w+)\n\n<!-- command: (\w+)", text, re.M)
+    )
+
+
 def test_every_format_is_in_the_reference_and_in_the_table():
     of_code = {f"trilift.formats.{kind.module}" for kinds in (DETECTIONS, CAMERAS) for kind in kinds.values()}
     assert of_code <= set(re.findall(r"^::: (\S+)$", (ROOT / "docs/api/formats.md").read_text("utf-8"), re.MULTILINE))

@@ -50,7 +50,7 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
         "  snakemake --cores all\n"
         "Your own recordings:\n"
         "  trilift new ~/recordings/gait && trilift check gait\n"
-        "  snakemake --cores all results/gait/main/metrics.json\n"
+        "  snakemake --cores all results/gait/main/report.html\n"
         "One camera, with what was trained:\n"
         "  trilift predict --lifter results/gait/main --detections cam1_json --camera Calib.toml walk.trc",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -138,7 +138,7 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
     first = f"  snakemake --cores all {within_project(layout.detections)}\n" if found.videos else ""
     log.info(
         "Wrote %s and %s %s. Look through the file, then:\n"
-        "%s  trilift check %s\n  snakemake --cores all results/%s/main/metrics.json",
+        "%s  trilift check %s\n  snakemake --cores all results/%s/main/report.html",
         layout.dataset_file,
         "copied" if copy else "linked",
         raw,
