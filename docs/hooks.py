@@ -32,11 +32,14 @@ _BOUNDS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Link to the repository, where git knows of one that a browser can open."""
+    """Link to the repository, where git knows of one that a browser can open.
+
+    In the navigation: of `repo_url` the theme would ask the network for the number of stars.
+    """
     asked = subprocess.run(["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False)
     address = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
     if address.startswith("https://"):
-        config.repo_url = address
+        config.nav.insert(1, {"Repository": address})
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
