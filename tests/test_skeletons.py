@@ -8,7 +8,7 @@ import yaml
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.skeletons import BODY25B, COCO17, H36M17, OPENPOSE25, SKELETONS, get, mapping
+from trilift.skeletons import BODY25B, COCO17, H36M17, MEDIAPIPE33, OPENPOSE25, SKELETONS, get, mapping
 from trilift.skeletons.definition import of_definition
 
 FOLDER = Path(skeletons.__file__).parent
@@ -133,6 +133,30 @@ def test_files_of_this_project_are_as_one_s_own_must_be(skeleton, tmp_path):
     assert replace(get("mine.yaml", tmp_path), name=skeleton.name) == skeleton
 
 
+@ALL
+def test_what_is_drawn_is_one_body(skeleton):
+    """Limbs, trunk and head hang together, and the trunk has two sides: its corners are joined."""
+    joined = {name: set() for name in skeleton.keypoints}
+    for one, other in skeleton.drawn_indices:
+        joined[skeleton.keypoints[one]].add(skeleton.keypoints[other])
+        joined[skeleton.keypoints[other]].add(skeleton.keypoints[one])
+    reached, new = set(), {"left_hip"}
+    while new:
+        reached |= new
+        new = set().union(*(joined[name] for name in new)) - reached
+    body = {f"{side}_{part}" for side in ("left", "right") for part in ("ankle", "knee", "hip", "shoulder", "wrist")}
+    assert body | ({"nose"} & set(skeleton.keypoints)) <= reached
+    for part in ("hip", "shoulder"):
+        left, right = joined[f"left_{part}"], joined[f"right_{part}"]
+        assert f"right_{part}" in left or left & right or skeleton.name == "mpi_inf_3dhp28"  # it has collarbones
+
+
+def test_lines_are_no_bones():
+    assert ("left_hip", "right_hip") in MEDIAPIPE33.lines
+    assert not set(MEDIAPIPE33.lines) & set(MEDIAPIPE33.bones)
+    assert len(MEDIAPIPE33.drawn_indices) == len(MEDIAPIPE33.bone_indices) + len(MEDIAPIPE33.lines)
+
+
 def test_every_file_of_data_is_a_layout_that_is_known():
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(SKELETONS)
 
@@ -142,7 +166,7 @@ def test_every_file_of_data_is_a_layout_that_is_known():
     [
         ({"keypoints": None}, "keypoints: missing"),
         ({"keypoints": "hip"}, "keypoints: .* list"),
-        ({"joints": []}, r"joints: unknown setting \(known here: keypoints, bones, root, mirror, derived\)"),
+        ({"joints": []}, r"joints: unknown setting \(known here: keypoints, bones, root, mirror, derived, lines\)"),
         ({"bones": [["hip", "LKnee", "left_ankle"]]}, r"bones\.0: List should have at most 2 items"),
         ({"bones": []}, "bones: List should have at least 1 item"),
         ({"keypoints": [*OWN["keypoints"], "hip"]}, "keypoints: hip is there twice; leave one out"),
@@ -150,6 +174,8 @@ def test_every_file_of_data_is_a_layout_that_is_known():
         ({"bones": [["hip", "tail"]]}, "tail is no keypoint; there are hip, LKnee, RKnee"),
         ({"bones": [["hip", "hip"]]}, r"bones: \[hip, hip\]: hip is there twice"),
         ({"bones": [["hip", "LKnee"], ["LKnee", "hip"]]}, "LKnee and hip are joined twice"),
+        ({"lines": [["LKnee", "hip"]]}, "bones, lines: LKnee and hip are joined twice"),
+        ({"lines": [["LKnee", "tail"]]}, r"lines: \[LKnee, tail\]: tail is no keypoint"),
         ({"root": "pelvis"}, "root: pelvis is no keypoint"),
         ({"mirror": [["LKnee", "RKnee"], ["LKnee", "hip"]]}, "mirror: LKnee is in two pairs"),
         (

@@ -407,7 +407,7 @@ MINUTES = (0.5, 1, 2, 4, 8, 16)
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Draw the error over the minutes of a core, where there is plenty to learn from."""
     style.use()
-    figure = style.new_figure(5, 3, "Real motion (CMU), SIMULATED cameras and detector; a person not trained on")
+    figure = style.new_figure(2.4, "Real motion (CMU), SIMULATED cameras and detector; a person not trained on")
     axes, rows = figure.subplots(), table.set_index("case")
     for name, cases in CURVES.items():
         own = rows.loc[[case for case in cases if case in rows.index]].sort_values("seconds")

@@ -259,11 +259,11 @@ def test_what_is_to_be_stated_goes_on_from_what_is_stated(long_walk):
 def test_the_figure_shows_the_offsets_of_the_table(long_walk):
     timing = examine(captured(dropping(long_walk, 1, 300, 6), cameras=CAMERAS), over_time=True).timing
     (axes,) = offsets_over_time(timing, "late", "note").axes
-    drawn = {container.get_label(): container.lines[0].get_ydata() for container in axes.containers}
+    drawn = {container.get_label(): container.lines[0].get_xdata() for container in axes.containers}
     assert list(drawn) == ["cam1", "cam2", "cam3", "cam4"]
     for name, values in drawn.items():
         np.testing.assert_array_equal(values, timing[timing["view"] == name]["late_by_frames"])
-    labels = [label.get_text() for label in axes.get_xticklabels()]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[:2] == ["clip0, 0", f"clip0, {timing['first'].unique()[1]}"]
 
 

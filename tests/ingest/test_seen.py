@@ -181,7 +181,8 @@ def test_the_clips_with_the_most_people_are_drawn_and_the_others_counted(capture
     assert [clip.name for clip in seen.clips[1:3]] == ["alone 0", "alone 1"]
     assert len(seen.table()) == MOST_CLIPS + 5
     figure = who_is_seen(seen.clips, seen.left_out, "")
-    assert "12 clips, those with the most people first; 4 others are left out" in figure.get_suptitle()
+    (legend,) = figure.legends
+    assert "12 clips, those with the most people first; 4 others are left out" in legend.get_title().get_text()
     assert len(figure.axes) == MOST_CLIPS
     plt.close(figure)
 

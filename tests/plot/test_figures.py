@@ -1,5 +1,6 @@
 from dataclasses import replace
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,12 +10,15 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from trilift import style
 from trilift.plot import stage as plot
 from trilift.plot import viewer
 from trilift.plot.per_joint import error_per_joint
 from trilift.plot.poses import Example, predicted_poses
+from trilift.plot.series import Overall
 from trilift.plot.training import training_curve
 from trilift.project.layout import Layout
 from trilift.skeletons import COCO17, H36M17
@@ -31,7 +35,12 @@ def make_history(**more: list[float]) -> pd.DataFrame:
 
 def make_table(measure: str) -> pd.DataFrame:
     values = {prefix + measure: np.arange(17) + 10.0 * i for i, prefix in enumerate(SERIES)}
-    return pd.DataFrame(values, index=pd.Index(H36M17.keypoints, name="joint"))
+    return pd.DataFrame(values | {"joints": 1000}, index=pd.Index(H36M17.keypoints, name="joint"))
+
+
+def make_overall(measure: str = "mpjpe_mm", **more: float) -> Overall:
+    means = {f"{prefix}{measure}": 8.0 + 10 * i for i, prefix in enumerate(SERIES)}
+    return Overall.of(means | {"test_poses": 1200, "test_poses_without_prediction": 200} | more)
 
 
 def make_runs(measure: str = "mpjpe_mm", seeds: int = 3) -> pd.DataFrame:
@@ -48,15 +57,13 @@ def make_example(seed: int = 0, rank: str = "") -> Example:
     return Example(f"pose {seed}", pixels, COCO17, predicted, target, H36M17, rank)
 
 
-def colours_of(axes: Axes) -> list[str]:
-    return [to_hex(line.get_color()).upper() for line in axes.lines]
-
-
 FIGURES = {
     "training": lambda: training_curve(make_history(validation_mpjpe_mm=[90, 50]), NOTE),
     "training without validation": lambda: training_curve(make_history(), NOTE),
-    "error per joint": lambda: error_per_joint(make_table("mpjpe_mm"), NOTE),
-    "error per joint without reference": lambda: error_per_joint(make_table("other_views_reprojection_px"), NOTE),
+    "error per joint": lambda: error_per_joint(make_table("mpjpe_mm"), make_overall(), NOTE),
+    "error per joint without reference": lambda: error_per_joint(
+        make_table("other_views_reprojection_px"), make_overall("other_views_reprojection_px"), NOTE
+    ),
     "poses": lambda: predicted_poses([make_example(0), make_example(1)], "reference", NOTE),
     "training of a sweep": lambda: sweep_training(make_histories(), NOTE),
     "sweep": lambda: sweep_comparison(make_runs(), "mpjpe_mm", NOTE),
@@ -80,14 +87,28 @@ def test_a_figure_says_where_its_data_come_from(figure: Figure) -> None:
     assert figure.get_supxlabel() == NOTE
 
 
+def scale_of(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts if text.get_text().endswith((" m", " px"))]
+
+
 def test_axes_have_labels_with_units(figure: Figure) -> None:
     for axes in figure.axes:
-        of_losses = [label.get_text() for label in axes.get_yticklabels()][:1] == ["consistency"]
-        assert of_losses or axes.get_ylabel().endswith(("(mm)", "(m)", "(px)"))
-        of_joints = [label.get_text() for label in axes.get_xticklabels()][-1] == "right wrist"
-        assert (
-            of_joints or axes.get_xlabel() == "optimiser step" or axes.get_xlabel().endswith(("(mm)", "(m)", "(px)"))
-        )
+        of_rows = axes.get_yticklabels() and axes.get_yticklabels()[0].get_text() in ("consistency", "right hip")
+        if not scale_of(axes):  # in the figure of poses a bar is the scale
+            assert of_rows or axes.get_ylabel().endswith(("(mm)", "(px)"))
+            assert axes.get_xlabel() == "optimiser step" or axes.get_xlabel().endswith(("(mm)", "(px)"))
+
+
+def test_a_figure_is_made_for_a_column_in_print(figure: Figure) -> None:
+    """Of 8.5 cm, where no text is below 6 pt, and nothing is cut off."""
+    assert figure.get_figwidth() == pytest.approx(8.5 / 2.54)
+    assert figure.get_figheight() < 9.5  # of a page
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 6
+    figure.draw_without_rendering()
+    inside = figure.get_tightbbox()
+    assert (inside.x0, inside.y0) > (-0.02, -0.02)
+    assert inside.x1 < figure.get_figwidth() + 0.02
+    assert inside.y1 < figure.get_figheight() + 0.02
 
 
 def test_the_training_curve_shows_losses_in_millimetres() -> None:
@@ -147,43 +168,103 @@ def test_one_seed_has_no_deviation() -> None:
     assert [text.get_text() for text in axes.texts] == ["50.0", "60.0", "70.0"]
 
 
+def names_of(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
 def test_errors_against_a_reference_leave_the_root_out() -> None:
-    (axes,) = error_per_joint(make_table("mpjpe_mm"), NOTE).axes
-    assert axes.get_ylabel() == "mean distance from the reference (mm)"
-    assert [label.get_text() for label in axes.get_xticklabels()] == [
-        name.replace("_", " ") for name in H36M17.keypoints[1:]
-    ]
-    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
-    assert heights == [list(np.arange(1, 17) + 10.0 * i) for i in range(3)]
+    (axes,) = error_per_joint(make_table("mpjpe_mm"), make_overall(), NOTE).axes
+    assert axes.get_xlabel() == "mean distance from the reference (mm)"
+    assert names_of(axes) == [*(name.replace("_", " ") for name in H36M17.keypoints[1:]), "all joints"]
+    assert [bar.get_width() for bar in axes.containers[0]] == [*range(1, 17), 8]
 
 
 def test_errors_without_a_reference_are_called_agreement() -> None:
-    (axes,) = error_per_joint(make_table("other_views_reprojection_px"), NOTE).axes
-    assert axes.get_ylabel() == "mean distance in the other views (px)"
+    measure = "other_views_reprojection_px"
+    (axes,) = error_per_joint(make_table(measure), make_overall(measure), NOTE).axes
+    assert axes.get_xlabel() == "mean distance in the other views (px)"
     assert "not accuracy" in axes.get_title()
-    assert [len(bars) for bars in axes.containers] == [16] * 3
 
 
-def test_bars_are_told_apart_by_the_legend() -> None:
-    (axes,) = error_per_joint(make_table("mpjpe_mm"), NOTE).axes
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "lifter (one view)",
-        "mean training pose",
-        "pseudo-label (all views)",
-    ]
-    assert len({bars[0].get_facecolor() for bars in axes.containers}) == 3
+def test_one_size_of_numbers_along_the_axes() -> None:
+    for axes in training_curve(make_history(validation_mpjpe_mm=[90, 50]), NOTE).axes:
+        labels = [*axes.get_xticklabels(), *axes.get_yticklabels(which="both")]
+        assert len({label.get_fontsize() for label in labels}) == 1
+
+
+def test_losses_are_told_apart_without_colours() -> None:
+    training = training_curve(make_history(reprojection_px=[9, 5]), NOTE).axes[0]
+    assert len({line.get_linestyle() for line in training.lines}) == 2
+
+
+def test_24_lines_are_told_apart_and_neighbours_without_colours() -> None:
+    strokes = [style.stroke(number) for number in range(24)]
+    assert len({tuple(stroke.values()) for stroke in strokes}) == 24
+    assert all(one["linestyle"] != other["linestyle"] for one, other in pairwise(strokes))
+
+
+def body_of(axes: Axes) -> list[Line2D]:
+    """The lines of the skeletons, without the bar that is the scale."""
+    return [line for line in axes.lines if line.get_gid() != "scale"]
+
+
+def colours_of(axes: Axes) -> list[str]:
+    return [to_hex(line.get_color()).upper() for line in body_of(axes)]
 
 
 def test_left_and_right_have_their_colours() -> None:
     seen, front, side = predicted_poses([make_example()], "reference", NOTE).axes
-    expected = [style.side_colour(COCO17.keypoints[child]) for _, child in COCO17.bone_indices]
+    names = COCO17.keypoints
+    expected = [style.side_colour(names[one], names[other]) for one, other in COCO17.drawn_indices]
     assert colours_of(seen) == expected
     of_poses = [style.side_colour(H36M17.keypoints[child]) for _, child in H36M17.bone_indices]
     for axes in (front, side):
         assert colours_of(axes) == [style.REFERENCE] * len(of_poses) + of_poses
     assert {style.LEFT, style.RIGHT, style.MIDDLE} == set(of_poses)
+
+
+def test_left_and_right_are_told_apart_without_colours() -> None:
+    for axes in predicted_poses([make_example()], "reference", NOTE).axes:
+        strokes = {side: set() for side in (style.LEFT, style.RIGHT)}
+        for line in body_of(axes):
+            strokes.get(to_hex(line.get_color()).upper(), set()).add(line.is_dashed())
+        assert strokes == {style.LEFT: {False}, style.RIGHT: {True}}
+
+
+def test_the_trunk_is_closed() -> None:
+    example = make_example()
+    seen = predicted_poses([example], "reference", NOTE).axes[0]
+    drawn = {tuple(map(tuple, line.get_xydata())): to_hex(line.get_color()).upper() for line in body_of(seen)}
+    for part in ("shoulder", "hip"):
+        ends = [tuple(example.pixels[COCO17.index(f"{side}_{part}")]) for side in ("left", "right")]
+        assert drawn[tuple(ends)] == style.MIDDLE
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0])
+def test_the_bar_of_poses_is_as_long_as_it_says(scale: float) -> None:
+    example = make_example()
+    poses = {"predicted": scale * example.predicted, "target": scale * example.target}
+    example = replace(example, pixels=scale * example.pixels, **poses)
+    for axes in predicted_poses([example], "reference", NOTE).axes:
+        (bar,) = [line for line in axes.lines if line.get_gid() == "scale"]
+        (text,) = scale_of(axes)
+        length, unit = text.split()
+        assert np.ptp(bar.get_xdata()) == pytest.approx(float(length))
+        assert 0.15 < float(length) / np.ptp(axes.get_xlim()) <= 0.5
+        assert unit == ("px" if axes.get_ylim()[0] > axes.get_ylim()[1] else "m")
+
+
+def test_all_poses_are_shown_whole_and_on_one_scale() -> None:
+    small, large = make_example(0), make_example(1)
+    small = replace(small, predicted=0.2 * small.predicted, target=0.2 * small.target)
+    axes = predicted_poses([small, large], "reference", NOTE).axes
+    panels = [axes[at] for at in (1, 2, 4, 5)]
+    assert len({round(float(np.ptp(panel.get_xlim())), 9) for panel in panels}) == 1
+    for panel in panels:
+        points = np.concatenate([line.get_xydata() for line in body_of(panel)])
+        (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
+        assert (points >= [left, bottom]).all()
+        assert (points <= [right, top]).all()
 
 
 def test_the_poses_say_what_they_are_compared_with() -> None:
@@ -198,24 +279,16 @@ def test_poses_stand_upright() -> None:
     assert bottom > top
     bone = H36M17.bone_indices[0]
     for axes, horizontal in ((front, 0), (side, 2)):
-        line = axes.lines[len(H36M17.bones)]
+        line = body_of(axes)[len(H36M17.bones)]
         np.testing.assert_allclose(line.get_xdata(), example.predicted[list(bone), horizontal])
         np.testing.assert_allclose(line.get_ydata(), -example.predicted[list(bone), 1])
 
 
-def test_every_example_has_its_row_and_title() -> None:
-    axes = predicted_poses([make_example(i) for i in range(3)], "reference", NOTE).axes
-    assert [row.get_title() for row in axes[::3]] == ["pose 0", "pose 1", "pose 2"]
-
-
-def test_ranks_are_written_beside_their_rows() -> None:
-    ranks = ["best, 45 mm", "median, 80 mm", "worst, 312 mm"]
-    figure = predicted_poses([make_example(i, rank) for i, rank in enumerate(ranks)], "reference", NOTE)
-    assert [row.texts[0].get_text() for row in figure.axes[::3]] == ranks
-    figure.draw_without_rendering()
-    for row in figure.axes[::3]:
-        text, label = row.texts[0].get_window_extent(), row.yaxis.label.get_window_extent()
-        assert 0 <= text.x0 < text.x1 <= label.x0
+def test_every_example_has_its_row_and_its_title_begins_with_its_rank() -> None:
+    ranks = ["best, 45 mm", "", "worst, 312 mm"]
+    axes = predicted_poses([make_example(i, rank) for i, rank in enumerate(ranks)], "reference", NOTE).axes
+    titles = [row.texts[-1].get_text() for row in axes[::3]]
+    assert titles == ["best, 45 mm: pose 0", "pose 1", "worst, 312 mm: pose 2"]
 
 
 def test_the_detections_fill_a_square() -> None:
@@ -278,7 +351,7 @@ def test_a_side_has_one_colour(name: str, colour: str) -> None:
 
 def test_names_in_figures_are_no_formulas():
     style.use()
-    figure = style.new_figure(3, 2, "camera $x_{, camera y$")
+    figure = style.new_figure(2, "camera $x_{, camera y$")
     figure.canvas.draw()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ from trilift.plot.per_action import error_per_action
 from trilift.plot.per_joint import error_per_joint
 from trilift.plot.per_view import error_per_view
 from trilift.plot.pseudo_labels import pseudo_label_quality
+from trilift.plot.series import Overall
 from trilift.plot.training import training_curve
+from trilift.project.layout import Layout
 from trilift.skeletons import BODY25B, H36M17
 from trilift.triangulate.labels import Labels
 from trilift.triangulate.recap import Recap
@@ -40,8 +43,8 @@ NOTE = "data set tiny"
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """The tables that the stages wrote of a recording with gaps."""
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """What the stages wrote of a recording with gaps."""
     project = make_project(tmp_path_factory.mktemp("gaps") / "project", OPENPOSE_DATA_SET, yaml.safe_dump(PARAMS))
     write_openpose_data_set(project.layout.raw, frames=24, views=4)
     for path in (project.layout.raw / "pose").rglob("*.json"):
@@ -49,8 +52,18 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     for stage in ("ingest", "triangulate", "train", "evaluate"):
         code, said = project.run(stage)
         assert code == 0, said
-    of_recap = {path.stem: path for path in project.layout.recap.glob("*.csv")}
-    of_run = {path.stem: path for path in project.layout.results.glob("*.csv")}
+    return project.layout
+
+
+@pytest.fixture(scope="module")
+def metrics(layout: Layout) -> dict[str, Any]:
+    return json.loads((layout.results / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def tables(layout: Layout) -> dict[str, pd.DataFrame]:
+    of_recap = {path.stem: path for path in layout.recap.glob("*.csv")}
+    of_run = {path.stem: path for path in layout.results.glob("*.csv")}
     return {name: pd.read_csv(path) for name, path in (of_recap | of_run).items()}
 
 
@@ -144,7 +157,7 @@ def test_pseudo_labels_stand_beside_their_names(tables: dict[str, pd.DataFrame])
     bones = bones.set_index(bones["parent"] + " - " + bones["child"])
     bars = shown(of_bones)
     assert ends(bars["in the end"]) == known(bones["spread_mm"])
-    assert ends(bars["each frame on its own"]) == known(bones["single_frames_spread_mm"])
+    assert ends(bars["single frames"]) == known(bones["single_frames_spread_mm"])
 
 
 def test_missing_and_rejected_are_shares_of_the_same() -> None:
@@ -167,51 +180,55 @@ def test_missing_and_rejected_are_shares_of_the_same() -> None:
     assert set(bars["rejected"].values()) == {(25, 50)}
 
 
-SERIES = {"lifter (one view)": "", "mean training pose": "mean_pose_", "pseudo-label (all views)": "pseudo_label_"}
+@pytest.fixture(scope="module")
+def overall(metrics: dict[str, Any]) -> Overall:
+    return Overall.of(metrics)
 
 
-def test_errors_per_joint_stand_over_their_names(tables: dict[str, pd.DataFrame]) -> None:
-    table = tables["per_joint"].set_index("joint")
-    (axes,) = error_per_joint(table, NOTE).axes
-    bars = shown(axes, upright=True)
-    assert [label.get_text() for label in axes.get_xticklabels()] == [
-        name.replace("_", " ") for name in H36M17.keypoints if name != "pelvis"
-    ]
-    assert {label: ends(of) for label, of in bars.items()} == {
-        label: known(table.drop(index="pelvis")[prefix + PX]) for label, prefix in SERIES.items()
-    }
-
-
-@pytest.mark.parametrize(("name", "draw"), [("action", error_per_action), ("view", error_per_view)])
-def test_errors_of_rows_stand_beside_their_names(tables: dict[str, pd.DataFrame], name: str, draw) -> None:
+@pytest.mark.parametrize(("name", "draw"), [("joint", error_per_joint), ("view", error_per_view)])
+def test_errors_of_rows_stand_beside_their_names(
+    tables: dict[str, pd.DataFrame], overall: Overall, name: str, draw
+) -> None:
     table = tables[f"per_{name}"].set_index(name)
-    (axes,) = draw(table if name == "action" else tables["per_view"], NOTE).axes
-    bars = shown(axes)
-    assert ends(bars["lifter (one view)"]) == known(table[PX])
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert sorted(names) == sorted(table.index)
-    for line in axes.lines[:2]:
-        np.testing.assert_allclose(line.get_ydata(), axes.get_yticks())
-        np.testing.assert_allclose(line.get_xdata(), table.loc[names, SERIES[str(line.get_label())] + PX])
-    written = {text.xy[1]: text.get_text() for text in axes.texts[1:]}
-    assert written == {
-        place: f"{table.loc[row, 'poses']:,.0f}" for place, row in zip(axes.get_yticks(), names, strict=True)
-    }
+    (axes,) = draw(table if name == "joint" else tables["per_view"], overall, NOTE).axes
+    table = table[table.index != "pelvis"]
+    bars = ends(shown(axes)["lifter (one view)"])
+    number = "joints" if name == "joint" else "poses"
+    assert bars.pop(f"all {number}") == pytest.approx(overall.means["lifter"])
+    assert {bar.replace(" ", "_"): end for bar, end in bars.items()} == pytest.approx(table[PX].dropna().to_dict())
+    names = [label.get_text().replace(" ", "_") for label in axes.get_yticklabels()][:-1]
+    assert names == list(table.index)
+    (labels,) = [line for line in axes.lines if line.get_label() == "pseudo-label (all views)"]
+    np.testing.assert_allclose(labels.get_xdata()[:-1], table[f"pseudo_label_{PX}"])
+    np.testing.assert_allclose(labels.get_ydata(), axes.get_yticks())
+    written = [text.get_text() for text in axes.texts if "▶" not in text.get_text()]
+    assert written[:-1] == [number, *(f"{of_row:,.0f}" for of_row in table[number])]
 
 
-def test_curves_and_conditions_are_those_of_their_tables(tables: dict[str, pd.DataFrame]) -> None:
+def test_one_action_is_said_with_the_error_of_all(metrics: dict[str, Any], tables: dict[str, pd.DataFrame]) -> None:
+    figure = error_per_action(tables["per_action"].set_index("action"), Overall.of(metrics), NOTE)
+    assert f"{metrics[PX]:.1f} px over {metrics['test_poses'] - metrics['test_poses_without_prediction']} poses." in (
+        " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    )
+
+
+def test_curves_and_conditions_are_those_of_their_tables(tables: dict[str, pd.DataFrame], overall: Overall) -> None:
     distribution, confidence, angle = (tables[name] for name in ("distribution", "by_confidence", "by_angle"))
     shares = error_distribution(distribution, NOTE, "px").axes[0]
     for line, column in zip(shares.lines, ("lifter", "mean_pose", "pseudo_label"), strict=True):
         np.testing.assert_allclose(line.get_xdata(), distribution["threshold"])
         np.testing.assert_allclose(line.get_ydata(), distribution[f"{column}_percent"])
-    of_confidence, of_angle, joints, poses = error_by_condition(confidence, angle, NOTE, "px").axes
+    of_confidence, of_angle, joints, poses = error_by_condition(confidence, angle, overall, NOTE).axes
     for axes, counts, table, low, high, number in (
         (of_confidence, joints, confidence, "confidence_low", "confidence_high", "joints"),
         (of_angle, poses, angle, "angle_low_deg", "angle_high_deg", "poses"),
     ):
-        np.testing.assert_allclose(axes.lines[0].get_xdata(), (table[low] + table[high]) / 2)
-        np.testing.assert_allclose(axes.lines[0].get_ydata(), table["error"])
+        (_, _, many, few), middle = axes.lines, (table[low] + table[high]) / 2
+        at = np.concatenate([many.get_xdata()[np.isfinite(many.get_ydata())], few.get_xdata()])
+        error = np.concatenate([many.get_ydata()[np.isfinite(many.get_ydata())], few.get_ydata()])
+        np.testing.assert_allclose(np.sort(at), middle)
+        np.testing.assert_allclose(error[at.argsort()], table["error"])
+        np.testing.assert_allclose(few.get_xdata(), middle[table[number] < 100])
         np.testing.assert_allclose([bar.get_x() for bar in counts.patches], table[low])
         np.testing.assert_allclose([bar.get_height() for bar in counts.patches], table[number])
     history = tables["history"]
@@ -234,6 +251,20 @@ def boxes_of(figure: Figure) -> dict[str, float]:
         if np.isfinite(x):
             found[names[y]] = x
     return found
+
+
+def test_the_arrows_of_a_camera_have_a_legend() -> None:
+    pixels, residuals = np.full((1, len(BODY25B), 2), 300.0), np.full((1, len(BODY25B), 2), 20.0)
+    (legend,) = camera_agreement(pixels, residuals, np.array([1280, 720]), BODY25B, "walk, cam1", NOTE).legends
+    said = {
+        text.get_text(): handle.get_color()
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert said == {"left": style.LEFT, "right": style.RIGHT, "middle": style.MIDDLE}
+    assert legend.get_title().get_text().split("\n") == [
+        "walk, cam1",
+        "arrows: from where the other views see a keypoint to where it was detected",
+    ]
 
 
 def test_distances_of_a_camera_stand_beside_their_keypoints() -> None:

@@ -17,7 +17,7 @@ from plot.browser import errors_logged, needs_browser, set_page_size
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.plot.viewer import MISSING, Clip, viewer_page
 from trilift.skeletons import BODY25B, COCO17, H36M17, mapping
-from trilift.style import LEFT, MIDDLE, REFERENCE, RIGHT
+from trilift.style import LEFT, MIDDLE, REFERENCE, RIGHT, side_colour
 
 HOSTILE = "</script><script>alert(1)</script><!--<b>\"'&@@DATA@@\u2028é"
 
@@ -134,7 +134,8 @@ def test_colours_are_those_of_the_figures():
     skeleton = content["clips"][0]["skeleton3d"]
     assert skeleton["colours"][H36M17.index("left_knee")] == LEFT
     assert skeleton["colours"][H36M17.index("right_knee")] == RIGHT
-    assert skeleton["bones"] == [list(bone) for bone in H36M17.bone_indices]
+    names = H36M17.keypoints
+    assert skeleton["bones"] == [[*bone, side_colour(names[bone[0]], names[bone[1]])] for bone in H36M17.bone_indices]
 
 
 def test_numbers_survive_up_to_their_unit():

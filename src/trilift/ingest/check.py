@@ -100,7 +100,7 @@ def _draw(capture: AssembledCapture, findings: Findings, layout: Layout, note: s
             findings.residuals[:, view],
             camera.image_size,
             capture.skeleton,
-            f"{capture.name}, {camera.name}: from what the other views see to the detections",
+            f"{capture.name}, {camera.name}",
             note,
         )
         _save(figure, layout.check / f"{capture.name}-{camera.name}.png")

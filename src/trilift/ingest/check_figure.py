@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from trilift.skeletons import Skeleton
-from trilift.style import LINES, MIDDLE, new_figure, side_colour
+from trilift.style import LEFT, MIDDLE, RIGHT, new_figure, side_colour, stroke
 
 _MOST_ARROWS = 1500
 
@@ -15,8 +16,8 @@ def camera_agreement(
 ) -> Figure:
     """Draw how the detections of one camera lie to what the other cameras see.
 
-    On the left arrows lead from there to the detections: all in one direction mean a moved camera, out from the
-    middle a wrong focal length or lens, along the movement a camera out of time. On the right the distances.
+    Arrows lead from there to the detections: all in one direction mean a moved camera, out from the middle a wrong
+    focal length or lens, along the movement a camera out of time. Below them the distances.
 
     Parameters
     ----------
@@ -29,18 +30,31 @@ def camera_agreement(
     title, note
         What is shown, and where the data come from.
     """
-    figure = new_figure(10, 1.5 + 0.17 * len(skeleton), note)
-    figure.suptitle(title)
-    image, distances = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    width, height = image_size
+    ratios = min(2.9 * height / width, 3), 0.3 + 0.11 * len(skeleton)
+    figure = new_figure(1.5 + sum(ratios), note)
+    image, distances = figure.subplots(2, height_ratios=ratios)
     known = np.argwhere(np.isfinite(residuals).all(-1))
     frame, keypoint = known[:: max(1, -(-len(known) // _MOST_ARROWS))].T
     ends, arrows = pixels[frame, keypoint], residuals[frame, keypoint]
     colours = [side_colour(skeleton.keypoints[index]) for index in keypoint]
     image.quiver(
-        *(ends - arrows).T, *arrows.T, color=colours, angles="xy", scale_units="xy", scale=1, width=0.002, alpha=0.6
+        *(ends - arrows).T, *arrows.T, color=colours, angles="xy", scale_units="xy", scale=1, width=0.003, alpha=0.6
     )
-    image.set(xlim=(0, image_size[0]), ylim=(image_size[1], 0), aspect="equal")
-    image.set(xlabel="x (px)", ylabel="y (px)")
+    image.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel="x (px)", ylabel="y (px)")
+    sides = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
+    own = {side_colour(name) for name in skeleton.keypoints}
+    figure.legend(
+        handles=[
+            Line2D([], [], color=colour, marker=">", markersize=3, markevery=[-1], label=side)
+            for side, colour in sides.items()
+            if colour in own
+        ],
+        title=f"{title}\narrows: from where the other views see a keypoint to where it was detected",
+        title_fontsize=6,
+        loc="outside upper center",
+        ncols=3,
+    )
 
     distance = np.linalg.norm(residuals, axis=-1)
     per_keypoint = [values[np.isfinite(values)] for values in distance.T]
@@ -50,7 +64,6 @@ def camera_agreement(
     )
     for box, name in zip(boxes["boxes"], skeleton.keypoints, strict=True):
         box.set_color(side_colour(name))
-    distances.tick_params(axis="y", labelsize=7)
     distances.set(xlabel="distance from what the other views see (px)", xlim=(0, None))
     distances.invert_yaxis()
     distances.grid(axis="y", visible=False)
@@ -69,24 +82,23 @@ def offsets_over_time(timing: pd.DataFrame, title: str, note: str) -> Figure:
     """
     runs = timing[["recording", "first"]].drop_duplicates().reset_index(drop=True)
     position = timing.merge(runs.reset_index(), on=["recording", "first"], sort=False)["index"].to_numpy()
-    figure = new_figure(max(5, 2 + 0.4 * len(runs)), 3.5, note)
-    axes = figure.subplots()
     views = timing["view"].unique()
+    figure = new_figure(1.1 + 0.1 * (-(-len(views) // 3)) + max(0.16, 0.05 * len(views)) * len(runs), note)
+    axes = figure.subplots()
     for number, view in enumerate(views):
         own = (timing["view"] == view).to_numpy()
         beside = 0.5 * ((number + 0.5) / len(views) - 0.5)  # so that equal offsets do not hide each other
         axes.errorbar(
-            position[own] + beside,
             timing["late_by_frames"][own],
-            timing["standard_error_frames"][own],
-            marker="o",
-            markersize=3,
-            color=LINES[number % len(LINES)],
-            linestyle=("-", "--", ":")[number // len(LINES) % 3],
+            position[own] + beside,
+            xerr=timing["standard_error_frames"][own],
+            marker="osD^v"[number % 5],
+            markersize=2.5,
+            **stroke(number),
             label=view,
         )
     labels = [f"{run.recording}, {run.first}" for run in runs.itertuples()]
-    axes.set_xticks(range(len(runs)), labels, rotation=45, ha="right", fontsize=7)
-    axes.set(title=title, xlabel="recording, first frame", ylabel="late by (frames)")
-    figure.legend(loc="outside right upper")
+    axes.set_yticks(range(len(runs)), labels)
+    axes.set(ylabel="recording, first frame", xlabel="late by (frames)", ylim=(len(runs) - 0.4, -0.6))
+    figure.legend(title=title, loc="outside upper center", ncols=3)
     return figure

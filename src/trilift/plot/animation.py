@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from trilift.skeletons import Skeleton
@@ -68,12 +69,12 @@ def animate(
         What the grey skeleton is: ``reference`` or ``pseudo-label``.
     """
     frames, milliseconds = _chosen(len(pixels), fps)
-    figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, note)
+    figure = new_figure(_HEIGHT / _DPI, note, _WIDTH / _DPI)
     figure.set_dpi(_DPI)
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9)
     image, space = figure.subplots(1, 2, width_ratios=[1.25, 1])
-    _set_image(image, image_size)
+    _set_image(image, image_size, pixels[frames])
     _set_space(space, np.concatenate([predicted[frames], target[frames]]), compared_with)
     moving = (
         (_bones(image, skeleton_2d), pixels, skeleton_2d),
@@ -88,7 +89,7 @@ def animate(
     for frame in frames:
         canvas.restore_region(still)
         for bones, points, skeleton in moving:
-            bones.set_segments(points[frame][np.array(skeleton.bone_indices)])
+            bones.set_segments(points[frame][np.array(skeleton.drawn_indices)])
             figure.draw_artist(bones)
         time.set_text(f"{begin + frame / fps:.2f} s")
         figure.draw_artist(time)
@@ -107,8 +108,15 @@ def _chosen(length: int, fps: float) -> tuple[np.ndarray, int]:
     return frames[frames < length], 10 * round(100 / rate)
 
 
-def _set_image(axes: Axes, image_size: np.ndarray) -> None:
-    axes.set(xlim=(0, image_size[0]), ylim=(image_size[1], 0), aspect="equal", xlabel="x (px)", ylabel="y (px)")
+def _set_image(axes: Axes, image_size: np.ndarray, pixels: np.ndarray) -> None:
+    """Show the part of the image, and of what is beyond, in which the person is."""
+    known = pixels[np.isfinite(pixels).all(-1)]
+    low, high = np.percentile(known, [0.5, 99.5], axis=0) if len(known) else (np.zeros(2), image_size)
+    margin = 0.08 * max(*(high - low), 1.0)
+    (left, top), (right, bottom) = low - margin, high + margin
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel="x (px)", ylabel="y (px)")
+    edge = Rectangle((0, 0), *image_size, fill=False, edgecolor="#555555", linewidth=0.8, linestyle=":")
+    axes.add_patch(edge)
     axes.set_title("detected in one view", fontsize=8)
     axes.tick_params(labelsize=6)
     axes.grid(visible=False)
@@ -122,8 +130,10 @@ def _set_space(axes: Axes, poses: np.ndarray, compared_with: str) -> None:
     along = [[(start, -1, floor), (start, 1, floor)] for start in ends]
     lines = np.array(along + [[(y, x, z) for x, y, z in line] for line in along])
     axes.add_collection(LineCollection(list(lines @ _TO_PICTURE.T), colors="#DDDDDD", linewidths=0.8))
-    centre = (_TO_PICTURE @ [0, 0, floor])[1]
-    axes.set(xlim=(-1.4, 1.4), ylim=(centre - 0.4, 1.2), aspect="equal")
+    shown = poses[np.isfinite(poses).all(-1)] @ _TO_PICTURE.T
+    low, high = np.percentile(shown, [0.1, 99.9], axis=0) if len(shown) else (np.full(2, -1.0), np.ones(2))
+    middle, half = (low + high) / 2, 0.62 * max(*(high - low), 0.5)
+    axes.set(xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half], aspect="equal")
     axes.set_axis_off()
     axes.set_title(f"predicted from it in 3D (grid: {_CELL} m)", fontsize=8)
     handles = [
@@ -134,7 +144,8 @@ def _set_space(axes: Axes, poses: np.ndarray, compared_with: str) -> None:
 
 
 def _bones(axes: Axes, skeleton: Skeleton, colour: str | None = None) -> LineCollection:
-    colours = [colour or side_colour(skeleton.keypoints[child]) for _, child in skeleton.bone_indices]
+    names = skeleton.keypoints
+    colours = [colour or side_colour(names[one], names[other]) for one, other in skeleton.drawn_indices]
     width = 1.8 if colour is None else 3.2
     bones = LineCollection([], colors=colours, linewidths=width, capstyle="round", animated=True)
     axes.add_collection(bones, autolim=False)

@@ -9,11 +9,12 @@ from trilift.plot.series import ALL_SERIES, Series
 from trilift.style import new_figure
 
 _PCK_MM = 150
+_BINS = 100  # of the density
 _FAR_PERCENT = 95  # the axes end where so many of all joints are
 
 
 def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
-    """How errors are distributed: the share of joints up to each error, and beside it the density.
+    """How errors are distributed: the share of joints up to each error, and below it the density.
 
     Parameters
     ----------
@@ -25,8 +26,8 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
     unit
         ``mm`` (distance from the reference) or ``px`` (distance in the other views).
     """
-    figure = new_figure(7, 3.2, note)
-    shares, densities = figure.subplots(1, 2)
+    figure = new_figure(4.1, note)
+    shares, densities = figure.subplots(2)
     known = {
         series: table[f"{series.name}_percent"].to_numpy(float)
         for series in ALL_SERIES
@@ -41,22 +42,24 @@ def error_distribution(table: pd.DataFrame, note: str, unit: str) -> Figure:
     shares.set(ylabel="joints up to this distance (%)", ylim=(0, 100))
     densities.set(ylabel=f"joints (% per {unit})", ylim=(0, None))
     if unit == "mm":
-        shares.axvline(_PCK_MM, color="#555555", linewidth=0.8, linestyle=":")
+        shares.axvline(_PCK_MM, color="#555555", linewidth=0.6, linestyle=":")
         shares.annotate(
-            f"{_PCK_MM} mm", (_PCK_MM, 2), (3, 0), textcoords="offset points", fontsize=7, color="#555555"
+            f"{_PCK_MM} mm", (_PCK_MM, 2), (3, 0), textcoords="offset points", fontsize=6, color="#555555"
         )
     shares.set_title("Share of correct joints (PCK)" if unit == "mm" else "Agreement with the other views")
     densities.set_title("Density of the errors" if unit == "mm" else "Density (agreement, not accuracy)")
     handles = shares.get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7, columnspacing=1)
+    figure.legend(handles=handles, loc="outside upper center")
     return figure
 
 
 def _draw(
     shares: Axes, densities: Axes, thresholds: np.ndarray, percent: np.ndarray, series: Series, unit: str
 ) -> None:
-    label = f"{series.label}\n{_summary(thresholds, percent, unit)}"
+    label = f"{series.label}: {_summary(thresholds, percent, unit)}"
     shares.plot(thresholds, percent, series.line, color=series.colour, label=label)
+    every = max(1, len(percent) // _BINS)
+    thresholds, percent = thresholds[::every], percent[::every]
     density = np.diff(percent) / np.diff(thresholds)
     densities.plot((thresholds[1:] + thresholds[:-1]) / 2, density, series.line, color=series.colour)
     densities.fill_between(

@@ -28,6 +28,7 @@ from trilift.plot.per_joint import error_per_joint
 from trilift.plot.per_view import error_per_view
 from trilift.plot.poses import Example, predicted_poses
 from trilift.plot.pseudo_labels import pseudo_label_quality
+from trilift.plot.series import Overall, unit_of
 from trilift.plot.settings import Settings
 from trilift.plot.training import training_curve
 from trilift.plot.viewer import Clip, viewer_page
@@ -67,15 +68,17 @@ def run(layout: Layout) -> None:
     note += f" · detections: {facts['detections_from']}"
     if facts["seen_in_training"]:
         note += " · the person was seen in training"
-    unit = "mm" if "mpjpe_mm" in facts else "px"
-    per_action = tables["per_action"].set_index("action")
+    overall = Overall.of(facts)
+    unit = unit_of(overall.measure)
+    per_joint, per_action = tables["per_joint"].set_index("joint"), tables["per_action"].set_index("action")
     _save(layout, "pseudo_labels", pseudo_label_quality(views, keypoints, bones, note))
     _save(layout, "training", training_curve(tables["history"], note))
-    _save(layout, "error_per_joint", error_per_joint(tables["per_joint"].set_index("joint"), note))
-    _save(layout, "error_per_action", error_per_action(per_action, note))
-    _save(layout, "error_per_view", error_per_view(tables["per_view"], note))
+    _save(layout, "error_per_joint", error_per_joint(per_joint, overall, note))
+    _save(layout, "error_per_action", error_per_action(per_action, overall, note))
+    _save(layout, "error_per_view", error_per_view(tables["per_view"], overall, note))
     _save(layout, "error_distribution", error_distribution(tables["distribution"], note, unit))
-    _save(layout, "error_by_condition", error_by_condition(tables["by_confidence"], tables["by_angle"], note, unit))
+    by_condition = error_by_condition(tables["by_confidence"], tables["by_angle"], overall, note)
+    _save(layout, "error_by_condition", by_condition)
     with (
         reading.read(layout.captures, "captures") as detections,
         reading.read(layout.pseudo_labels, "pseudo_labels") as labels,
@@ -210,7 +213,7 @@ def _examples(shown: list[_Shown], films: Films | None, number: int, unit: str) 
         )
         film = films.open(recording, one.views[view]) if films else None
         yield Example(
-            title=f"{recording.name}, frame {recording.number_of(in_capture)}\ncamera {one.views[view]}",
+            title=f"{recording.name}, frame {recording.number_of(in_capture)}, camera {one.views[view]}",
             pixels=one.detections["pixels"][in_capture, view].values,
             skeleton_2d=one.skeleton,
             predicted=one.predictions["poses"][frame, view].values,

@@ -9,7 +9,7 @@ from trilift.style import REFERENCE, new_figure
 
 
 def training_curve(history: pd.DataFrame, note: str) -> Figure:
-    """Losses over the training, and beside them the distance of validation predictions from their pseudo-labels.
+    """Losses over the training, and below them the distance of validation predictions from their pseudo-labels.
 
     Parameters
     ----------
@@ -19,14 +19,14 @@ def training_curve(history: pd.DataFrame, note: str) -> Figure:
         Where the data come from.
     """
     watched = "validation_mpjpe_mm" in history
-    figure = new_figure(8 if watched else 5.6, 3.4, note)
-    axes = figure.subplots(1, 2 if watched else 1, squeeze=False)[0]
+    figure = new_figure(3.9 if watched else 2.2, note)
+    axes = figure.subplots(2 if watched else 1, squeeze=False)[:, 0]
     for column in history.columns:
         name, _, unit = column.rpartition("_")
         if unit == "m":
             axes[0].plot(history["step"], 1000 * history[column], label=name.replace("_", " "))
         elif unit == "px":
-            axes[0].plot(history["step"], history[column], ":", label=f"{name.replace('_', ' ')} (px)")
+            axes[0].plot(history["step"], history[column], label=f"{name.replace('_', ' ')} (px)")
     axes[0].set(xlabel="optimiser step", ylabel="loss without its weight (mm)", yscale="log", title="Training")
     if watched:
         axes[1].plot(history["step"], history["validation_mpjpe_mm"], "k-")
@@ -47,4 +47,3 @@ def label_logarithms(axes: Axes) -> None:
     """Write plain numbers along a logarithmic y axis, also where it spans less than a decade."""
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(3, 0.5)))
-    axes.tick_params(axis="y", which="minor", labelsize=7)

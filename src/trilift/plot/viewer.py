@@ -170,7 +170,10 @@ def _packed_skeleton(skeleton: Skeleton) -> dict[str, Any]:
     return {
         "keypoints": skeleton.keypoints,
         "colours": [side_colour(name) for name in skeleton.keypoints],
-        "bones": skeleton.bone_indices,
+        "bones": [
+            (one, other, side_colour(skeleton.keypoints[one], skeleton.keypoints[other]))
+            for one, other in skeleton.drawn_indices
+        ],
     }
 
 

@@ -90,10 +90,10 @@ def _draw_layer(
     """Draw one skeleton, and give its points that are in reach."""
     near = np.all((points > np.negative(size)) & (points < np.multiply(2, size)), axis=-1)
     thick = max(1, round(layer.width * lineheight / 100))
-    for parent, child in layer.skeleton.bone_indices:
+    for parent, child in layer.skeleton.drawn_indices:
         if near[parent] and near[child]:
             ends = [tuple(points[parent]), tuple(points[child])]
-            pen.line(ends, _colour(layer, child), thick)
+            pen.line(ends, _colour(layer, parent, child), thick)
     for index in np.flatnonzero(near):
         pen.circle(tuple(points[index]), thick, _colour(layer, int(index)))
     return points[near]
@@ -106,8 +106,8 @@ def _write_name(pen: ImageDraw.ImageDraw, person: Person, points: np.ndarray, li
         pen.text((x, y), person.name, person.colour, font, "ms", stroke_width=2, stroke_fill=_PAPER)
 
 
-def _colour(layer: Layer, index: int) -> str:
-    return layer.colour or side_colour(layer.skeleton.keypoints[index])
+def _colour(layer: Layer, *indices: int) -> str:
+    return layer.colour or side_colour(*(layer.skeleton.keypoints[index] for index in indices))
 
 
 def _write_legend(pen: ImageDraw.ImageDraw, layers: list[Layer], caption: str, lineheight: int) -> None:

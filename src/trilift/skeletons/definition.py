@@ -32,6 +32,8 @@ class Skeleton:
         Pairs of names that are each other's mirror image, where prefixes do not tell.
     derived
         For a joint that the layout lacks the keypoints whose mean stands for it.
+    lines
+        Pairs that are drawn besides the bones, so that a body is seen to be one: no lengths are taken of them.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Skeleton:
     root: str | None = None
     mirror: tuple[tuple[str, str], ...] = ()
     derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    lines: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -58,6 +61,11 @@ class Skeleton:
         return tuple((self.index(parent), self.index(child)) for parent, child in self.bones)
 
     @cached_property
+    def drawn_indices(self) -> tuple[tuple[int, int], ...]:
+        """What figures draw: the bones, and then the lines besides them."""
+        return self.bone_indices + tuple((self.index(one), self.index(other)) for one, other in self.lines)
+
+    @cached_property
     def mirrored(self) -> tuple[int, ...]:
         """For each keypoint the index of its mirror image (its own index in the middle of the body)."""
         return tuple(self.index(_mirror_image(name, self.mirror)) for name in self.keypoints)
@@ -71,6 +79,7 @@ class Skeleton:
             "root": self.root,
             "mirror": [list(pair) for pair in self.mirror],
             "derived": {joint: list(members) for joint, members in self.derived.items()},
+            "lines": [list(line) for line in self.lines],
         }
 
 
@@ -95,6 +104,7 @@ class _Definition(StrictModel):
     root: Name | None = None
     mirror: list[_Pair] = []
     derived: dict[Name, list[Name]] = {}
+    lines: list[_Pair] = []
 
 
 def of_definition(name: str, definition: object, where: str) -> Skeleton:
@@ -113,6 +123,7 @@ def of_definition(name: str, definition: object, where: str) -> Skeleton:
         read.root,
         tuple((one, other) for one, other in read.mirror),
         {joint: tuple(members) for joint, members in read.derived.items()},
+        tuple((one, other) for one, other in read.lines),
     )
     refuse(_problems(skeleton), where)
     return skeleton
@@ -126,6 +137,7 @@ def refuse(problems: list[str], where: str) -> None:
 def _problems(skeleton: Skeleton) -> list[str]:
     keypoints = skeleton.keypoints
     groups: list[tuple[str, tuple[str, ...]]] = [(f"bones: [{', '.join(bone)}]", bone) for bone in skeleton.bones]
+    groups += [(f"lines: [{', '.join(line)}]", line) for line in skeleton.lines]
     groups += [(f"mirror: [{', '.join(pair)}]", pair) for pair in skeleton.mirror]
     groups += [(f"derived: {joint}", members) for joint, members in skeleton.derived.items()]
     groups += [("root", (skeleton.root,))] if skeleton.root is not None else []
@@ -133,8 +145,8 @@ def _problems(skeleton: Skeleton) -> list[str]:
     for place, names in groups:
         problems += [f"{place}: {unknown(name, keypoints, 'keypoint')}" for name in names if name not in keypoints]
         problems += [f"{place}: {name} is there twice; leave one out" for name in _repeated(names)]
-    for bone in _repeated([tuple(sorted(bone)) for bone in skeleton.bones]):
-        problems.append(f"bones: {bone[0]} and {bone[1]} are joined twice; leave one of these bones out")
+    for one, other in _repeated([tuple(sorted(line)) for line in (*skeleton.bones, *skeleton.lines)]):
+        problems.append(f"bones, lines: {one} and {other} are joined twice; leave one of these out")
     for name in _repeated([name for pair in skeleton.mirror for name in pair]):
         problems.append(f"mirror: {name} is in two pairs; leave one out")
     for name in keypoints:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from trilift.plot.training import label_logarithms
-from trilift.style import LINES, new_figure
+from trilift.style import LINES, new_figure, stroke
 
 _LABELS = {
     "mpjpe_mm": "MPJPE (mm)",
@@ -26,29 +26,31 @@ def sweep_comparison(runs: pd.DataFrame, measure: str, note: str) -> Figure:
         Where the data come from.
     """
     table = runs.groupby("losses", sort=False)[measure].agg(["mean", "std"]).sort_values("mean")
-    figure = new_figure(4.8, 1.5 + 0.32 * len(table), note)
+    figure = new_figure(0.9 + 0.2 * len(table), note)
     axes = figure.add_subplot()
     rows = {name: row for row, name in enumerate(table.index)}
     of_runs = runs["losses"].map(rows)
-    axes.plot(runs[measure], of_runs, "o", color=LINES[0], alpha=0.5, markeredgewidth=0, label="one seed")
+    axes.plot(
+        runs[measure], of_runs, "o", color=LINES[0], alpha=0.5, markersize=3, markeredgewidth=0, label="one seed"
+    )
     axes.errorbar(
         table["mean"],
         range(len(table)),
         xerr=table["std"].fillna(0),
         fmt="|",
         color="black",
-        markersize=12,
-        capsize=3,
-        linewidth=1,
+        markersize=7,
+        capsize=2,
+        linewidth=0.8,
         label="mean and standard deviation",
     )
     for row, (mean, std) in enumerate(table.itertuples(index=False)):
         text = f"{mean:.1f}" if pd.isna(std) else f"{mean:.1f} ± {std:.1f}"
-        axes.text(1.03, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        axes.text(1.03, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6)
     axes.set_yticks(range(len(table)), [str(name) for name in table.index])
     axes.set(xlabel=_LABELS[measure], title="Choices of losses, the best first", ylim=(len(table) - 0.4, -0.6))
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
@@ -62,17 +64,15 @@ def sweep_training(histories: pd.DataFrame, note: str) -> Figure:
     note
         Where the data come from.
     """
-    figure = new_figure(6.4, 3.8, note)
+    figure = new_figure(2.6, note)
     axes = figure.add_subplot()
     for number, (name, own) in enumerate(histories.groupby("losses", sort=False)):
         over_seeds = own.groupby("step")["validation_mpjpe_mm"].agg(["mean", "min", "max"])
-        colour, line = LINES[number % len(LINES)], ("-", "--", ":", "-.")[number // len(LINES) % 4]
-        axes.plot(over_seeds.index, over_seeds["mean"], line, color=colour, label=str(name))
-        axes.fill_between(
-            over_seeds.index, over_seeds["min"], over_seeds["max"], color=colour, alpha=0.2, linewidth=0
-        )
+        (line,) = axes.plot(over_seeds.index, over_seeds["mean"], **stroke(number), label=str(name))
+        low, high = over_seeds["min"], over_seeds["max"]
+        axes.fill_between(over_seeds.index, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xlabel="optimiser step", ylabel="MPJPE against pseudo-labels (mm)", yscale="log")
     axes.set_title("Validation: mean and range over the seeds")
     label_logarithms(axes)
-    figure.legend(loc="outside right center", fontsize=8)
+    figure.legend(loc="outside upper center", ncols=2)
     return figure

@@ -30,13 +30,12 @@ def who_is_seen(clips: list[Clip], left_out: int, note: str) -> Figure:
     views = list(dict.fromkeys(view for clip in clips for person in clip.people for view in person.runs))
     rows = [len(clip.people) for clip in clips]
     lines = max(len(person.runs) for clip in clips for person in clip.people)
-    row_height = min(0.14 + 0.05 * lines, 0.6, _TALLEST / sum(rows))
-    height = 1.1 + row_height * sum(rows) + 0.5 * len(clips)
-    figure = new_figure(9, height, note)
-    title = "Who is seen when, in which view"
+    row_height = min(0.1 + 0.03 * lines, 0.4, _TALLEST / sum(rows))
+    height = 1.0 + row_height * sum(rows) + 0.35 * len(clips)
+    figure = new_figure(height, note)
+    title = "Who is seen when, in which view (lines: views, from above)"
     if left_out:
         title += f"\n{len(clips)} clips, those with the most people first; {left_out} others are left out"
-    figure.suptitle(title)
     panels = figure.subplots(len(clips), squeeze=False, height_ratios=[number + 0.5 for number in rows])[:, 0]
     for axes, clip in zip(panels, clips, strict=True):
         of_clip = list(clip.people[0].runs)
@@ -51,24 +50,15 @@ def who_is_seen(clips: list[Clip], left_out: int, note: str) -> Figure:
             axes.add_collection(
                 PolyCollection(list(np.concatenate(bars)), facecolor=colour, edgecolor=colour, linewidth=0.2)
             )
-        axes.set_yticks(range(len(clip.people)), [person.name for person in clip.people], fontsize=7)
+        axes.set_yticks(range(len(clip.people)), [person.name for person in clip.people])
         axes.set(xlim=(clip.begin, clip.end), ylim=(len(clip.people) - 0.5, -0.5))
-        axes.set_title(clip.name, loc="left", fontsize=8)
-        axes.tick_params(axis="x", labelsize=7)
+        axes.set_title(clip.name, loc="left")
         axes.grid(axis="y", visible=False)
     panels[-1].set_xlabel("time (s)")
     handles = [Patch(color=_colour(number), label=view) for number, view in enumerate(views[:_MOST_IN_LEGEND])]
     if len(views) > len(handles):
         handles.append(Patch(color="none", label=f"and {len(views) - len(handles)} more"))
-    columns = -(-len(handles) // max(1, int(5 * (height - 0.8))))
-    figure.legend(
-        handles=handles,
-        title="views, from above",
-        loc="outside right upper",
-        ncols=columns,
-        fontsize=7,
-        title_fontsize=7,
-    )
+    figure.legend(handles=handles, title=title, loc="outside upper center", ncols=4)
     return figure
 
 
