@@ -5,11 +5,11 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run report repro-check lock-check metrics-check test test-engines test-cluster lint format docs bench bench-gpu fuzz
+.PHONY: help run report workflow-report repro-check lock-check metrics-check test test-engines test-cluster lint format docs bench bench-gpu fuzz
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .venv/run.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -37,9 +37,11 @@ help: ## List the targets
 run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); 3 minutes after set-up
 	snakemake --cores all
 
-report: run ## One HTML page with all figures and tables of the demo, which opens offline
-	snakemake --report results/report.html
-	@echo "results/report.html"
+report: run ## results/report.html: all data sets and runs side by side; each has a page, results/<dataset>/main/report.html
+	trilift report
+
+workflow-report: run ## results/workflow.html: Snakemake's own report, with these pages, the rules and what each stage made
+	snakemake --report results/workflow.html
 
 repro-check: .venv/run.installed ## Make what git has committed again, in a fresh clone, and compare it with dvc.lock
 	python workflow/repro_check.py

@@ -31,6 +31,7 @@ _OTHERS = {
         "trilift.render.command",
         "write the videos of a data set with detections, pseudo-labels and predictions drawn over them",
     ),
+    "report": ("trilift.plot.comparison", "put the results of all data sets and runs side by side on one page"),
     "info": ("trilift.project.info", "show what made a file: stage, settings, inputs, code, libraries"),
 }
 _EXIT_CODES = {

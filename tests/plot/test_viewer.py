@@ -19,7 +19,7 @@ from trilift.plot.viewer import MISSING, Clip, viewer_page
 from trilift.skeletons import BODY25B, COCO17, H36M17, mapping
 from trilift.style import LEFT, MIDDLE, REFERENCE, RIGHT, side_colour
 
-HOSTILE = "</script><script>alert(1)</script><!--<b>\"'&@@DATA@@\u2028é"
+HOSTILE = "</script><script>alert(1)</script><!--<b>\"'&{{ data }}\u2028é"
 
 
 def make_clip(title: str = "walk", frames: int = 40, views: int = 2, seed: int = 0, **changes: Any) -> Clip:
@@ -101,7 +101,7 @@ def test_the_page_asks_for_nothing_else():
     policies = [a["content"] for _, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy"]
     assert len(policies) == 1
     assert policies[0].startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';")
-    assert "@@" not in page
+    assert "{{" not in page
 
 
 @pytest.mark.parametrize("place", ["title", "subject", "action", "view", "compared_with", "note"])
@@ -257,6 +257,33 @@ class Page:
         return self.driver.execute_script("return location.hash")
 
 
+# Pairs of texts that lie over each other: those of the page, and those of one canvas, which is drawn once more.
+OVERLAPPING = """
+const texts = [], found = [];
+const elements = "h2, dd, dt, .facts p, .sides, .legend label, .now, button, select";
+for (const element of document.querySelectorAll(elements)) {
+  const { left, right, top, bottom } = element.getBoundingClientRect();
+  if (right > left && !element.closest(".time")) texts.push(["page", element.textContent, left, right, top, bottom]);
+}
+const original = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y, most) {
+  const about = this.measureText(text), wide = Math.min(about.width, most ?? Infinity);
+  const left = x - { left: 0, center: 0.5, right: 1 }[this.textAlign] * wide;
+  texts.push([this.canvas.id, text, left, left + wide, y - about.actualBoundingBoxAscent, y]);
+  if (left < 0 || left + wide > this.canvas.clientWidth + 1) found.push(["cut", text]);
+  return original.call(this, text, x, y, most);
+};
+drawImage(); drawScene(); drawChart();
+CanvasRenderingContext2D.prototype.fillText = original;
+texts.forEach(([where, text, left, right, top, bottom], i) => {
+  for (const [place, other, l, r, t, b] of texts.slice(i + 1)) {
+    if (place === where && left < r && l < right && top < b && t < bottom) found.push([where, text, other]);
+  }
+});
+return found;
+"""
+
+
 def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -271,6 +298,7 @@ def millimetres(error: float) -> str:
 @needs_browser
 class TestInABrowser:
     CLIPS = (make_clip("first"), make_clip(HOSTILE, frames=60, views=3, seed=1))
+    CLIPS[0].views[0] = "54138969"
     CLIPS[1].predicted[50:, 2] = np.nan
 
     @pytest.fixture
@@ -399,14 +427,36 @@ class TestInABrowser:
         page.element("play").click()
         assert page.text("frame") == "0 / 0"
 
-    def test_fits_on_a_phone(self, page):
-        set_page_size(page.driver, 390, 844, phone=True)
+    @pytest.mark.parametrize("width", [1400, 390])
+    def test_fits_on_a_screen_and_no_texts_overlap(self, page, width):
+        set_page_size(page.driver, width, 844, phone=width < 500)
         try:
-            page.open()
-            assert page.driver.execute_script("return document.documentElement.scrollWidth") == 390
-            assert page.element("play").is_displayed()
+            for state in ("", "#recording=1&view=2&frame=30", "#recording=1&view=2&frame=59"):
+                page.open(state)
+                assert page.driver.execute_script("return document.documentElement.scrollWidth") == width
+                assert page.element("play").is_displayed()
+                assert page.driver.execute_script(OVERLAPPING) == []
+                # All of the 3D panel is above the bar with the time.
+                scene, time_bar = page.driver.execute_script(
+                    "return ['#scene', '.time'].map((name) => document.querySelector(name).getBoundingClientRect())"
+                )
+                assert scene["bottom"] <= time_bar["top"]
+                assert min(scene["height"], scene["width"]) > 200
         finally:
             set_page_size(page.driver, 1200, 800)
+
+    def test_means_are_those_of_the_frames_and_computed_once(self, page):
+        errors = self.CLIPS[1].errors().round(1)
+        page.open("#recording=1&view=2")
+        page.driver.execute_script(
+            "for (const name of ['filter', 'reduce']) Float32Array.prototype[name] = () => { throw Error('again'); };"
+        )
+        page.element("forward").click()
+        assert page.text("frame") == "1 / 59"
+        assert float(page.text("view-error").split()[0]) == pytest.approx(np.nanmean(errors[:, 2]), abs=0.06)
+        assert float(page.text("clip-error").split()[0]) == pytest.approx(np.nanmean(errors), abs=0.06)
+        largest = f"largest {millimetres(np.nanmax(errors[:, 2]))}"
+        assert page.element("chart").get_attribute("aria-label").endswith(largest)
 
 
 @needs_browser

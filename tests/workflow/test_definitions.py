@@ -78,7 +78,8 @@ def test_rule_and_dvc_stage_have_the_same_outputs(stage, jobs):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_rule_and_dvc_stage_have_the_same_inputs(stage, jobs):
-    folders = ("data/raw/filmed/videos" if stage == "detect" else "data/raw/demo", "data/lifters")
+    raw = "data/raw/filmed/videos" if stage == "detect" else "data/raw/demo"
+    folders = (raw, "data/lifters", "results/demo/provenance")
     inputs = {
         next((folder for folder in folders if name.startswith(f"{folder}/")), name)
         for name in jobs[stage]["input"]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engines
 @pytest.fixture(scope="module")
 def reported(real_finished, tmp_path_factory):
     project = real_finished.copy(tmp_path_factory.mktemp("report") / "project")
-    project.run("snakemake", "--report", "results/report.html")
+    project.run("snakemake", "--report", "results/workflow.html")
     return project
 
 
@@ -23,13 +23,13 @@ def results_of(page):
 
 
 def test_every_caption_of_simulated_data_says_so(reported):
-    results = results_of((reported.path / "results/report.html").read_text("utf-8"))
+    results = results_of((reported.path / "results/workflow.html").read_text("utf-8"))
     assert len(results) > 15
     assert all("SIMULATED" in result["caption"] for result in results.values())
 
 
 def test_the_report_shows_what_made_the_files_of_every_stage(reported):
-    page = (reported.path / "results/report.html").read_text("utf-8")
+    page = (reported.path / "results/workflow.html").read_text("utf-8")
     records = [
         *reported.path.glob("results/demo/provenance/*.json"),
         *reported.path.glob("results/demo/*/provenance/*"),
@@ -48,7 +48,7 @@ def test_the_report_opens_without_a_network_and_without_errors(reported):
     from selenium.webdriver.support.wait import WebDriverWait
 
     with open_browser() as driver:
-        driver.get((reported.path / "results/report.html").as_uri())
+        driver.get((reported.path / "results/workflow.html").as_uri())
         for text in ("Results", "demo (SIMULATED)", "figures"):
             found = WebDriverWait(driver, 20).until(
                 lambda driver, text=text: [

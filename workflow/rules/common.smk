@@ -116,19 +116,22 @@ def reported(path, caption, section):
         run = wildcards.get("run", "main")
         return section if run == "main" else f"sweep: {run}"
 
-    return report(path, caption=f"../report/{caption}.rst", category=category, subcategory=subcategory)
+    return report(path, caption=caption, category=category, subcategory=subcategory)
+
+
+CAPTIONS = "../../src/trilift/plot/captions"  # the stage `plot` shows them too
 
 
 def figure(path):
-    return reported(f"results/{{dataset}}/main/{path}", Path(path).stem, "figures")
+    return reported(f"results/{{dataset}}/main/{path}", f"{CAPTIONS}/{Path(path).stem}.rst", "figures")
 
 
 def table(name):
-    return reported(f"results/{{dataset}}/{{run}}/{name}", "tables", "tables")
+    return reported(f"results/{{dataset}}/{{run}}/{name}", f"{CAPTIONS}/tables.rst", "tables")
 
 
 def provenance(path):
-    return reported(path, "provenance", "provenance")
+    return reported(path, "../report/provenance.rst", "provenance")
 
 
 def simulated(wildcards):
@@ -148,6 +151,14 @@ def raw_files(wildcards):
 def raw_folders(wildcards):
     """A digest of the folders that ingest reads of data/raw: Snakemake does not look into folders."""
     return source(wildcards.dataset).digest(raw(wildcards))
+
+
+def records_of_data(wildcards):
+    """What made the data of a data set: provenance/<stage>.json of all stages that it has."""
+    stages = ["ingest", "triangulate"]
+    stages += ["simulate"] if wildcards.dataset == "demo" or "simulate" in dataset_file(wildcards.dataset) else []
+    stages += ["detect"] if source(wildcards.dataset).detections.of_videos else []
+    return [f"results/{wildcards.dataset}/provenance/{stage}.json" for stage in stages]
 
 
 def files_of_motion(wildcards):

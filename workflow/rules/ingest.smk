@@ -5,8 +5,8 @@ rule ingest:
     output:
         captures="data/captures/{dataset}.nc",
         references="data/references/{dataset}.nc",
-        people=reported("results/{dataset}/people/people.csv", "people", "people"),
-        seen=reported("results/{dataset}/people/seen.png", "people", "people"),
+        people=reported("results/{dataset}/people/people.csv", "../report/people.rst", "people"),
+        seen=reported("results/{dataset}/people/seen.png", "../report/people.rst", "people"),
         provenance=provenance("results/{dataset}/provenance/ingest.json"),
     log:
         "logs/{dataset}/ingest.log",

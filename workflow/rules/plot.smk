@@ -20,7 +20,12 @@ rule plot:
         by_confidence=of_main(rules.evaluate.output.by_confidence),
         by_angle=of_main(rules.evaluate.output.by_angle),
         distribution=of_main(rules.evaluate.output.distribution),
+        per_recording=of_main(rules.evaluate.output.per_recording),
+        table=of_main(rules.evaluate.output.markdown),
         predictions=of_main(rules.evaluate.output.predictions),
+        records=records_of_data,
+        record_of_train=of_main(rules.train.output.provenance),
+        record_of_evaluate=of_main(rules.evaluate.output.provenance),
         code=code("plot"),
     output:
         pseudo_labels=figure("figures/pseudo_labels.png"),
@@ -33,6 +38,7 @@ rule plot:
         poses=figure("figures/poses.png"),
         animation=figure("figures/animation.gif"),
         viewer=figure("viewer.html"),
+        report=figure("report.html"),
         vector=expand(
             "results/{{dataset}}/main/figures/{figure}.pdf",
             figure=FIGURES,
@@ -44,5 +50,6 @@ rule plot:
         simulated=simulated,
         settings=settings("plot"),
         source=dataset_section("ingest"),
+        split=dataset_section("split"),
     shell:
         "python -m trilift plot {wildcards.dataset} --log {log}"

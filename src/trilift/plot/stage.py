@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from trilift import skeletons, style
 from trilift.captures import reading
 from trilift.captures.schema import Recording
+from trilift.captures.splits import Split, frames_of
 from trilift.errors import InputError
 from trilift.formats.films import READER, Film, Films
 from trilift.formats.source import Source
 from trilift.geometry.upright import upright
+from trilift.plot import report
 from trilift.plot.animation import animate
 from trilift.plot.conditions import error_by_condition
 from trilift.plot.distribution import error_distribution
@@ -40,8 +42,10 @@ from trilift.skeletons import TRAINING_SKELETON
 
 log = logging.getLogger(__name__)
 
-_NAMES = dict.fromkeys(("capture", "view", "keypoint", "subject", "parent", "child", "action", "joint"), str)
-_TABLES = ("history", "per_joint", "per_action", "per_view", "by_confidence", "by_angle", "distribution")
+_NAMES = dict.fromkeys(
+    ("capture", "recording", "view", "keypoint", "subject", "parent", "child", "action", "joint"), str
+)
+_TABLES = ("history", *report.TABLES, "by_confidence", "by_angle", "distribution")
 _OF_TRIANGULATION = ("views", "keypoints", "bones")
 _FIGURES = (
     *("pseudo_labels", "training", "error_per_joint", "error_per_action", "error_per_view"),
@@ -54,6 +58,7 @@ def run(layout: Layout) -> None:
     """Draw the figures of a run."""
     settings = load(layout.params, "plot", Settings)
     source = load_dataset(layout.dataset_file, "ingest", Source)
+    split = load_dataset(layout.dataset_file, "split", Split)
     films = Films(source, layout.raw, layout.dataset) if settings.video_frames else None
     style.use()
     try:
@@ -95,36 +100,45 @@ def run(layout: Layout) -> None:
             predicted_poses(list(_examples(shown, films, settings.examples, unit)), compared_with, note),
         )
         clips = list(_clips(shown, films, settings))
+        trained, tested = (
+            report.part_of(detections, frames)
+            for frames in (
+                {name: np.flatnonzero(frames_of(one, split, "train")) for name, one in detections.items()},
+                {name: one["frame_of_capture"].values for name, one in predictions.items()},
+            )
+        )
     _animate(clips[0], layout, compared_with, note)
-    with replacing(layout.results / "viewer.html") as temporary:
-        temporary.write_text(viewer_page(clips, compared_with, note, facts["simulated"]), "utf-8")
-    log.info("%s", layout.results / "viewer.html")
+    _write(layout.results / "viewer.html", viewer_page(clips, compared_with, note, facts["simulated"]))
+    _write(
+        layout.results / "report.html", report.report_page(layout, facts, tables | {"views": views}, trained, tested)
+    )
     if films:
         log.info(
             "figures/poses and viewer.html show frames of the videos, in which people can be recognised; "
             "`video_frames: false` in params.yaml, section plot, leaves them out"
         )
-    _record(layout, settings, source, films)
+    _record(layout, settings, source, split, films)
 
 
-def _record(layout: Layout, settings: Settings, source: Source, films: Films | None) -> None:
+def _record(layout: Layout, settings: Settings, source: Source, split: Split, films: Films | None) -> None:
     figures = layout.results / "figures"
     provenance.write(
         layout,
         "plot",
         params={"plot": settings},
-        dataset={"ingest": source},
+        dataset={"ingest": source, "split": split},
         digests=films.digests() if films else None,
         loads=[READER] if films else [],
         inputs=[
             *(layout.captures, layout.references, layout.pseudo_labels),
             *(layout.recap / f"{name}.csv" for name in _OF_TRIANGULATION),
             *(layout.results / f"{name}.csv" for name in _TABLES),
-            *(layout.results / name for name in ("metrics.json", "predictions.nc")),
+            *(layout.results / name for name in ("metrics.json", "table.md", "predictions.nc")),
+            *report.records(layout),
         ],
         outputs=[
             *(figures / f"{name}.{ending}" for name in _FIGURES for ending in ("png", "pdf")),
-            *(figures / "animation.gif", layout.results / "viewer.html"),
+            *(figures / "animation.gif", layout.results / "viewer.html", layout.results / "report.html"),
         ],
     )
 
@@ -132,6 +146,12 @@ def _record(layout: Layout, settings: Settings, source: Source, films: Films | N
 def _read(path: Path) -> pd.DataFrame:
     """Read a table; a camera called NA or null is one."""
     return pd.read_csv(path, dtype=_NAMES, keep_default_na=False, na_values=[""])
+
+
+def _write(path: Path, page: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(page, "utf-8")
+    log.info("%s", path)
 
 
 def _save(layout: Layout, name: str, figure: Figure) -> None:

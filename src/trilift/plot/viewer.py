@@ -2,16 +2,15 @@
 
 import base64
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from html import escape
-from importlib import resources
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from trilift.plot.pages import render
 from trilift.skeletons import Skeleton
 from trilift.style import LEFT, MIDDLE, PEOPLE, REFERENCE, RIGHT, side_colour
 
@@ -117,20 +116,17 @@ def viewer_page(clips: list[Clip], compared_with: str, note: str, simulated: boo
         "colours": {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "target": REFERENCE},
         "clips": [_packed(clip) | {"colour": PEOPLE[number % len(PEOPLE)]} for clip, number in _numbered(clips)],
     }
-    values = {
-        "TITLE": "Predicted 3D poses" + (" (SIMULATED data)" if simulated else ""),
-        "BANNER": '<p class="banner" role="note">SIMULATED data</p>' if simulated else "",
-        "NOTE": escape(note),
-        "COMPARED": escape(compared_with),
-        "LEFT": LEFT,
-        "RIGHT": RIGHT,
-        "MIDDLE": MIDDLE,
-        "REFERENCE": REFERENCE,
-        "DATA": _script_safe_json(content),
-    }
-    template = resources.files("trilift.plot").joinpath("viewer.html").read_text("utf-8")
-    # All at once, so that a placeholder in a name stays what it is.
-    return re.sub(r"@@([A-Z]+)@@", lambda found: values[found[1]], template)
+    return render(
+        "viewer.html",
+        simulated=simulated,
+        note=note,
+        compared_with=compared_with,
+        left=LEFT,
+        right=RIGHT,
+        middle=MIDDLE,
+        reference=REFERENCE,
+        data=Markup(_script_safe_json(content)),
+    )
 
 
 def _numbered(clips: list[Clip]) -> Iterator[tuple[Clip, int]]:

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     path = Path(os.path.abspath(options.file))  # links stay as they are: raw data and DVC's cache may be linked to
     project = _project_of(path)
     name = path.relative_to(project).as_posix()
-    records = [_read(file, project) for file in path.glob("provenance/*.json")]
+    records = [read(file, project) for file in path.glob("provenance/*.json")]
     if records:
         records.sort(key=lambda record: _ORDER.index(record.content["stage"]))
         print(_json([record.content for record in records]) if options.json else _listed(records))
@@ -99,10 +99,17 @@ def _project_of(path: Path) -> Path:
 def _records(project: Path) -> Iterator[Record]:
     for pattern in ("results/*/provenance/*.json", "results/*/*/provenance/*.json"):
         for file in sorted(project.glob(pattern)):
-            yield _read(file, project)
+            yield read(file, project)
 
 
-def _read(file: Path, project: Path) -> Record:
+def read(file: Path, project: Path) -> Record:
+    """Read a record.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     name = file.relative_to(project).as_posix()
     try:
         content = json.loads(file.read_text("utf-8"))
@@ -150,15 +157,24 @@ def _described(record: Record, name: str) -> str:
         head += [f"record: {record.path}"]
     head += [f"stage: {content['stage']}", f"data set: {content['dataset']}"]
     head += [f"run: {content['run']}"] if content["run"] else []
-    parts = {
+    return "\n".join(head) + "\n" + as_yaml(parts(content))
+
+
+def parts(content: dict[str, Any]) -> dict[str, Any]:
+    """Give what a record says for people: hashes are shortened, those of what was made left out."""
+    shown = {
         "settings": content["settings"],
         "inputs": {path: _short(digest) for path, digest in content["inputs"].items()},
         "code": _short(content["code"]),
         "libraries": content["libraries"],
     }
     if "weights" in content:
-        parts["weights"] = {name: _short(digest) for name, digest in content["weights"].items()}
-    return "\n".join(head) + "\n" + yaml.safe_dump(parts, sort_keys=False, allow_unicode=True, width=1000).rstrip()
+        shown["weights"] = {name: _short(digest) for name, digest in content["weights"].items()}
+    return shown | ({"warnings": content["warnings"]} if "warnings" in content else {})
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)).rstrip()
 
 
 def _listed(records: list[Record]) -> str:

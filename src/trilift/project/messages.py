@@ -65,6 +65,27 @@ def shown(file: Path | None) -> Iterator[None]:
                 handler.close()
 
 
+class _Texts(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            self.texts.append(record.getMessage())
+
+
+@contextmanager
+def warnings_kept() -> Iterator[list[str]]:
+    """Give a list to which the warnings that are given meanwhile are added."""
+    handler, ours = _Texts(), logging.getLogger("trilift")
+    ours.addHandler(handler)
+    try:
+        yield handler.texts
+    finally:
+        ours.removeHandler(handler)
+
+
 @contextmanager
 def warnings_again() -> Iterator[None]:
     """Repeat the warnings that were given meanwhile, unless they are the last that was said."""

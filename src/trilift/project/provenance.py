@@ -24,7 +24,7 @@ from trilift.project.stages import STAGES
 
 SOURCE = Path(__file__).parents[2]
 _LIBRARIES = {"av", "h5netcdf", "h5py", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "xarray"}
-_DATA_FILE = re.compile(r"\"([\w-]+\.(?:json|html|yaml))\"")
+_DATA_FILE = re.compile(r"\"([\w/-]+\.(?:json|html|rst|yaml))\"")
 
 
 class Code(NamedTuple):
@@ -53,6 +53,7 @@ def write(
     outputs: Iterable[Path],
     loads: Iterable[str] = (),
     weights: Mapping[str, str] | None = None,
+    warnings: Iterable[str] = (),
 ) -> None:
     """Record what a stage has made, and of what; the last thing that a stage does.
 
@@ -76,6 +77,8 @@ def write(
         Modules that it loads by name, which no ``import`` shows.
     weights
         Hashes of the networks that it ran and did not train, by their names.
+    warnings
+        What it warned of: of its results, not of this machine.
     """
 
     def name(path: Path) -> str:
@@ -86,7 +89,7 @@ def write(
     settings = {name(layout.params): _plain(params)}
     if dataset:
         settings[name(layout.dataset_file)] = _plain(dataset)
-    record = {
+    record: dict[str, Any] = {
         "stage": stage,
         "dataset": layout.dataset,
         "run": layout.run if layout.results in path.parents else None,
@@ -97,7 +100,8 @@ def write(
         "outputs": {name(file): sha256(file) for file in outputs},
         "libraries": {"python": platform.python_version(), "trilift": __version__}
         | {library: str(importlib.import_module(library).__version__) for library in code.imports & _LIBRARIES},
-    } | ({"weights": dict(weights)} if weights else {})
+    }
+    record |= ({"weights": dict(weights)} if weights else {}) | ({"warnings": list(warnings)} if warnings else {})
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 

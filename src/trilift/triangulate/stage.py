@@ -20,7 +20,7 @@ from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.rig.blame import CameraFinding
 from trilift.geometry.rig.diagnose import diagnose
-from trilift.project import provenance, threads
+from trilift.project import messages, provenance, threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load
@@ -44,6 +44,7 @@ def run(layout: Layout, device: torch.device) -> None:
     settings = load(layout.params, "triangulate", Settings)
     of_captures = []
     with (
+        messages.warnings_kept() as warnings,
         reading.read(layout.captures, "captures") as opened,
         writing.create(layout.pseudo_labels, "pseudo_labels", dataset=layout.dataset) as file,
     ):
@@ -75,6 +76,7 @@ def run(layout: Layout, device: torch.device) -> None:
         params={"triangulate": settings},
         inputs=[layout.captures],
         outputs=[layout.pseudo_labels, *(layout.recap / f"{name}.csv" for name in tables)],
+        warnings=warnings,
     )
 
 
@@ -183,7 +185,7 @@ def _warn_of_other_people(name: str, recordings: list[Recording], lengths: Tenso
                     f"{abs(factor - 1):.0%} {'longer' if factor > 1 else 'shorter'} in '{other}'"
                     for other, factor in others.items()
                 ),
-                layout.dataset_file,
+                layout.dataset_file.relative_to(layout.project),
                 in_yaml(next(iter(others))),
             )
 
