@@ -1,7 +1,11 @@
 # Set-up is done once and again only when pyproject.toml or constraints.txt change.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
+PIP := $(BIN)/python -m pip install -c constraints.txt
+# What pip does now, in one line that moves.
+MOVING := | awk '{ printf "\r%-79.79s", $$0; fflush() } END { print "" }'
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 # Tests and runs use the environment below whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -13,25 +17,26 @@ help: ## List the targets
 
 .venv/run.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e ".[workflow]"
+	@echo "Setting up .venv, once: about 2 GB to bring, some minutes"
+	@$(PIP) -e ".[workflow]" $(MOVING)
 	touch $@
 
 .venv/dev.installed: .venv/run.installed
-	$(PIP) -e ".[workflow,dev]"
+	@$(PIP) -e ".[workflow,dev]" $(MOVING)
 	touch $@
 
 .venv/docs.installed: .venv/run.installed
-	$(PIP) -e ".[workflow,docs]"
+	@$(PIP) -e ".[workflow,docs]" $(MOVING)
 	touch $@
 
 .venv/slurm.installed: .venv/dev.installed
-	$(PIP) -e ".[workflow,dev,slurm]"
+	@$(PIP) -e ".[workflow,dev,slurm]" $(MOVING)
 	touch $@
 
 .venv/bench.installed: .venv/dev.installed
-	$(PIP) -e ".[workflow,dev,bench]"
+	@$(PIP) -e ".[workflow,dev,bench]" $(MOVING)
 	# aniposelib brings an OpenCV with windows, which needs more of the system: put the one without over it.
-	$(PIP) --force-reinstall --no-deps opencv-python-headless
+	@$(PIP) --force-reinstall --no-deps opencv-python-headless $(MOVING)
 	touch $@
 
 run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); 3 minutes after set-up

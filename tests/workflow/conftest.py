@@ -51,7 +51,8 @@ class Project:
 
     path: Path
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Give the variables of a user's terminal."""
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -63,13 +64,14 @@ class Project:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command with its processes in a group of their own."""
         return subprocess.Popen(
-            command, cwd=self.path, env=self._environment(), start_new_session=True,
+            command, cwd=self.path, env=self.environment(), start_new_session=True,
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def start_until(self, stage: str, *command: str) -> subprocess.Popen[str]:
         """Start one of the engines, and return when it begins a stage."""
-        process = self.start(*command)
+        shows_jobs = ("--verbose",) if command[0] == "snakemake" else ()
+        process = self.start(*command, *shows_jobs)
         begins = (f"rule {stage}:", f"Running stage '{stage}@", f"Running stage '{stage}'")
         for line in process.stdout:
             if line.removeprefix("local").startswith(begins):
@@ -88,7 +90,7 @@ class Project:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            command, cwd=self.path, env=self._environment(), text=True,
+            command, cwd=self.path, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         if check and result.returncode:

@@ -62,7 +62,7 @@ def is_left_by_cut_off_run() -> bool:
     memory = Memory()
     if os.environ.get("DVC_STAGE") not in memory.pending or memory.inputs != hashes_of_inputs():
         return False
-    return not replaced_since(set(sys.argv))  # which name its outputs
+    return not replaced_since(set(sys.argv))  # which name the record of its outputs, another one for other outputs
 
 
 def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:

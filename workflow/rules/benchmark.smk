@@ -12,7 +12,7 @@ rule triangulation_accuracy:
         "logs/benchmarks/triangulation_accuracy.log",
     threads: 2
     shell:
-        "python tests/benchmarks/triangulation_accuracy.py --threads {threads} --output {output} 2>&1 | tee {log}"
+        "python tests/benchmarks/triangulation_accuracy.py --threads {threads} --output {output} &> {log}"
 
 
 # Cases and seeds of tests/benchmarks/training_accuracy.py.
@@ -51,7 +51,7 @@ rule training_of_case:
         "logs/benchmarks/training-{case}-s{seed}.log",
     shell:
         "python tests/benchmarks/training_accuracy.py train {wildcards.case} {wildcards.seed} {input.labels} {output}"
-        " 2>&1 | tee {log}"
+        " &> {log}"
 
 
 rule training_accuracy:
@@ -62,7 +62,7 @@ rule training_accuracy:
     log:
         "logs/benchmarks/training_accuracy.log",
     shell:
-        "python tests/benchmarks/training_accuracy.py table {input} --output {output} 2>&1 | tee {log}"
+        "python tests/benchmarks/training_accuracy.py table {input} --output {output} &> {log}"
 
 
 # Those of its cases that ask what minutes of a processor buy.
@@ -87,4 +87,4 @@ rule budgets:
         "logs/benchmarks/budgets.log",
     shell:
         "python tests/benchmarks/training_accuracy.py table {input} --output {output.table}"
-        " --figure {output.figure} 2>&1 | tee {log}"
+        " --figure {output.figure} &> {log}"

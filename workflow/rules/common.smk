@@ -210,18 +210,33 @@ def check_split(layout, known):
 
 
 def tell_of_warnings(dag):
-    """They have scrolled away."""
-    for path in sorted({path for job in dag.jobs if dag.finished(job) for path in job.log}):
-        number = len(re.findall("^WARNING: ", read_log(path), re.MULTILINE))
-        if number:
-            print(f"{number} warning{'s' * (number > 1)}: {path}", file=sys.stderr)
+    logs = sorted({Path(path) for job in dag.jobs if dag.finished(job) for path in job.log})
+    for line in screen.warnings_in(logs):
+        print(line, file=sys.stderr)
+
+
+def tell_of_results(dag):
+    """Of main runs that were evaluated or drawn now, and of sweeps. DVC runs what draws them last."""
+    last = ("plot",) if "DVC_STAGE" in os.environ else ("plot", "evaluate")
+    made = [job for job in dag.jobs if dag.finished(job)]
+    datasets = {
+        job.wildcards.dataset for job in made if job.rule.name in last and job.wildcards.get("run", "main") == "main"
+    }
+    for dataset in sorted(datasets):
+        print("", *screen.result(Layout(dataset).results), sep="\n", file=sys.stderr)
+    for job in made:
+        if job.rule.name == "sweep":
+            print(f"\nSweep: {job.output.table}, {job.output.figure}", file=sys.stderr)
 
 
 def end_with_reasons(failed):
     """Let what stopped the stages stand last on the screen, without what Snakemake says about it."""
-    messages = [message for job in failed for path in job.log for message in REASON.findall(read_log(path))]
-    if messages:
-        print("".join(["\n", *messages]), end="", file=sys.stderr)
+    logs = {path: read_log(path) for job in failed for path in job.log}
+    reasons = [reason for text in logs.values() for reason in REASON.findall(text)]
+    if not reasons:  # a crash, or a log that could not be written
+        reasons = [f"{path} ends with:\n{''.join(text.splitlines(True)[-15:])}" for path, text in logs.items()]
+    if reasons:
+        print("".join(["\n", *reasons]), end="", file=sys.stderr)
         raise SystemExit(1)
 
 

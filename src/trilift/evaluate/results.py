@@ -28,6 +28,7 @@ def write_results(
     counted = of_protocol(errors, protocol)
     metrics = overall(counted)
     main, has_reference = conditions.main, conditions.unit == "mm"
+    metrics = {main: metrics[main]} | metrics  # what is looked for stands first, in `dvc exp show` too
     actions = per_action(counted)
     if has_reference:
         metrics["mpjpe_over_actions_mm"] = float(actions["mpjpe_mm"]["average"])

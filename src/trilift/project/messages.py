@@ -1,11 +1,16 @@
 """What a command says, on the screen and in its log: warnings are marked, and said again at its end."""
 
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
+from typing import IO, Any
 
 log = logging.getLogger(__name__)
+
+BARS_ONLY = "TRILIFT_BARS_ONLY"
+"""Set where others show what goes on: messages go into the log alone, and bars into `progress_file`."""
 
 _MOST_OF_A_KIND = 3
 
@@ -41,28 +46,75 @@ class _Warnings(logging.Handler):
         log.info("%s", "\n  ".join(lines))
 
 
+class _Bars:
+    """Stands for the screen where another program has it: keeps what a bar would show in a file, for that program."""
+
+    encoding = "ascii"
+
+    def __init__(self, file: Path, log: IO[str]) -> None:
+        self._file, self._log = file, log
+
+    def isatty(self) -> bool:
+        return True  # without that, tqdm draws none
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):  # a full disk stops nothing
+            if text.startswith("\r"):
+                self._file.write_text(text.strip(), "utf-8")
+            elif text.strip():
+                self._log.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._log.flush()
+
+
+def progress_file(log: Path) -> Path:
+    """Give the file in which a command that writes this log keeps how far it is, while it runs."""
+    return log.with_suffix(".progress")
+
+
+@contextmanager
+def _bars_only(file: Path, log: IO[str]) -> Iterator[None]:
+    for descriptor in (1, 2):  # what libraries and processes print, and how a crash ends
+        os.dup2(log.fileno(), descriptor)
+    try:
+        with redirect_stderr(_Bars(file, log)):
+            yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
 @contextmanager
 def shown(file: Path | None) -> Iterator[None]:
     """Show the messages of a command on the screen, and write them to a file; repeat the warnings at the end.
 
+    Where `BARS_ONLY` is set, the file alone.
+
     An error is to be logged within, after what it ended: it then stands last.
     """
-    screen = logging.StreamHandler()
-    handlers: list[logging.Handler] = [screen]
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, mode="w", encoding="utf-8"))
-    for handler in handlers:
-        handler.setFormatter(_Marked())
-    logging.raiseExceptions = False  # a log that cannot be written stops nothing
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    try:
+    handlers: list[logging.StreamHandler[Any]] = [logging.StreamHandler()]
+    with ExitStack() as until:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            written = logging.StreamHandler(file.open("w", encoding="utf-8"))
+            until.callback(_close, written)
+            handlers.append(written)
+            if BARS_ONLY in os.environ:
+                until.enter_context(_bars_only(progress_file(file), written.stream))
+                handlers = [written]
+        for handler in handlers:
+            handler.setFormatter(_Marked())
+        logging.raiseExceptions = False  # a log that cannot be written stops nothing
+        logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
         yield
-    finally:
-        for handler in handlers[1:]:
-            logging.getLogger().removeHandler(handler)
-            with suppress(OSError):  # of a full disk
-                handler.close()
+
+
+def _close(handler: logging.StreamHandler[Any]) -> None:
+    logging.getLogger().removeHandler(handler)
+    with suppress(OSError):  # of a full disk
+        handler.stream.close()
 
 
 class _Texts(logging.Handler):
