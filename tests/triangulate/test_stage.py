@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -472,7 +473,9 @@ def test_two_people_without_names_are_noticed_and_the_remedy_works(project):
     assert "recordings of anna" in warning
     assert "beside 'walk', bones are" in warning
     assert "% shorter in '2026: 1'" in warning
-    assert f'{project.layout.dataset_file} (ingest: subjects: {{"2026: 1": <name>}})' in warning
+    assert 'in workflow/datasets/tiny.yaml (ingest: subjects: {"2026: 1": <name>})' in warning
+    record = json.loads(project.layout.provenance("triangulate").read_text("utf-8"))
+    assert warning in record["warnings"]
 
 
 def test_one_person_in_several_recordings_is_one(project):
