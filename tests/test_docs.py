@@ -343,7 +343,7 @@ def test_the_example_of_a_loss_is_one(examples):
     moved = exact + torch.tensor([0.0, 0.0, 0.4])
     sideways = exact + torch.tensor([0.1, 0.0, 0.0])
     for predicted, expected in ((exact, 0.0), (moved, 0.0), (sideways, 0.05)):
-        loss = examples.across_the_axis(Predicted(predicted, batch.rotations), batch, LossSettings())
+        loss = examples.across_the_axis(Predicted(predicted, batch.rotations, predicted), batch, LossSettings())
         assert float(loss) == pytest.approx(expected, abs=1e-9)
 
 

@@ -217,6 +217,26 @@ def test_no_camera_draws_the_triangulation_to_itself(tmp_path):
 
 
 @needs("caliscope_4cam")
+def test_who_sits_is_learnt_from_without_a_pelvis(tmp_path):
+    """Two cameras alone see the hips and do not agree: hardly any label has a pelvis, and all have shoulders."""
+    split = {"by": "time", "test_share": 0.3}
+    project = project_of(
+        "caliscope_4cam", tmp_path, yaml.safe_dump({"ingest": SOURCES["caliscope_4cam"], "split": split})
+    )
+    assert project.run("ingest")[0] == 0
+    run(project)
+    trained_on = []
+    for without_root in (False, True):
+        train = {"steps": 1, "validation_share": 0.0, "without_root": without_root}
+        project.layout.params.write_text(yaml.safe_dump({"train": train}))
+        code, printed = project.run("train", "--device", "cpu")
+        assert code == 0, printed
+        trained_on.append(int(printed.split(" frames to train on")[0].split()[-1]))
+    assert trained_on[0] < 20
+    assert trained_on[1] > 180
+
+
+@needs("caliscope_4cam")
 def test_keypoints_that_are_never_seen_do_not_harm_the_others(tmp_path):
     """The desk hides the legs: their keypoints, which nothing holds, once strayed into a camera and all were lost."""
     dataset = yaml.safe_dump({"ingest": SOURCES["caliscope_4cam"]})

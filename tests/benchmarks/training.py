@@ -71,6 +71,7 @@ def make_samples(frames: int, device: torch.device, missing: float = 0.01) -> Sa
         confidence=torch.rand(frames, VIEWS, JOINTS, generator=generator),
         poses=poses,
         trust=torch.ones(frames, JOINTS),
+        rooted=torch.ones(frames, dtype=torch.bool),
         visible=torch.rand(frames, VIEWS, generator=generator) >= missing,
         capture=capture,
         person=capture,

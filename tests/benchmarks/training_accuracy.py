@@ -223,6 +223,7 @@ def load_samples(
         confidence=confidence,
         poses=torch.as_tensor(labels[name]).float(),
         trust=weights if name == "time and body" else torch.ones_like(weights),
+        rooted=torch.ones(len(rays), dtype=torch.bool),  # what has none is not drawn
         visible=rays[:, :, H36M17.root_index].isfinite().all(-1),
         capture=torch.zeros(len(rays), dtype=torch.int64),
         person=torch.tensor([people.index(person) for person in seen.person]),

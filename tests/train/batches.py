@@ -67,6 +67,7 @@ def make_samples(
         confidence=confidence.to(dtype),
         poses=poses.to(dtype),
         trust=torch.tensor(rng.uniform(0.3, 1, (frames, JOINTS))).to(dtype),
+        rooted=torch.ones(frames, dtype=torch.bool),
         visible=~missed[..., 0],
         capture=torch.tensor(capture),
         person=torch.tensor(rng.integers(0, 2, frames)),

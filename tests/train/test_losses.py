@@ -56,6 +56,11 @@ class Naive:
         self.Y, self.root = batch.labels.numpy(), batch.root.numpy()
         self.trust = batch.trust.numpy()[:, 1:] if self.settings.trust_labels else np.ones(self.Y.shape[:2])
         self.views = [np.flatnonzero(row) for row in self.visible]
+        self.relative, self.X = self.X, self.X.copy()
+        for b in np.flatnonzero(~batch.rooted.numpy()):
+            labelled = np.isfinite(self.Y[b]).all(-1)
+            for i in self.views[b] if labelled.any() else []:
+                self.X[b, i] += self.R[b, i] @ self.Y[b, labelled].mean(0) - self.X[b, i, labelled].mean(0)
 
     def mean(self, entries: list[tuple[np.ndarray, float]]) -> float:
         weights = sum(weight for _, weight in entries)
@@ -101,14 +106,14 @@ class Naive:
         entries = []
         for b in range(len(self.X)):
             for i in self.views[b]:
-                right_knee, left_knee, right_ankle, left_ankle = self.X[b, i]
+                right_knee, left_knee, right_ankle, left_ankle = self.relative[b, i]
                 thighs = np.linalg.norm(left_knee) - np.linalg.norm(right_knee)
                 shanks = np.linalg.norm(left_ankle - left_knee) - np.linalg.norm(right_ankle - right_knee)
                 entries += [(np.array([thighs]), 1.0), (np.array([shanks]), 1.0)]
         return self.mean(entries)
 
     def bone_constancy(self) -> float:
-        poses = np.concatenate([np.zeros_like(self.X[:, :, :1]), self.X], 2)
+        poses = np.concatenate([np.zeros_like(self.X[:, :, :1]), self.relative], 2)
         parents, children = zip(*self.batch.skeleton.bone_indices, strict=True)
         lengths = np.linalg.norm(poses[:, :, list(parents)] - poses[:, :, list(children)], axis=-1)
         person = self.batch.person.numpy()
@@ -130,12 +135,13 @@ NAIVE = tuple(name for name in ALL if name != "output_triangulation")
     st.sampled_from(NORMS),
     st.sampled_from(("pseudo_label", "prediction")),
     st.booleans(),
+    st.lists(st.booleans(), min_size=4, max_size=4),
 )
 @settings(max_examples=25, deadline=None)
 def test_losses_are_what_their_formulas_say(
-    seed: int, frames: int, views: int, norm: str, target: str, trust: bool
+    seed: int, frames: int, views: int, norm: str, target: str, trust: bool, rooted: list[bool]
 ) -> None:
-    batch = make_batch(seed, frames, views)
+    batch = replace(make_batch(seed, frames, views), rooted=torch.tensor(rooted[:frames]))
     predicted = predicted_for(batch)
     changes = {"norm": norm, "consistency_target": target, "trust_labels": trust, "trust_detections": trust}
     found, naive = computed(predicted, batch, **changes), Naive(predicted, batch, **changes)
@@ -264,6 +270,29 @@ def test_a_missing_label_says_nothing_about_its_joint() -> None:
     after = computed(predicted, batch, **changes)
     for name in ("input_triangulation", "multi_view_consistency"):
         assert after[name] == pytest.approx(before[name], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_where_the_label_has_no_root_a_pose_counts_by_its_shape_alone(name: str) -> None:
+    batch = make_batch(1)
+    predicted = predicted_for(batch)
+    moved = predicted + torch.randn(*batch.visible.shape, 1, 3, dtype=torch.float64)
+    without = replace(batch, rooted=torch.zeros(len(batch), dtype=torch.bool))
+    assert computed(moved, without)[name] == pytest.approx(computed(predicted, without)[name], rel=1e-9)
+    assert computed(moved, batch)[name] > 2 * computed(predicted, batch)[name]
+
+
+def test_a_label_without_a_root_stands_for_the_same_wherever_the_root_is_thought_to_be() -> None:
+    batch = make_batch(1)
+    predicted = predicted_for(batch)
+    poses = batch.poses.clone()
+    poses[:, :, batch.skeleton.root_index] += 0.2
+    here, there = (
+        replace(batch, rooted=torch.zeros(len(batch), dtype=torch.bool), poses=p) for p in (batch.poses, poses)
+    )
+    found, again = computed(predicted, here), computed(predicted, there)
+    for name in ("input_triangulation", "multi_view_consistency", "bone_symmetry"):
+        assert again[name] == pytest.approx(found[name], rel=1e-9)
 
 
 def test_a_single_view_has_nothing_to_agree_with() -> None:

@@ -2,10 +2,15 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
 import torch
 
+from synthetic import ring_of_cameras
 from train.batches import make_samples
+from trilift.geometry.cameras import Cameras, project
+from trilift.skeletons import H36M17
 from trilift.train.samples import Batch, Frames, Rigs, Samples
+from trilift.train.stage import _put_in_roots
 
 
 def test_a_change_reaches_every_tensor_and_those_of_the_rigs() -> None:
@@ -39,3 +44,19 @@ def test_a_batch_has_the_frames_that_were_asked_for_with_their_cameras() -> None
         assert torch.equal(getattr(batch, name), getattr(samples.rigs, name)[[1, 0]])
     assert isinstance(batch, Batch)
     assert len(batch) == 2
+
+
+def test_where_a_label_has_no_root_the_views_say_about_where_it_is() -> None:
+    cameras = Cameras.stack(ring_of_cameras(4))
+    points = torch.tensor(np.random.default_rng(0).normal(size=(4, 17, 3)) * 0.3 + [0, 0, 1])
+    pixels = project(cameras, points)
+    poses, root = points.float(), H36M17.root_index
+    poses[1:3, root] = torch.nan
+    poses[2] = torch.nan
+    pixels[:, 1:, root] = torch.nan
+    pixels[:3, 2, root] = project(cameras, points[:3, root, None])[:, 2, 0]
+    given = poses.clone()
+    _put_in_roots(poses, cameras, pixels)
+    torch.testing.assert_close(poses[1, root], points[1, root].float())
+    poses[1, root] = torch.nan
+    torch.testing.assert_close(poses, given, equal_nan=True)

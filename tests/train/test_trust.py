@@ -9,11 +9,11 @@ from trilift.train.samples import TRUSTED_BELOW, trust
 from trilift.train.stage import _variance
 
 
-def of_joints(skeleton, deviation):
+def of_joints(skeleton, deviation, rooted=(True, True)):
     """Trust in the joints of frames (frame, keypoint) whose keypoints have these standard deviations in metres."""
     covariance = np.zeros((*deviation.shape, 6), np.float32)
     covariance[..., [0, 3, 5]] = deviation[..., None] ** 2
-    return trust(_variance(covariance, mapping(skeleton, H36M17))).numpy()
+    return trust(_variance(covariance, mapping(skeleton, H36M17), np.array(rooted)[: len(deviation)])).numpy()
 
 
 def test_what_is_measured_counts_by_its_variance():
@@ -43,6 +43,15 @@ def test_a_joint_formed_of_an_invented_keypoint_counts_nothing():
     assert {"left_shoulder", "thorax"} <= unsure
     assert not unsure & {"right_shoulder", "left_elbow", "pelvis", "left_hip"}
     assert (found[1] == 0).all()
+
+
+def test_without_a_root_the_other_joints_count():
+    deviation = np.full((2, 17), 0.003)
+    deviation[:, COCO17.index("left_hip")] = np.nan
+    found = of_joints(COCO17, deviation, rooted=(True, False))
+    assert (found[0] == 0).all()
+    unsure = {name for name, value in zip(H36M17.keypoints, found[1], strict=True) if value == 0}
+    assert unsure == {"pelvis", "left_hip", "spine"}
 
 
 def test_no_variance_is_as_good_as_an_infinite_one():

@@ -26,13 +26,16 @@ class Predicted:
     Attributes
     ----------
     poses
-        (B, V, J, 3), each in its view's camera frame; 0 where a view is not visible.
+        (B, V, J, 3), each in its view's camera frame, `placed`.
     rotations
         (B, V, 3, 3): of the views.
+    relative
+        The poses as predicted, with the root at 0; 0 where a view is not visible.
     """
 
     poses: Tensor
     rotations: Tensor
+    relative: Tensor
 
     @cached_property
     def in_all_views(self) -> Tensor:
@@ -61,7 +64,8 @@ def losses(
     dict
         Unweighted losses by name; NaN where the batch has nothing to compare.
     """
-    of_views = Predicted(torch.where(batch.visible[..., None, None], predicted, 0.0), batch.rotations)
+    relative = torch.where(batch.visible[..., None, None], predicted, 0.0)
+    of_views = Predicted(placed(relative, batch), batch.rotations, relative)
     return {name: LOSSES[name](of_views, batch, settings) for name in (switched_on(settings) if on is None else on)}
 
 
@@ -79,6 +83,16 @@ def weighted_sum(computed: dict[str, Tensor], settings: LossSettings) -> Tensor:
     return torch.stack(
         [weights[name] * torch.where(value.isnan(), 0.0, value) for name, value in computed.items()]
     ).sum()
+
+
+def placed(predicted: Tensor, batch: Batch) -> Tensor:
+    """Move predictions (B, V, J, 3) of frames whose labels have no root: to the labelled joints, on average."""
+    labels = batch.labels_in_views
+    exists = labels.isfinite().all(-1, keepdim=True)
+    away = torch.where(exists, labels - predicted, 0.0).sum(2, keepdim=True) / exists.sum(2, keepdim=True).clamp(
+        min=1
+    )
+    return predicted + torch.where(batch.rooted[:, None, None, None], 0.0, away)
 
 
 def input_triangulation(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
@@ -132,14 +146,14 @@ def bone_symmetry(predicted: Predicted, batch: Batch, settings: LossSettings) ->
     bones, mirrored = batch.skeleton.bone_indices, batch.skeleton.mirrored
     others = [(mirrored[parent], mirrored[child]) for parent, child in bones]
     pairs = [(bone, bones.index(other)) for bone, other in enumerate(others) if other in bones[bone + 1 :]]
-    lengths = _bone_lengths(predicted.poses, batch)
+    lengths = _bone_lengths(predicted.relative, batch)
     differences = lengths @ _minus(pairs, len(bones), lengths).mT  # (B, V, pair)
     return mean_norm(differences[..., None], batch.visible[..., None], settings)
 
 
 def bone_constancy(predicted: Predicted, batch: Batch, settings: LossSettings) -> Tensor:
     """Compare the length of each bone with its mean over the predictions of the same person in the batch."""
-    lengths = _bone_lengths(predicted.poses, batch)
+    lengths = _bone_lengths(predicted.relative, batch)
     weights = batch.visible[..., None].to(lengths.dtype)
     same = (batch.person[:, None] == batch.person).to(lengths.dtype)  # (B, B)
     mean = same @ (lengths * weights).sum(1) / (same @ weights.sum(1)).clamp(min=1)  # (B, bone)

@@ -80,6 +80,9 @@ class Frames(_Tensors):
         (frame, joint, 3): pseudo-labels, metres, world frame; NaN where missing.
     trust
         (frame, joint): how much a pseudo-label counts, from 0 to 1.
+    rooted
+        (frame,) bool: whether the pseudo-label has a root. Where it has none, the one in `poses` merely says about
+        where it is, and predictions are put where the labelled joints are.
     visible
         (frame, view) bool: whether a pose is to be predicted from this view, which has its root then.
     person
@@ -92,6 +95,7 @@ class Frames(_Tensors):
     confidence: Tensor
     poses: Tensor
     trust: Tensor
+    rooted: Tensor
     visible: Tensor
     person: Tensor
     skeleton: Skeleton
@@ -193,6 +197,7 @@ class Samples(Frames):
             confidence=self.confidence[seen],
             poses=self.poses[seen],
             trust=self.trust[frames],
+            rooted=self.rooted[frames],
             visible=self.visible[frames],
             person=self.person[frames],
             skeleton=self.skeleton,

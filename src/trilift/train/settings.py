@@ -132,6 +132,10 @@ class TrainingSettings(StrictModel):
         Norm that gradients are cut to; 0 for none.
     averaging
         The lifter's weights are an exponential average over the steps with this factor; 0 for the last step's.
+    without_root
+        Learn from frames too whose pseudo-label lacks the root, as where two cameras alone see the hips of who sits,
+        and do not agree. Two views have to see the root; a pose is put where the labelled joints are, on average, and
+        then compared with them.
     validation_share
         Share at the end of each training recording that is kept out of training, to watch the error against
         *pseudo-labels* that were not trained on.
@@ -155,6 +159,7 @@ class TrainingSettings(StrictModel):
     schedule: Literal["cosine", "constant"] = "cosine"
     largest_gradient: float = Field(1.0, ge=0)
     averaging: float = Field(0.0, ge=0, lt=1)
+    without_root: bool = False
     validation_share: float = Field(0.1, ge=0, lt=1)
     keep: Literal["best", "last"] = "best"
     patience: int = Field(0, ge=0)

@@ -17,6 +17,7 @@ from trilift.captures import reading, splits
 from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.triangulation import triangulate
 from trilift.lifter.inputs import insert_root, rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.shipped import SHIPPED, folder_of
@@ -53,7 +54,8 @@ def run(layout: Layout, device: torch.device) -> None:
     if len(training) < 2:
         raise InputError(
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
-            f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split"
+            f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split "
+            "(train.without_root: true in params.yaml takes labels without it)"
         )
     if settings.losses.trust_labels and not (training.trust[training.chosen] > 0).any():
         raise InputError(
@@ -172,7 +174,15 @@ def _load_samples(
         held_out.append(ends)
         start += len(part.rays)
     samples, is_validation = Samples.cat(parts), torch.cat(held_out)
-    has_sample = samples.visible.any(1) & samples.poses[:, TRAINING_SKELETON.root_index].isfinite().all(-1)
+    labelled = samples.poses.isfinite().all(-1)
+    has_sample = samples.visible.any(1) & labelled[:, TRAINING_SKELETON.root_index]
+    if left_out := int((samples.visible.any(1) & labelled.any(1) & ~has_sample).sum()):
+        log.info(
+            "%d frames whose pseudo-label has no %s are left out%s",
+            left_out,
+            TRAINING_SKELETON.root,
+            "" if settings.without_root else "; train.without_root: true in params.yaml takes them",
+        )
     training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
     return training, (has_sample & is_validation).nonzero()[:, 0]
 
@@ -193,7 +203,7 @@ def _load_capture(
     mapping = skeletons.mapping(reading.skeleton_of(capture), TRAINING_SKELETON)
     chosen = splits.frames_of(capture, split, "train")
     held_out = _ends_of_recordings(capture, chosen, settings.validation_share)
-    rays, confidence, poses, weights = [], [], [], []
+    rays, confidence, poses, weights, rooted = [], [], [], [], []
     for frames in reading.blocks(capture.sizes["frame"]):
         picked = chosen[frames]
         pixels, raw_confidence = reading.load_frames(capture, frames, "pixels", "confidence")
@@ -204,7 +214,10 @@ def _load_capture(
         rays.append(_widen(of_views[0].float(), views, torch.nan))
         confidence.append(_widen(of_views[1], views, 0.0))
         poses.append(torch.as_tensor(labels[picked]))
-        weights.append(trust(_variance(covariance[picked], mapping)))
+        rooted.append(poses[-1][:, TRAINING_SKELETON.root_index].isfinite().all(-1))
+        weights.append(trust(_variance(covariance[picked], mapping, rooted[-1].numpy())))
+        if settings.without_root:
+            _put_in_roots(poses[-1], cameras, torch.as_tensor(mapping.apply(pixels[picked])))
     person = np.zeros(len(chosen), np.int64)
     run = np.zeros(len(chosen), np.int64)
     every = np.ones(len(chosen), np.int64)
@@ -223,6 +236,7 @@ def _load_capture(
         confidence=torch.cat(confidence),
         poses=torch.cat(poses).float(),
         trust=torch.cat(weights).float(),
+        rooted=torch.cat(rooted),
         visible=all_rays[..., TRAINING_SKELETON.root_index, :].isfinite().all(-1),
         person=torch.as_tensor(person[chosen]),
         capture=torch.zeros(len(run), dtype=torch.int64),
@@ -243,17 +257,25 @@ def _widen(values: Tensor, views: int, fill: float) -> Tensor:
     return wide
 
 
-def _variance(covariance: np.ndarray, mapping: Mapping) -> Tensor:
+def _put_in_roots(poses: Tensor, cameras: Cameras, pixels: Tensor) -> None:
+    """Say about where the root is, as all views see it, in poses (frame, joint, 3) that have other joints."""
+    root = TRAINING_SKELETON.root_index
+    lacking = poses.isfinite().all(-1).any(1) & ~poses[:, root].isfinite().all(-1)
+    triangulated, _ = triangulate(cameras, pixels[lacking, :, root : root + 1])
+    poses[lacking, root] = triangulated[:, 0].to(poses.dtype)
+
+
+def _variance(covariance: np.ndarray, mapping: Mapping, rooted: np.ndarray) -> Tensor:
     """Give the variance of joints (frame, joint) from the covariances (frame, keypoint, 6) of keypoints.
 
     It is NaN where that of a keypoint which the joint is formed of is not known (it was filled in, not measured), and
-    for all joints where that of the root is not: they are learnt relative to it.
+    for all joints where that of the root is not: they are learnt relative to it, where it is known (frame,).
     """
     variance = covariance[..., [0, 3, 5]].mean(-1)
     unknown = ~np.isfinite(variance)
     of_joints = np.where(unknown, 0, variance) @ (mapping.matrix.T**2)
     unknown = unknown @ (mapping.matrix.T != 0)
-    unknown |= unknown[:, [TRAINING_SKELETON.root_index]]
+    unknown |= unknown[:, [TRAINING_SKELETON.root_index]] & rooted[:, None]
     return torch.as_tensor(np.where(unknown, np.nan, of_joints))
 
 

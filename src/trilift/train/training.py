@@ -25,7 +25,7 @@ from trilift.lifter.networks import build
 from trilift.train.augmentation import augment
 from trilift.train.checkpoint import Checkpoint
 from trilift.train.graphs import graphed
-from trilift.train.losses import losses, switched_on, weighted_sum
+from trilift.train.losses import losses, placed, switched_on, weighted_sum
 from trilift.train.samples import Batch, Samples, Scaling
 from trilift.train.settings import LossSettings, TrainingSettings
 
@@ -218,7 +218,8 @@ def validation_error(network: nn.Module, samples: Samples, scaling: Scaling, set
         batch = samples.batch(which, settings.network.frames)
         labels = batch.labels_in_views
         exists = labels.isfinite().all(-1) & batch.visible.unsqueeze(-1)
-        distance = (predict_views(network, batch, scaling, settings.precision) - labels).norm(dim=-1)
+        predicted = placed(predict_views(network, batch, scaling, settings.precision), batch)
+        distance = (predicted - labels).norm(dim=-1)
         sums.append(torch.stack([torch.where(exists, distance, 0.0), exists]).sum((1, 2, 3), dtype=torch.float64))
     total, number = torch.stack(sums).sum(0).tolist()  # waits once
     return total / number
