@@ -8,7 +8,7 @@ import dvc.dvcfile
 import pytest
 import yaml
 
-from bridge import commit, memory, record
+from bridge import adopt, commit, memory, record
 
 
 @pytest.fixture
@@ -48,6 +48,21 @@ def test_unreadable_settings_hide_nothing(project: Path) -> None:
     before = memory.hashes_of_inputs()
     (project / "workflow/datasets/gait.yaml").write_text("ingest: {}\n")
     assert memory.hashes_of_inputs() != before
+
+
+def test_a_stage_that_a_cut_off_run_made_is_run_again_if_one_of_its_files_is_gone(project: Path, monkeypatch) -> None:
+    now = memory.Memory()
+    now.pending, now.inputs = {"train@demo"}, memory.hashes_of_inputs()
+    now.write()
+    (project / "lifter").touch()
+    (project / "train.json").write_text('{"outputs": {"lifter": "a digest"}}')
+    monkeypatch.setenv("DVC_STAGE", "train@demo")
+    monkeypatch.setattr("sys.argv", ["snakemake", "--", "train.json"])
+    assert adopt.is_left_by_cut_off_run()
+    (project / "lifter").unlink()
+    assert not adopt.is_left_by_cut_off_run()
+    (project / "train.json").unlink()
+    assert not adopt.is_left_by_cut_off_run()
 
 
 def test_dvc_lock_is_written_once_for_all_stages(finished, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """From DVC to Snakemake: what is up to date."""
 
+import json
 import os
 import subprocess
 import sys
@@ -62,7 +63,12 @@ def is_left_by_cut_off_run() -> bool:
     memory = Memory()
     if os.environ.get("DVC_STAGE") not in memory.pending or memory.inputs != hashes_of_inputs():
         return False
-    return not replaced_since(set(sys.argv))  # which name the record of its outputs, another one for other outputs
+    record = Path(sys.argv[-1])  # of what the stage made, by which dvc.yaml has it run
+    try:
+        made = {str(record), *json.loads(record.read_text("utf-8")).get("outputs", {})}
+    except (OSError, ValueError):
+        return False
+    return all(Path(path).exists() for path in made) and not replaced_since(made)
 
 
 def _finish_cut_off_run(memory: Memory, stages: dict[str, Stage]) -> None:
