@@ -1,6 +1,7 @@
 """How all figures look: as wide as a column in print, where no text is smaller than 6 pt."""
 
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
@@ -61,6 +62,11 @@ def say(title: str, text: str, note: str) -> Figure:
     figure.suptitle(title)
     figure.text(0.5, 0.5, lines, ha="center", va="center")
     return figure
+
+
+def columns(labels: Iterable[str]) -> int:
+    """Say how many columns a legend of these has room for."""
+    return max(1, min(4, 62 // (6 + max(map(len, labels), default=0))))
 
 
 def stroke(number: int) -> dict[str, Any]:

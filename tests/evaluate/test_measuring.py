@@ -5,7 +5,7 @@ import torch
 
 from synthetic import ring_of_cameras
 from trilift.captures.schema import Recording
-from trilift.evaluate.measuring import POSES, Conditions, Frames, Measuring
+from trilift.evaluate.measuring import MEASURED, PREDICTED, Conditions, Frames, Measuring
 from trilift.evaluate.tables import Errors
 from trilift.geometry.cameras import Cameras, project, world_to_camera
 from trilift.skeletons import H36M17
@@ -39,7 +39,8 @@ def test_a_pose_of_which_the_reference_has_only_the_root_counts_nowhere() -> Non
     )
     assert of_pose.isnan().all(1).tolist() == [False, True, False, False]
     numbers = errors.table().groupby(["measure", "joint"])["number"].sum()
-    assert numbers[POSES].sum() == FRAMES * VIEWS
+    assert numbers[PREDICTED].sum() == FRAMES * VIEWS
+    assert numbers[MEASURED].sum() == (FRAMES - 1) * VIEWS
     of_others = numbers.drop(index="pelvis", level="joint")
     for measure in ("mpjpe_mm", "pseudo_label_mpjpe_mm", "mean_pose_n_mpjpe_mm", "pa_mpjpe_mm"):
         assert (of_others[measure] == (FRAMES - 1) * VIEWS).all()

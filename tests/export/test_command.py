@@ -202,6 +202,14 @@ def test_recordings_of_several_captures_with_the_same_name_get_different_files(l
     assert names(labels.parent / "export") == ["gait_Anna_S1_Sit.csv", "gait_Ben_S1_Sit.csv"]
 
 
+def test_names_of_files_do_not_repeat_the_data_set(labels: Path) -> None:
+    names_of_recordings = ("gait", "gait 2", "gaits", "walk")
+    recordings = [Recording(name, "", "", 50.0, 2 * at, 2) for at, name in enumerate(names_of_recordings)]
+    write_world(labels, "pseudo_labels", recordings)
+    export(labels, "--to", "csv")
+    assert names(labels.parent / "export") == ["gait.csv", "gait_2.csv", "gait_gaits.csv", "gait_walk.csv"]
+
+
 def test_recordings_that_would_share_a_file_are_refused_before_anything_is_written(labels: Path) -> None:
     recordings = [Recording("a b", "", "", 50.0, 0, 2), Recording("A?b", "", "", 50.0, 2, 2)]
     write_world(labels, "pseudo_labels", recordings)

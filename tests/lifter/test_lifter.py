@@ -171,7 +171,9 @@ def test_a_damaged_file_is_named(folder: Path, name: str, damage: str) -> None:
     if damage != "missing":
         file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "garbage": b"\xff\x00 7"}[damage])
     expected = (
-        rf"no lifter there, {name} is missing" if damage == "missing" else rf"{name}: no readable lifter .*train it"
+        rf"{name}: not there; .*`trilift train demo` makes"
+        if damage == "missing"
+        else rf"{name}: no readable lifter .*train it"
     )
     with pytest.raises(InputError, match=expected):
         Lifter.load(folder)

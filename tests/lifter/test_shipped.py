@@ -75,5 +75,5 @@ def test_it_is_loaded_by_its_name(name: str) -> None:
 
 
 def test_a_name_that_is_none_is_a_folder() -> None:
-    with pytest.raises(InputError, match="no lifter there"):
+    with pytest.raises(InputError, match="not there"):
         load("pretrained-double")

@@ -40,7 +40,7 @@ def make_table(measure: str) -> pd.DataFrame:
 
 def make_overall(measure: str = "mpjpe_mm", **more: float) -> Overall:
     means = {f"{prefix}{measure}": 8.0 + 10 * i for i, prefix in enumerate(SERIES)}
-    return Overall.of(means | {"test_poses": 1200, "test_poses_without_prediction": 200} | more)
+    return Overall.of(means | more)
 
 
 def make_runs(measure: str = "mpjpe_mm", seeds: int = 3) -> pd.DataFrame:
@@ -145,6 +145,17 @@ def test_seeds_are_a_line_of_their_mean_and_a_band_of_their_range() -> None:
     np.testing.assert_allclose(bands[0], [[10, 80], [10, 100], [20, 50], [20, 70]])
     np.testing.assert_allclose(bands[1], [[10, 85], [10, 95], [20, 45], [20, 55]])
     assert len({to_hex(line.get_color()) for line in axes.lines}) == 2
+
+
+def test_a_legend_has_the_columns_that_fit() -> None:
+    for names in (["a", "b"], ["cam 1"] * 9, ["a rather long name of a camera"] * 3, ["x" * 70]):
+        figure = style.new_figure(2, NOTE)
+        for name in names:
+            figure.add_subplot().plot([0, 1], label=name)
+        legend = figure.legend(ncols=style.columns(names))
+        figure.draw_without_rendering()
+        width = legend.get_window_extent().width / figure.dpi
+        assert width < figure.get_figwidth() or style.columns(names) == 1
 
 
 def test_validation_without_a_number_has_no_lowest() -> None:

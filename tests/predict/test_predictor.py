@@ -238,8 +238,19 @@ def test_a_saved_run_is_loaded_by_the_package(tmp_path) -> None:
     keypoints = seen(CAMERA, H36M17)
     predicted = trilift.load(tmp_path).predict(keypoints, CAMERA)
     np.testing.assert_allclose(predicted.poses, Predictor(make_lifter()).predict(keypoints, CAMERA).poses, atol=1e-6)
-    with pytest.raises(InputError, match="no lifter there"):
+    with pytest.raises(InputError, match=r"nothing/lifter\.safetensors: not there; .* makes"):
         trilift.load(tmp_path / "nothing")
+
+
+def test_a_lifter_says_what_it_is() -> None:
+    lines = str(trilift.load("pretrained")).splitlines()
+    assert lines[0].startswith("Lifter trained on the data set pretrained (detections: body25b, coco17, ")
+    assert [line.split(maxsplit=1) for line in lines[1:3]] == [
+        ["sees", "9 frames, 0.05 s apart"],
+        ["predicts", "the 17 joints of h36m17"],
+    ]
+    weights = sum(values.detach().numpy().size for values in trilift.load("pretrained").lifter.network.parameters())
+    assert lines[3] == f"  network   temporal, {weights:,} weights"
 
 
 def test_the_package_is_imported_without_its_libraries() -> None:

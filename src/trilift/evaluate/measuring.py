@@ -26,8 +26,8 @@ from trilift.skeletons import Skeleton
 THRESHOLD, THRESHOLDS = 0.150, 30
 """Metres, and how many steps lead there: the PCK and AUC of MPI-INF-3DHP."""
 
-POSES = "poses"
-"""Counted like a measure: the poses that could be predicted."""
+PREDICTED, MEASURED = "predicted_poses", "measured_poses"
+"""Counted like measures: the poses that could be predicted, and those of them that could be compared."""
 
 FRAMES_OF_MOVEMENT = 2
 """How many frames before one its acceleration needs."""
@@ -137,7 +137,8 @@ class Measuring:
         of_pose = self._without_root(error).nanmean(-1)
         angle = angle_seen_from(of_labels.double(), frames.root[now].double(), self._skeleton)
         conditions.by_angle.add(angle, of_pose)
-        errors.add(POSES, 0, torch.where(known.all(-1).any(-1), 1.0, torch.nan))
+        for measure, counts in ((PREDICTED, known.all(-1).any(-1)), (MEASURED, of_pose.isfinite())):
+            errors.add(measure, 0, torch.where(counts, 1.0, torch.nan))
         return of_pose
 
     def _compare(self, frames: Frames, of_labels: Tensor, errors: Errors, conditions: Conditions) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trilift.evaluate.measuring import POSES, Conditions
+from trilift.evaluate.measuring import MEASURED, PREDICTED, Conditions
 from trilift.evaluate.paper import main_table, to_latex, to_markdown
 from trilift.evaluate.protocols import PROTOCOLS, Protocol
 from trilift.evaluate.settings import Settings
@@ -24,7 +24,8 @@ def write_results(
     layout: Layout, errors: pd.DataFrame, conditions: Conditions, settings: Settings, facts: dict[str, Any]
 ) -> None:
     protocol = PROTOCOLS[settings.protocol]
-    poses, errors = errors[errors["measure"] == POSES], errors[errors["measure"] != POSES]
+    poses = errors[errors["measure"] == MEASURED]
+    errors = errors[~errors["measure"].isin([MEASURED, PREDICTED])]
     counted = of_protocol(errors, protocol)
     metrics = overall(counted)
     main, has_reference = conditions.main, conditions.unit == "mm"
@@ -65,7 +66,8 @@ def write_results(
         and set(errors["capture"]) == {"S9", "S11"}
         and set(errors["view"]) == {camera.name for camera in human36m.read_cameras()["S9"]}
     )
-    _write_for_paper(layout, metrics, protocol, is_human36m, facts)
+    measured = int(poses["number"].sum())
+    _write_for_paper(layout, metrics, protocol, is_human36m, facts, measured)
     rounded = {name: round(value, 4) if np.isfinite(value) else None for name, value in metrics.items()}
     facts = facts | {"protocol": settings.protocol, "flip": settings.flip}
     _write(layout.results / "metrics.json", json.dumps(rounded | facts, indent=2) + "\n")
@@ -74,13 +76,20 @@ def write_results(
 
 
 def _write_for_paper(
-    layout: Layout, metrics: dict[str, float], protocol: Protocol, is_human36m: bool, facts: dict[str, Any]
+    layout: Layout,
+    metrics: dict[str, float],
+    protocol: Protocol,
+    is_human36m: bool,
+    facts: dict[str, Any],
+    measured: int,
 ) -> None:
     """Write the main table as Markdown and LaTeX, with what its numbers are means of."""
     table = main_table(metrics, is_human36m)
     note = f"Data set {layout.dataset}{' (SIMULATED)' if facts['simulated'] else ''}; detections: "
     without = facts["test_poses_without_prediction"]
-    note += f"{facts['detections_from']}; {facts['test_poses'] - without} poses, each from one view"
+    predicted = facts["test_poses"] - without
+    note += f"{facts['detections_from']}; {predicted} poses, each from one view"
+    note += f", of which {measured} could be measured" if measured < predicted else ""
     note += f" ({without} more had too few detections)" if without else ""
     note += f"; {protocol.about if 'mpjpe_mm' in metrics else 'mean over the joints without the root'}"
     note += f"; never predicted: {facts['joints_never_predicted']}" if "joints_never_predicted" in facts else ""

@@ -14,7 +14,7 @@ from trilift.captures import reading, splits, writing
 from trilift.captures.splits import Split
 from trilift.errors import InputError, listed
 from trilift.evaluate.capture import CaptureEvaluation
-from trilift.evaluate.measuring import POSES, Conditions
+from trilift.evaluate.measuring import PREDICTED, Conditions
 from trilift.evaluate.protocols import PROTOCOLS, Protocol
 from trilift.evaluate.results import write_results
 from trilift.evaluate.settings import Settings
@@ -83,7 +83,7 @@ def run(layout: Layout, device: torch.device) -> None:
                     evaluation.run(written, conditions, pool, progress)
                     evaluations.append(evaluation)
         errors = pd.concat([evaluation.errors.table() for evaluation in evaluations], ignore_index=True)
-        predicted = int(errors.loc[errors["measure"] == POSES, "number"].sum())
+        predicted = int(errors.loc[errors["measure"] == PREDICTED, "number"].sum())
         facts: dict[str, Any] = {
             "detections_from": next(iter(detections.values())).attrs["detections_from"],
             "simulated": next(iter(detections.values())).attrs["simulated"] == "yes",

@@ -146,8 +146,13 @@ def _paths(clips: "list[Clip]", chosen: "list[Clip]", folder: Path, source: str,
 
 
 def _file_name(*parts: str | None) -> str:
-    """Join parts with what every file system takes: letters, digits, ``_``, ``-`` and ``.``."""
-    return "_".join(re.sub(r"[^\w.-]+", "_", part).strip("._") for part in parts if part)
+    """Join parts with what every file system takes: letters, digits, ``_``, ``-`` and ``.``.
+
+    A recording that is called as its data set, or begins with its name, is not named after it once more.
+    """
+    names = [re.sub(r"[^\w.-]+", "_", part).strip("._") for part in parts if part]
+    repeats = len(names) > 1 and f"{names[1]}_".startswith(f"{names[0]}_")
+    return "_".join(names[repeats:])
 
 
 def _counted(clip: "Clip", progress: "tqdm[Any]") -> Iterator[np.ndarray]:

@@ -107,7 +107,7 @@ def _draw(capture: AssembledCapture, findings: Findings, layout: Layout, note: s
         progress.update()
     _write(findings.errors, layout.check / f"{capture.name}.csv")
     if len(findings.timing):
-        title = f"{capture.name}: by how much each camera is late"
+        title = f"{capture.name}: by how much each camera is late,\nby recording and first frame"
         _save(offsets_over_time(findings.timing, title, note), layout.check / f"{capture.name}-timing.png")
         _write(findings.timing, layout.check / f"{capture.name}-timing.csv")
 

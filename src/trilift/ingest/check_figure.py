@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from trilift.skeletons import Skeleton
-from trilift.style import LEFT, MIDDLE, RIGHT, new_figure, side_colour, stroke
+from trilift.style import LEFT, MIDDLE, RIGHT, columns, new_figure, side_colour, stroke
 
 _MOST_ARROWS = 1500
 
@@ -83,7 +83,9 @@ def offsets_over_time(timing: pd.DataFrame, title: str, note: str) -> Figure:
     runs = timing[["recording", "first"]].drop_duplicates().reset_index(drop=True)
     position = timing.merge(runs.reset_index(), on=["recording", "first"], sort=False)["index"].to_numpy()
     views = timing["view"].unique()
-    figure = new_figure(1.1 + 0.1 * (-(-len(views) // 3)) + max(0.16, 0.05 * len(views)) * len(runs), note)
+    figure = new_figure(
+        1.1 + 0.1 * (-(-len(views) // columns(views))) + max(0.16, 0.05 * len(views)) * len(runs), note
+    )
     axes = figure.subplots()
     for number, view in enumerate(views):
         own = (timing["view"] == view).to_numpy()
@@ -99,6 +101,6 @@ def offsets_over_time(timing: pd.DataFrame, title: str, note: str) -> Figure:
         )
     labels = [f"{run.recording}, {run.first}" for run in runs.itertuples()]
     axes.set_yticks(range(len(runs)), labels)
-    axes.set(ylabel="recording, first frame", xlabel="late by (frames)", ylim=(len(runs) - 0.4, -0.6))
-    figure.legend(title=title, loc="outside upper center", ncols=3)
+    axes.set(xlabel="late by (frames)", ylim=(len(runs) - 0.4, -0.6))
+    figure.legend(title=title, loc="outside upper center", ncols=columns(views))
     return figure

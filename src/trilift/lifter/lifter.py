@@ -205,8 +205,8 @@ class Lifter:
             raise
         except FileNotFoundError:
             raise InputError(
-                f"{folder}: no lifter there, {path.name} is missing; expected the folder of a finished run, such as "
-                "results/demo/main"
+                f"{path}: not there; expected a lifter in the folder of a finished run, such as results/demo/main, "
+                "which `snakemake --cores all results/demo/main/metrics.json` or `trilift train demo` makes"
             ) from None
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{path}: no readable lifter ({type(error).__name__}: {error}); train it") from None

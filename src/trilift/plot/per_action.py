@@ -22,6 +22,8 @@ def error_per_action(table: pd.DataFrame, overall: Overall, note: str) -> Figure
     """
     if len(table) <= 2:
         title = title_of(overall.measure, "action")
-        return say(title, f"There is one action, {table.index[0]}: {overall} over {overall.poses:,} poses.", note)
+        return say(
+            title, f"There is one action, {table.index[0]}: {overall} over {table['poses'].iloc[0]:,.0f} poses.", note
+        )
     shown = pd.concat([table.iloc[:-1].sort_values(LIFTER.column(overall.measure)), table.iloc[-1:]])
     return draw_rows([str(name) for name in shown.index], shown, "action", overall, note, average=True)

@@ -71,15 +71,12 @@ class Overall:
         By the names of `Series`.
     low, high
         The 95 % interval of the lifter's, over recordings; NaN of a single one.
-    poses
-        How many it is the mean of.
     """
 
     measure: str
     means: Mapping[str, float]
     low: float
     high: float
-    poses: int
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Overall":
@@ -94,7 +91,6 @@ class Overall:
             {series.name: number(series.column(measure)) for series in ALL_SERIES},
             number(f"{measure}_ci95_low"),
             number(f"{measure}_ci95_high"),
-            facts["test_poses"] - facts["test_poses_without_prediction"],
         )
 
     def __str__(self) -> str:

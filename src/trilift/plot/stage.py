@@ -65,9 +65,11 @@ def run(layout: Layout) -> None:
         facts = json.loads((layout.results / "metrics.json").read_text("utf-8"))
         tables = {name: _read(layout.results / f"{name}.csv") for name in _TABLES}
         views, keypoints, bones = (_read(layout.recap / f"{name}.csv") for name in _OF_TRIANGULATION)
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename}: not there; triangulate, train and evaluate first") from None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{layout.results}: no readable results ({error}); triangulate, train and evaluate first"
+            f"{layout.results}: no readable results ({error}); triangulate, train and evaluate again"
         ) from None
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if facts["simulated"] else "")
     note += f" · detections: {facts['detections_from']}"

@@ -63,9 +63,15 @@ class Predictor:
             log.warning("The training had no label of %s: it is missing in all poses", listed(lifter.unlearnt))
 
     def __repr__(self) -> str:
-        network = self.lifter.network_settings
+        network, facts = self.lifter.network_settings, self.lifter.facts
         sees = "one frame" if network.frames == 1 else f"{network.frames} frames, {network.interval_s:g} s apart"
-        return f"<lifter of {self.lifter.facts['dataset']}: sees {sees}, predicts {self.skeleton.name}>"
+        weights = sum(values.numel() for values in self.lifter.network.parameters())
+        return (
+            f"Lifter trained on the data set {facts['dataset']} (detections: {listed(facts['layouts'])})\n"
+            f"  sees      {sees}\n"
+            f"  predicts  the {len(self.skeleton)} joints of {self.skeleton.name}\n"
+            f"  network   {network.kind}, {weights:,} weights"
+        )
 
     @property
     def skeleton(self) -> Skeleton:

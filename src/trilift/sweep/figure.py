@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from trilift.plot.training import label_logarithms
-from trilift.style import LINES, new_figure, stroke
+from trilift.style import LINES, columns, new_figure, stroke
 
 _LABELS = {
     "mpjpe_mm": "MPJPE (mm)",
@@ -74,5 +74,5 @@ def sweep_training(histories: pd.DataFrame, note: str) -> Figure:
     axes.set(xlabel="optimiser step", ylabel="MPJPE against pseudo-labels (mm)", yscale="log")
     axes.set_title("Validation: mean and range over the seeds")
     label_logarithms(axes)
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center", ncols=columns(histories["losses"].unique()))
     return figure

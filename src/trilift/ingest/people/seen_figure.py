@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from trilift.ingest.people.seen import Clip
-from trilift.style import LINES, new_figure
+from trilift.style import LINES, columns, new_figure
 
 _MOST_IN_LEGEND = 40
 _TALLEST = 40.0  # inches
@@ -31,7 +31,12 @@ def who_is_seen(clips: list[Clip], left_out: int, note: str) -> Figure:
     rows = [len(clip.people) for clip in clips]
     lines = max(len(person.runs) for clip in clips for person in clip.people)
     row_height = min(0.1 + 0.03 * lines, 0.4, _TALLEST / sum(rows))
-    height = 1.0 + row_height * sum(rows) + 0.35 * len(clips)
+    height = (
+        0.9
+        + 0.1 * -(-min(len(views), _MOST_IN_LEGEND) // columns(views))
+        + row_height * sum(rows)
+        + 0.35 * len(clips)
+    )
     figure = new_figure(height, note)
     title = "Who is seen when, in which view (lines: views, from above)"
     if left_out:
@@ -58,7 +63,7 @@ def who_is_seen(clips: list[Clip], left_out: int, note: str) -> Figure:
     handles = [Patch(color=_colour(number), label=view) for number, view in enumerate(views[:_MOST_IN_LEGEND])]
     if len(views) > len(handles):
         handles.append(Patch(color="none", label=f"and {len(views) - len(handles)} more"))
-    figure.legend(handles=handles, title=title, loc="outside upper center", ncols=4)
+    figure.legend(handles=handles, title=title, loc="outside upper center", ncols=columns(views))
     return figure
 
 
