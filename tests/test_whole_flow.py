@@ -158,10 +158,11 @@ def test_the_tables_have_the_test_recordings_and_all_joints(finished: Path) -> N
     assert (per_joint.loc["pelvis", ["mpjpe_mm", "mean_pose_mpjpe_mm"]] == 0).all()
 
 
-def test_the_runs_of_a_sweep_are_put_side_by_side(project: Path) -> None:
+def test_the_runs_of_a_sweep_are_put_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {"seeds": [0, 1], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}}
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"sweep": sweep}))
     assert run(project, "sweep", "demo") == 2  # nothing is trained yet
+    assert "metrics.json: not there; train and evaluate the run input-s0 first" in capsys.readouterr().err
     found = {}
     for name in ("input-s0", "input-s1", "both-s0", "both-s1"):
         assert run(project, "train", "demo", "--run", name) == 0

@@ -34,6 +34,8 @@ def run(layout: Layout) -> None:
         try:
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
             history = pd.read_csv(folder / "history.csv")
+        except FileNotFoundError as error:
+            raise InputError(f"{error.filename}: not there; train and evaluate the run {name} first") from None
         except (OSError, ValueError) as error:
             raise InputError(f"{folder}: no readable results ({error}); train and evaluate the run {name}") from None
         losses, seed = sweep.choice(name)
