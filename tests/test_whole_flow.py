@@ -162,7 +162,7 @@ def test_the_runs_of_a_sweep_are_put_side_by_side(project: Path, capsys: pytest.
     sweep = {"seeds": [0, 1], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}}
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"sweep": sweep}))
     assert run(project, "sweep", "demo") == 2  # nothing is trained yet
-    assert "metrics.json: not there; train and evaluate the run input-s0 first" in capsys.readouterr().err
+    assert "metrics.json: not there; train and evaluate the run both-s0 first" in capsys.readouterr().err
     found = {}
     for name in ("input-s0", "input-s1", "both-s0", "both-s1"):
         assert run(project, "train", "demo", "--run", name) == 0
