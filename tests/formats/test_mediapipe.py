@@ -1,5 +1,6 @@
 import csv
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trilift.errors import InputError
-from trilift.formats.mediapipe import read_detections
+from trilift.formats.mediapipe import frame_rate, read_detections
 from trilift.formats.recognise import look_at
 from trilift.skeletons import COCO17, COCO133, HALPE26, MEDIAPIPE33
 
@@ -215,6 +216,19 @@ def test_a_file_without_usable_times_is_recognised_without_its_rate(path, time):
     found = look_at(path.parent)
     assert found.detections.format == "mediapipe"
     assert found.fps is None
+
+
+@given(st.floats(5, 240), st.integers(0, 2**31))
+@settings(max_examples=20)
+def test_the_rate_is_the_mean_one_whatever_was_dropped_and_however_times_are_rounded(rate, seed):
+    kept = np.flatnonzero(np.random.default_rng(seed).random(300) < 0.8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "xy_HOLISTIC.csv"
+        rows = [
+            dict(zip(COLUMNS, row(sync, 0, 0), strict=True)) | {"frame_time": round(sync / rate, 3)} for sync in kept
+        ]
+        write(path, [[entry[column] for column in COLUMNS] for entry in rows], COLUMNS)
+        assert frame_rate(path) == pytest.approx(rate, abs=0.1, rel=1e-3)
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, HALPE26, COCO133, MEDIAPIPE33], ids=lambda one: one.name)

@@ -165,10 +165,26 @@ def test_every_figure_has_its_caption_beside_it(project: Path) -> None:
         assert " ".join(caption[:12]) in re.sub(r"\s+", " ", page.text)
 
 
-def test_warnings_of_the_triangulation_are_on_the_page(project: Path) -> None:
-    assert "Triangulation gave no warning" in page_of(project, "demo").text
-    assert WARNING in page_of(project, "mine").text
-    assert "Cameras (1 warning)" in page_of(project, "mine").text
+def test_warnings_of_triangulation_and_training_are_on_the_page(project: Path) -> None:
+    for dataset in ("demo", "mine"):
+        records = [f"results/{dataset}/provenance/triangulate.json", f"results/{dataset}/main/provenance/train.json"]
+        warnings = [
+            warning
+            for path in records
+            for warning in json.loads((project / path).read_text("utf-8")).get("warnings", [])
+        ]
+        text = page_of(project, dataset).text
+        assert all(warning in text for warning in warnings)
+        assert (f"{len(warnings)} warning" in text) == bool(warnings)
+        assert (WARNING in text) == (dataset == "mine")
+
+
+def test_it_is_said_how_many_frames_were_learnt_from(project: Path) -> None:
+    for dataset in ("demo", "mine"):
+        learnt = json.loads((project / f"results/{dataset}/main/lifter.json").read_text("utf-8"))["trained_with"][
+            "frames"
+        ]
+        assert f"learnt from {learnt:,} of the frames" in page_of(project, dataset).text
 
 
 def test_names_stay_text(project: Path) -> None:

@@ -33,7 +33,7 @@ LIBRARIES = {
     "simulate": {"h5netcdf", "h5py", "numpy", "scipy", "torch"},
     "ingest": {"h5netcdf", "h5py", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "xarray"},
     "triangulate": {"h5netcdf", "h5py", "numba", "numpy", "pandas", "scipy", "torch", "xarray"},
-    "train": {"h5py", "numpy", "pandas", "torch", "xarray"},
+    "train": {"h5py", "numba", "numpy", "pandas", "torch", "xarray"},
     "evaluate": {"h5netcdf", "h5py", "numpy", "pandas", "torch", "xarray"},
     "plot": {"h5py", "matplotlib", "numpy", "pandas", "xarray"},
 }

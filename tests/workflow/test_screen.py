@@ -79,10 +79,22 @@ def test_a_wrong_setting_stands_last(project, engine, command):
 
 
 @takes_long
-def test_a_data_set_that_is_not_there_is_named_without_the_lines_of_the_rules(project):
-    terminal = look(project, *SNAKEMAKE, "results/nobody/main/metrics.json")
+@pytest.mark.parametrize("asked", ["metrics.json", "report.html"])
+def test_a_data_set_that_is_not_there_is_named_without_the_lines_of_the_rules(project, asked):
+    terminal = look(project, *SNAKEMAKE, f"results/nobody/main/{asked}")
     assert terminal.end() != 0
     assert_shown(terminal, "no_such_data_set", project)
+
+
+@takes_long
+def test_a_section_that_is_not_there_is_named(project):
+    settings = project.path / "params.yaml"
+    settings.write_text("".join(settings.read_text().partition("\nsweep:")[:1]) + "\n")
+    terminal = look(project, *SNAKEMAKE)
+    assert terminal.end() != 0
+    said = " ".join("".join(terminal.shown()).split())
+    assert "Could not find 'sweep.losses'" in said
+    assert "Traceback" not in said
 
 
 @takes_long

@@ -100,7 +100,7 @@ def _adopt_from_lock(memory: Memory, stages: dict[str, Stage], same_lock: bool, 
     if not same_lock:
         mark_stale({output for name in set(stages) - clean for output in stages[name].outputs})
         memory.uncertified, memory.pending = set(stages), set()
-    if certified or not same_lock:
+    if certified:
         dirty = sorted(set(stages) & status)
         stale = f"; to be made: {', '.join(dirty)}" if dirty else ""
         say(f"{len(certified)} of {len(stages)} stages taken over from dvc.lock{stale}")

@@ -61,7 +61,7 @@ def stages_of_dvc() -> dict[str, Stage]:
             graph = repo.index.graph
         except DvcException as error:
             if str(LOCK) not in str(error):
-                raise
+                raise RuntimeError(f"dvc.yaml, with the settings of params.yaml: {error}") from None
             restore = f"restore it with `git checkout HEAD -- {LOCK}` and run again"
             raise RuntimeError(f"{LOCK} cannot be read, it is cut off or holds a merge conflict: {restore}") from None
         return {

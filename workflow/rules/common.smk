@@ -67,7 +67,10 @@ def settings(section):
 
 @cache
 def dataset_file(dataset):
-    return params.read_yaml(Path(f"workflow/datasets/{dataset}.yaml"))
+    try:
+        return params.read_dataset(Path(f"workflow/datasets/{dataset}.yaml"))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def dataset_section(section):

@@ -92,6 +92,8 @@ def run(layout: Layout, device: torch.device) -> None:
             "test_poses": sum(evaluation.poses for evaluation in evaluations),
         }
         facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
+        if "frames" in lifter.facts:
+            facts["training_frames"] = lifter.facts["frames"]
         if lifter.unlearnt:
             facts["joints_never_predicted"] = ", ".join(lifter.unlearnt)
         _check_content(of_protocol(errors, PROTOCOLS[settings.protocol]), conditions.main, facts, layout)

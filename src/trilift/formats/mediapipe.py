@@ -39,9 +39,10 @@ def frame_rate(path: Path) -> float | None:
         rows = _read_columns(path, dict.fromkeys(["sync_index", "camera", "frame_time"], float))
     except ValueError:  # the reader needs no times, and tells what else is wrong
         return None
-    rows = rows.drop_duplicates(["sync_index", "camera"]).sort_values(["camera", "sync_index"])
-    steps = rows["frame_time"].groupby(rows["camera"]).diff().dropna()
-    return round(float(1 / steps.median()), 1) if len(steps) and steps.median() > 0 else None
+    of_cameras = rows.groupby("camera")[["sync_index", "frame_time"]]
+    last = of_cameras.max() - of_cameras.min()  # since the first
+    rates = last["sync_index"] / last["frame_time"].where(last["frame_time"] > 0)
+    return round(float(rates.median()), 1) if rates.notna().any() else None
 
 
 def read_detections(path: Path, name: str) -> Iterator[DetectedRecording]:

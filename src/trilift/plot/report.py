@@ -156,7 +156,7 @@ def report_page(
         tables={name: _cells(tables[name], _COLUMNS) for name in TABLES},
         about_tables=caption("tables"),
         views=_cells(tables["views"], _OF_VIEWS),
-        warnings=of_stage["triangulate"].get("warnings", []),
+        warnings=[warning for content in made.values() for warning in content.get("warnings", [])],
         about_viewer=caption("viewer"),
         figures=[(name, caption(name), embedded(_image(layout, name))) for name in _FIGURES],
         made=[

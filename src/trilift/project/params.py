@@ -188,9 +188,20 @@ def load_datasets(path: Path, key: str = "datasets") -> list[str]:
 
 def load_dataset(path: Path, section: str, model: type[Model]) -> Model:
     """Read one section (``simulate``, ``ingest`` or ``split``) of a data set's file."""
+    return parse(model, read_dataset(path).get(section), f"{path}, section {section}")
+
+
+def read_dataset(path: Path) -> dict[str, Any]:
+    """Read the file of a data set, whose sections are not checked yet.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is no YAML, or has other sections.
+    """
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise InputError(f"unknown data set '{path.stem}': there is no {path} (there are: {listed(known)})")
     content = read_yaml(path)
     _check_names(content, _SECTIONS_OF_A_DATASET, path)
-    return parse(model, content.get(section), f"{path}, section {section}")
+    return content

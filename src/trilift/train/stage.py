@@ -21,7 +21,7 @@ from trilift.geometry.triangulation import triangulate
 from trilift.lifter.inputs import insert_root, rays_of_joints
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.shipped import SHIPPED, folder_of
-from trilift.project import provenance
+from trilift.project import messages, provenance
 from trilift.project.files import replacing
 from trilift.project.layout import LIFTER, Layout
 from trilift.project.params import load_dataset
@@ -38,6 +38,11 @@ log = logging.getLogger(__name__)
 
 def run(layout: Layout, device: torch.device) -> None:
     """Train the lifter of a data set; writes its weights, description and history."""
+    with messages.warnings_kept() as warnings:
+        _run(layout, device, warnings)
+
+
+def _run(layout: Layout, device: torch.device, warnings: list[str]) -> None:
     settings, seed = of_run(layout.params, layout.run)
     split = load_dataset(layout.dataset_file, "split", Split)
     start = load_start(layout, settings)
@@ -70,7 +75,7 @@ def run(layout: Layout, device: torch.device) -> None:
         training.visible.shape[1],
         device,
     )
-    _warn_of_few_frames(len(training), settings)
+    _warn_of_few_frames(len(training), len(validation), settings)
     checkpoint = Checkpoint(layout.checkpoints / f"{_fingerprint(layout, settings, split, seed)}.pt")
     if checkpoint.path.exists():
         log.info("going on from %s", checkpoint.path)
@@ -90,6 +95,7 @@ def run(layout: Layout, device: torch.device) -> None:
             "seed": seed,
             "settings": settings.model_dump(),
             "layouts": sorted({layout.name for layout in layouts}),
+            "frames": len(training),
         }
         | ({"own_layouts": own_layouts} if own_layouts else {}),
     )
@@ -116,6 +122,7 @@ def run(layout: Layout, device: torch.device) -> None:
         inputs=[layout.captures, layout.pseudo_labels, *own_files_of_start(layout, settings)],
         outputs=[layout.results / name for name in (*LIFTER, "history.csv")],
         weights=_shipped_weights(settings),
+        warnings=warnings,
     )
     checkpoint.path.unlink(missing_ok=True)
 
@@ -130,16 +137,16 @@ def _shipped_weights(settings: Settings) -> dict[str, str]:
 _FEW_FRAMES, _MANY_EPOCHS = 5000, 300
 
 
-def _warn_of_few_frames(frames: int, settings: Settings) -> None:
+def _warn_of_few_frames(frames: int, of_validation: int, settings: Settings) -> None:
     """Warn where a few frames are seen again and again, as where `steps` are meant for longer recordings."""
     epochs = settings.steps / -(-frames // settings.batch_frames)
     if frames < _FEW_FRAMES and epochs > _MANY_EPOCHS:
         log.warning(
             "%d frames to train on, each seen %.0f times: the lifter will know them by heart, and other people and "
-            "motions hardly. More recordings help; else take fewer steps (train.steps in params.yaml) and watch the "
-            "validation in figures/training.png",
+            "motions hardly. More recordings help; else take fewer steps (train.steps in params.yaml)%s",
             frames,
             epochs,
+            " and watch the validation in figures/training.png" if of_validation else "",
         )
 
 
@@ -177,11 +184,13 @@ def _load_samples(
     labelled = samples.poses.isfinite().all(-1)
     has_sample = samples.visible.any(1) & labelled[:, TRAINING_SKELETON.root_index]
     if left_out := int((samples.visible.any(1) & labelled.any(1) & ~has_sample).sum()):
-        log.info(
-            "%d frames whose pseudo-label has no %s are left out%s",
+        log.log(
+            logging.WARNING if left_out > has_sample.sum() else logging.INFO,
+            "%d frames are left out because their pseudo-label has no %s, beside %d that have one%s",
             left_out,
             TRAINING_SKELETON.root,
-            "" if settings.without_root else "; train.without_root: true in params.yaml takes them",
+            has_sample.sum(),
+            "" if settings.without_root else "; train.without_root: true in params.yaml takes them too",
         )
     training = replace(samples, chosen=(has_sample & ~is_validation).nonzero()[:, 0])
     return training, (has_sample & is_validation).nonzero()[:, 0]
