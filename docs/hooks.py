@@ -28,6 +28,7 @@ _SOURCE = Path(__file__).parents[1] / "src"
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 _SETTINGS = re.compile(r"^<!-- settings: ([\w.]+) -->$", re.MULTILINE)
 _COMMAND = re.compile(r"^<!-- command: (\w+) -->$", re.MULTILINE)
+_ADDRESS = re.compile(r"(?:(?:https|ssh)://(?:[^@/]*@)?|[^@/]+@)([\w.-]+)(?::\d+)?[:/](.+?)(?:\.git)?/?$")
 _BOUNDS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
 
 
@@ -36,10 +37,15 @@ def on_config(config: MkDocsConfig) -> None:
 
     In the navigation: of `repo_url` the theme would ask the network for the number of stars.
     """
-    asked = subprocess.run(["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False)
-    address = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
-    if address.startswith("https://"):
-        config.nav.insert(1, {"Repository": address})
+    try:
+        asked = subprocess.run(
+            ["git", "-C", _SOURCE.parent, "remote", "get-url", "origin"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git
+        return
+    # Without the name of a user, or the token in its place.
+    if found := _ADDRESS.match(asked.stdout.strip()):
+        config.nav.insert(1, {"Repository": "https://{}/{}".format(*found.groups())})
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

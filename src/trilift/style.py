@@ -41,7 +41,7 @@ def use() -> None:
             "axes.axisbelow": True,
             "legend.frameon": False,
             "text.parse_math": False,  # names may hold dollar signs
-            "axes.prop_cycle": cycler(color=LINES[:4], linestyle=_STROKES),
+            "axes.prop_cycle": cycler(color=LINES),
             "svg.hashsalt": "trilift",  # else names within the file change from run to run
         }
     )

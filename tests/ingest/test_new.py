@@ -367,6 +367,17 @@ def test_a_copy_that_fails_leaves_nothing(project, tmp_path):
     assert list(layout.raw.parent.glob("*gait*")) == []
 
 
+def test_a_link_is_no_copy(project, tmp_path):
+    folder = tmp_path / "gait"
+    write_openpose_data_set(folder, 4)
+    assert begin(project, folder)[0] == 0
+    layout = Layout("gait", project.layout.project)
+    layout.dataset_file.unlink()
+    code, printed = begin(project, folder, "--copy")
+    assert code == 2
+    assert f"{layout.raw}: a link to this folder already" in printed
+
+
 def test_a_project_is_not_copied_into_itself(project, tmp_path):
     write_openpose_data_set(tmp_path / "detections", 4)
     code, printed = begin(project, tmp_path, "--copy", "--name", "gait")

@@ -394,6 +394,6 @@ def test_conditions_without_a_reference_are_in_pixels() -> None:
 
 
 def test_a_condition_without_any_error_can_be_shown(tmp_path: Path) -> None:
-    figure = error_by_condition(make_confidence().assign(error_mm=np.nan), make_angles(), make_overall(), NOTE)
+    figure = error_by_condition(make_confidence().assign(error=np.nan), make_angles(), make_overall(), NOTE)
     figure.savefig(tmp_path / "figure.png")
     assert plt.imread(tmp_path / "figure.png").std() > 0.01

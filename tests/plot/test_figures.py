@@ -121,6 +121,13 @@ def test_the_training_curve_shows_losses_in_millimetres() -> None:
     assert validation.lines[1].get_xdata()[0] == 20
 
 
+def test_no_two_losses_look_the_same() -> None:
+    losses = {f"loss_{number}_m": [number + 1.0, 1.0] for number in range(6)}
+    lines = training_curve(make_history(**losses), NOTE).axes[0].lines
+    assert len(lines) >= 6
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines)
+
+
 def bands_of(axes: Axes) -> list[np.ndarray]:
     """Corners of the bands, in the order of x and then of y."""
     return [np.unique(band.get_paths()[0].vertices, axis=0) for band in axes.collections]

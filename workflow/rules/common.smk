@@ -12,7 +12,7 @@ from trilift.project import params
 from trilift.errors import InputError
 from trilift.formats.source import Source
 from trilift.project.layout import Layout
-from trilift.project.stages import STAGES
+from trilift.project.stages import STAGES, stages_of_data
 from trilift.simulate.settings import Studio
 from trilift.train.settings import TrainingSettings
 from trilift.train.runs import Sweep, of_run, own_files_of_start
@@ -158,9 +158,7 @@ def raw_folders(wildcards):
 
 def records_of_data(wildcards):
     """What made the data of a data set: provenance/<stage>.json of all stages that it has."""
-    stages = ["ingest", "triangulate"]
-    stages += ["simulate"] if wildcards.dataset == "demo" or "simulate" in dataset_file(wildcards.dataset) else []
-    stages += ["detect"] if source(wildcards.dataset).detections.of_videos else []
+    stages = stages_of_data(wildcards.dataset, source(wildcards.dataset).detections.of_videos)
     return [f"results/{wildcards.dataset}/provenance/{stage}.json" for stage in stages]
 
 

@@ -7,6 +7,7 @@ rule sweep:
             "src/trilift/sweep/stage.py",
             "src/trilift/sweep/figure.py",
             "src/trilift/plot/training.py",
+            "src/trilift/style.py",
             "src/trilift/train/runs.py",
         ],
     output:

@@ -119,6 +119,8 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         raise InputError(f"{taken}: there already, and not this folder; remove it, or take another name (--name)")
     if found.videos and layout.raw.resolve() == folder.resolve():
         raise InputError(f"{folder}: move the videos, and all that belongs to them, into {raw}, and name that folder")
+    if copy and raw.is_symlink():
+        raise InputError(f"{raw}: a link to this folder already; remove it, and its folder is copied")
     text = _text(found, folder)
     with replacing(layout.dataset_file) as temporary:
         temporary.write_text(text, "utf-8")

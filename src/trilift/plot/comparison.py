@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from trilift.errors import InputError
 from trilift.plot.pages import number, render
-from trilift.plot.report import Bar, bars, main_measure
+from trilift.plot.report import Bar, bars
+from trilift.plot.series import measure_of
 from trilift.project.files import replacing
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text("utf-8"))
-        lacking = {main_measure(facts), "simulated", "detections_from", "test_poses"} - facts.keys()
+        lacking = {measure_of(facts), "simulated", "detections_from", "test_poses"} - facts.keys()
         if lacking:
             raise ValueError(f"lacks {', '.join(sorted(lacking))}")
     except (OSError, ValueError, AttributeError, TypeError) as error:
@@ -63,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _dataset(folder: Path, name: str, runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Collect what the page says of a data set; its yardsticks are those of its first run."""
     first = next(iter(runs.values()))
-    measure = main_measure(first)
+    measure = measure_of(first)
     of_runs = {run: bars(facts, measure) for run, facts in runs.items()}
     shown = [lifter._replace(label=run) for run, (lifter, *_) in of_runs.items()]
     shown += next(iter(of_runs.values()))[1:]

@@ -60,7 +60,7 @@ def caption(name: str) -> Markup:
     """Give what is said of a figure, as HTML, without the note that it is simulated: the page says so once."""
     (path,) = (path for path in CAPTIONS if PurePath(path).stem == name)
     text = Environment().from_string((_HERE / path).read_text("utf-8")).render(snakemake={"params": {}})
-    return Markup(publish_parts(text, writer="html5")["body"])
+    return Markup(publish_parts(text, writer="html5", settings_overrides={"_disable_config": True})["body"])
 
 
 def embedded(path: Path) -> str:

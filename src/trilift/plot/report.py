@@ -12,11 +12,12 @@ import xarray as xr
 
 from trilift.captures import reading
 from trilift.errors import listed
+from trilift.formats.source import Source
 from trilift.plot.pages import CAPTIONS, caption, embedded, number, render
-from trilift.plot.series import ALL_SERIES
+from trilift.plot.series import ALL_SERIES, measure_of
 from trilift.project import info
 from trilift.project.layout import Layout
-from trilift.project.stages import STAGES
+from trilift.project.stages import stages_of_data
 
 TABLES = ("per_recording", "per_action", "per_joint", "per_view")
 """The tables that the page shows, beside ``table.md``."""
@@ -98,11 +99,6 @@ def _several(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-def main_measure(facts: Mapping[str, Any]) -> str:
-    """Name the error that counts: against the reference, or without one in the other views."""
-    return "mpjpe_mm" if "mpjpe_mm" in facts else "other_views_reprojection_px"
-
-
 def bars(facts: Mapping[str, Any], measure: str) -> list[Bar]:
     """Give the lifter's error beside the mean pose's and the pseudo-label's."""
     found = []
@@ -113,14 +109,19 @@ def bars(facts: Mapping[str, Any], measure: str) -> list[Bar]:
     return found
 
 
-def records(layout: Layout) -> list[Path]:
-    """Find the records of the stages before `plot`, in their order."""
-    before = list(STAGES)[: list(STAGES).index("plot")]
-    return [path for path in (layout.provenance(stage) for stage in before) if path.is_file()]
+def records(layout: Layout, source: Source) -> list[Path]:
+    """Name the records of the stages before `plot`, in their order."""
+    stages = [*stages_of_data(layout.dataset, source.detections.of_videos), "train", "evaluate"]
+    return [layout.provenance(stage) for stage in stages]
 
 
 def report_page(
-    layout: Layout, facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], trained: Part, tested: Part
+    layout: Layout,
+    source: Source,
+    facts: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    trained: Part,
+    tested: Part,
 ) -> str:
     """Make the page; it holds the figures, which are there already.
 
@@ -128,6 +129,8 @@ def report_page(
     ----------
     layout
         Where the files of the run are.
+    source
+        The section ``ingest`` of the data set's file.
     facts
         What ``metrics.json`` holds.
     tables
@@ -135,8 +138,8 @@ def report_page(
     trained, tested
         On what the lifter was trained and tested.
     """
-    main = main_measure(facts)
-    made = {path: info.read(path, layout.project).content for path in records(layout)}
+    main = measure_of(facts)
+    made = {path: info.read(path, layout.project).content for path in records(layout, source)}
     of_stage = {content["stage"]: content for content in made.values()}
     table, note = _of_markdown((layout.results / "table.md").read_text("utf-8"))
     return render(

@@ -55,7 +55,7 @@ _RANKS = {0.0: "best", 0.5: "median", 1.0: "worst"}
 
 
 def run(layout: Layout) -> None:
-    """Draw the figures of a run."""
+    """Draw the figures of a run, and make its page and its viewer."""
     settings = load(layout.params, "plot", Settings)
     source = load_dataset(layout.dataset_file, "ingest", Source)
     split = load_dataset(layout.dataset_file, "split", Split)
@@ -112,12 +112,13 @@ def run(layout: Layout) -> None:
     _animate(clips[0], layout, compared_with, note)
     _write(layout.results / "viewer.html", viewer_page(clips, compared_with, note, facts["simulated"]))
     _write(
-        layout.results / "report.html", report.report_page(layout, facts, tables | {"views": views}, trained, tested)
+        layout.results / "report.html",
+        report.report_page(layout, source, facts, tables | {"views": views}, trained, tested),
     )
     if films:
         log.info(
-            "figures/poses and viewer.html show frames of the videos, in which people can be recognised; "
-            "`video_frames: false` in params.yaml, section plot, leaves them out"
+            "figures/poses, report.html and viewer.html show frames of the videos, in which people can be "
+            "recognised; `video_frames: false` in params.yaml, section plot, leaves them out"
         )
     _record(layout, settings, source, split, films)
 
@@ -136,7 +137,7 @@ def _record(layout: Layout, settings: Settings, source: Source, split: Split, fi
             *(layout.recap / f"{name}.csv" for name in _OF_TRIANGULATION),
             *(layout.results / f"{name}.csv" for name in _TABLES),
             *(layout.results / name for name in ("metrics.json", "table.md", "predictions.nc")),
-            *report.records(layout),
+            *report.records(layout, source),
         ],
         outputs=[
             *(figures / f"{name}.{ending}" for name in _FIGURES for ending in ("png", "pdf")),

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from trilift.style import REFERENCE, new_figure
+from trilift.style import REFERENCE, new_figure, stroke
 
 
 def training_curve(history: pd.DataFrame, note: str) -> Figure:
@@ -21,12 +21,13 @@ def training_curve(history: pd.DataFrame, note: str) -> Figure:
     watched = "validation_mpjpe_mm" in history
     figure = new_figure(3.9 if watched else 2.2, note)
     axes = figure.subplots(2 if watched else 1, squeeze=False)[:, 0]
-    for column in history.columns:
+    losses = [column for column in history.columns if column.rpartition("_")[2] in ("m", "px")]
+    for number, column in enumerate(losses):
         name, _, unit = column.rpartition("_")
-        if unit == "m":
-            axes[0].plot(history["step"], 1000 * history[column], label=name.replace("_", " "))
-        elif unit == "px":
-            axes[0].plot(history["step"], history[column], label=f"{name.replace('_', ' ')} (px)")
+        factor, label = (1000, "") if unit == "m" else (1, " (px)")
+        axes[0].plot(
+            history["step"], factor * history[column], **stroke(number), label=name.replace("_", " ") + label
+        )
     axes[0].set(xlabel="optimiser step", ylabel="loss without its weight (mm)", yscale="log", title="Training")
     if watched:
         axes[1].plot(history["step"], history["validation_mpjpe_mm"], "k-")

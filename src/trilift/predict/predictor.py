@@ -66,12 +66,10 @@ class Predictor:
         network, facts = self.lifter.network_settings, self.lifter.facts
         sees = "one frame" if network.frames == 1 else f"{network.frames} frames, {network.interval_s:g} s apart"
         weights = sum(values.numel() for values in self.lifter.network.parameters())
-        return (
-            f"Lifter trained on the data set {facts['dataset']} (detections: {listed(facts['layouts'])})\n"
-            f"  sees      {sees}\n"
-            f"  predicts  the {len(self.skeleton)} joints of {self.skeleton.name}\n"
-            f"  network   {network.kind}, {weights:,} weights"
-        )
+        return f"""Lifter trained on the data set {facts["dataset"]} (detections: {listed(facts["layouts"])})
+  sees      {sees}
+  predicts  the {len(self.skeleton)} joints of {self.skeleton.name}
+  network   {network.kind}, {weights:,} weights"""
 
     @property
     def skeleton(self) -> Skeleton:

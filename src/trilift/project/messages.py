@@ -77,6 +77,7 @@ def progress_file(log: Path) -> Path:
 
 @contextmanager
 def _bars_only(file: Path, log: IO[str]) -> Iterator[None]:
+    file.unlink(missing_ok=True)  # of a run that was killed
     for descriptor in (1, 2):  # what libraries and processes print, and how a crash ends
         os.dup2(log.fileno(), descriptor)
     try:

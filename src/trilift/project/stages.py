@@ -84,7 +84,9 @@ STAGES = {
         of_run=True,
         on_device=True,
     ),
-    "plot": Stage("draw the figures", "trilift.plot.stage", "trilift.plot.settings"),
+    "plot": Stage(
+        "draw the figures, and make the page of the run and its viewer", "trilift.plot.stage", "trilift.plot.settings"
+    ),
     "sweep": Stage("put the runs of a sweep side by side", "trilift.sweep.stage"),
     "check": Stage(
         "compare the views of a data set with each other, and say what looks wrong", "trilift.ingest.check"
@@ -93,3 +95,9 @@ STAGES = {
 
 SECTIONS = tuple(name for name, stage in STAGES.items() if stage.settings)
 """The stages with a section of ``params.yaml``: the workflow from raw files to figures."""
+
+
+def stages_of_data(dataset: str, of_videos: bool) -> list[str]:
+    """Name the stages that make the data of a data set, in their order."""
+    simulated, detected = ["simulate"] * (dataset == "demo"), ["detect"] * of_videos
+    return [*simulated, *detected, "ingest", "triangulate"]

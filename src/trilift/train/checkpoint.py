@@ -30,12 +30,12 @@ class Checkpoint:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
 
     def read(self, device: torch.device) -> dict[str, Any] | None:
-        """Read the state; None, and a warning, if it is damaged, and None if there is none."""
+        """Read the state; None if it is damaged, which is said, or not there."""
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
         digest, content = content[:32], content[32:]
         if hashlib.sha256(content).digest() != digest:
-            log.warning("%s: damaged, so the training begins anew", self.path)
+            log.info("%s: damaged, so the training begins anew", self.path)
             return None
         return torch.load(io.BytesIO(content), map_location=device, weights_only=True)

@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 
 def run(layout: Layout, device: torch.device) -> None:
     """Train the lifter of a data set; writes its weights, description and history."""
-    with messages.warnings_kept() as warnings:
-        _run(layout, device, warnings)
-
-
-def _run(layout: Layout, device: torch.device, warnings: list[str]) -> None:
     settings, seed = of_run(layout.params, layout.run)
+    with messages.warnings_kept() as warnings:
+        _run(layout, device, settings, seed, warnings)
+
+
+def _run(layout: Layout, device: torch.device, settings: Settings, seed: int, warnings: list[str]) -> None:
     split = load_dataset(layout.dataset_file, "split", Split)
     start = load_start(layout, settings)
     torch.set_num_threads(settings.threads)
@@ -60,7 +60,7 @@ def _run(layout: Layout, device: torch.device, warnings: list[str]) -> None:
         raise InputError(
             f"{layout.pseudo_labels}: fewer than 2 training frames have a pseudo-label of the "
             f"{TRAINING_SKELETON.root} that is also seen in a view; look at the log of triangulate, and at the split "
-            "(train.without_root: true in params.yaml takes labels without it)"
+            "(train.without_root: true in params.yaml takes labels without it, where two views see it)"
         )
     if settings.losses.trust_labels and not (training.trust[training.chosen] > 0).any():
         raise InputError(
@@ -298,12 +298,16 @@ def _ends_of_recordings(capture: xr.Dataset, chosen: np.ndarray, share: float) -
 
 
 def _mean_pose(samples: Samples) -> Tensor:
-    """Average the pseudo-labels as all visible views see them: (joint, 3); NaN where there are none."""
+    """Average the pseudo-labels as all visible views see them: (joint, 3); NaN where there are none.
+
+    Those whose root is only about where it is count where there are no others.
+    """
     total = torch.zeros(len(TRAINING_SKELETON) - 1, 3)
     number = torch.zeros_like(total)
     for which in torch.arange(len(samples)).split(reading.FRAMES_PER_BLOCK):
         batch = samples.batch(which, window=1)
         seen = batch.labels_in_views[batch.visible]
-        total += seen.nan_to_num().sum(0)
-        number += seen.isfinite().sum(0)
+        weight = torch.where(samples.rooted[which], 1.0, 1e-6)[:, None].expand_as(batch.visible)[batch.visible]
+        total += (weight[:, None, None] * seen.nan_to_num()).sum(0)
+        number += (weight[:, None, None] * seen.isfinite()).sum(0)
     return insert_root(total / number, TRAINING_SKELETON)
