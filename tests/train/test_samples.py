@@ -10,7 +10,7 @@ from train.batches import make_samples
 from trilift.geometry.cameras import Cameras, project
 from trilift.skeletons import H36M17
 from trilift.train.samples import Batch, Frames, Rigs, Samples
-from trilift.train.stage import _put_in_roots
+from trilift.train.stage import _mean_pose, _put_in_roots
 
 
 def test_a_change_reaches_every_tensor_and_those_of_the_rigs() -> None:
@@ -60,3 +60,23 @@ def test_where_a_label_has_no_root_the_views_say_about_where_it_is() -> None:
     torch.testing.assert_close(poses[1, root], points[1, root].float())
     poses[1, root] = torch.nan
     torch.testing.assert_close(poses, given, equal_nan=True)
+
+
+def test_the_mean_pose_is_that_of_the_chosen_labels_with_a_root_where_there_are_any() -> None:
+    samples = make_samples(frames=12, views=2)
+    root, last = samples.skeleton.root_index, len(samples.skeleton) - 1
+    rooted = torch.arange(12) % 3 > 0
+    poses = samples.poses.clone()
+    poses[rooted, last] = torch.nan  # of which there are labels without a sure root alone
+    samples = replace(samples, poses=poses, rooted=rooted, chosen=torch.arange(3, 11))
+    expected = []
+    for joint in range(last + 1):
+        counts = ~rooted if joint == last else rooted
+        seen = [
+            samples.rigs.rotations[samples.capture[frame], view] @ (poses[frame, joint] - poses[frame, root])
+            for frame in range(3, 11)
+            for view in range(2)
+            if counts[frame] and samples.visible[frame, view] and poses[frame, joint].isfinite().all()
+        ]
+        expected.append(torch.stack(seen).mean(0))
+    torch.testing.assert_close(_mean_pose(samples), torch.stack(expected), atol=1e-5, rtol=1e-4)

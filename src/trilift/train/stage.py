@@ -302,12 +302,12 @@ def _mean_pose(samples: Samples) -> Tensor:
 
     Those whose root is only about where it is count where there are no others.
     """
-    total = torch.zeros(len(TRAINING_SKELETON) - 1, 3)
+    total = torch.zeros(len(samples.skeleton) - 1, 3)
     number = torch.zeros_like(total)
     for which in torch.arange(len(samples)).split(reading.FRAMES_PER_BLOCK):
         batch = samples.batch(which, window=1)
         seen = batch.labels_in_views[batch.visible]
-        weight = torch.where(samples.rooted[which], 1.0, 1e-6)[:, None].expand_as(batch.visible)[batch.visible]
+        weight = torch.where(batch.rooted, 1.0, 1e-6)[:, None].expand_as(batch.visible)[batch.visible]
         total += (weight[:, None, None] * seen.nan_to_num()).sum(0)
         number += (weight[:, None, None] * seen.isfinite()).sum(0)
-    return insert_root(total / number, TRAINING_SKELETON)
+    return insert_root(total / number, samples.skeleton)
