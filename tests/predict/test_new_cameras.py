@@ -71,6 +71,7 @@ def predictor() -> Predictor:
         confidence=torch.as_tensor(confidence).float(),
         poses=torch.as_tensor(poses).float(),
         trust=torch.ones(frames, len(H36M17)),
+        rooted=torch.ones(frames, dtype=torch.bool),
         visible=rays[..., ROOT, :].isfinite().all(-1),
         capture=torch.zeros(frames, dtype=torch.int64),
         person=torch.zeros(frames, dtype=torch.int64),

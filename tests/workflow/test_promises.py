@@ -122,7 +122,7 @@ def test_a_lifter_that_is_not_there_stops_both_engines_before_anything_is_remove
 def test_a_changed_split_leaves_ingest_alone(project):
     project.set("split.test", ["S9"], file="workflow/datasets/demo.yaml")
     assert project.jobs() == from_stage("train")
-    assert project.changed() == {"train", "evaluate"}
+    assert project.changed() == {"train", "evaluate", "plot"}
 
 
 @takes_long
