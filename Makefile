@@ -39,7 +39,7 @@ help: ## List the targets
 	@$(PIP) --force-reinstall --no-deps opencv-python-headless $(MOVING)
 	touch $@
 
-run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); 3 minutes after set-up
+run: .venv/run.installed ## Set up and run the workflow on the embedded demo (simulated); about 4 minutes after set-up
 	snakemake --cores all
 
 report: run ## results/report.html: all data sets and runs side by side; each has a page, results/<dataset>/main/report.html
