@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from terminal import Terminal, masked
 
 import screen
@@ -87,9 +88,12 @@ def test_a_data_set_that_is_not_there_is_named_without_the_lines_of_the_rules(pr
 
 
 @takes_long
-def test_a_section_that_is_not_there_is_named(project):
+def test_a_section_that_is_not_there_is_named(fresh, tmp_path):
+    project = fresh.copy(tmp_path / "project")
     settings = project.path / "params.yaml"
-    settings.write_text("".join(settings.read_text().partition("\nsweep:")[:1]) + "\n")
+    content = yaml.safe_load(settings.read_text())
+    del content["sweep"]
+    settings.write_text(yaml.safe_dump(content))
     terminal = look(project, *SNAKEMAKE)
     assert terminal.end() != 0
     said = " ".join("".join(terminal.shown()).split())
