@@ -13,8 +13,10 @@ from PIL import Image
 from synthetic import make_project, project_with_opencv, ring_of_cameras, waving_person, write_pose2sim
 from trilift.detect import archive
 from trilift.detect.detectors.serving import People
+from trilift.detect.settings import Settings
 from trilift.plot import stage
 from trilift.plot.poses import predicted_poses
+from trilift.project import provenance
 from trilift.render.encoding import mp4
 from trilift.skeletons import BODY25B
 
@@ -57,6 +59,7 @@ def project(tmp_path_factory):
             found = [(late + i, People(one[None], np.zeros((1, 4)))) for i, one in enumerate(people)]
             about = {"recording": "", "view": camera.name, "frames": FRAMES + late, "first_frame": 0}
             file.add(iter(found), lambda about=about: about | {"image_size": list(SIZE), "made_of": "nothing"})
+    provenance.write(layout, "detect", params={"detect": Settings()}, outputs=[layout.detections])
     for name in ("ingest", "triangulate", "train", "evaluate"):
         code, said = project.run(name)
         assert code == 0, said
