@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import termios
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ class Terminal:
         if self._process == 0:
             os.chdir(folder)
             termios.tcsetwinsize(0, (ROWS, COLUMNS))
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # who runs the tests in the background ignores Ctrl-C
             os.execvpe(command[0], command, {**environment, "TERM": "xterm"})
 
     def read_until(self, seen: Callable[["Terminal"], bool] = lambda _: False, seconds: float = 300) -> None:

@@ -261,7 +261,7 @@ def test_what_was_made_while_settings_were_edited_is_made_again(project):
 
 @takes_long
 def test_a_run_does_not_commit_what_it_did_not_make(project):
-    with (project.path / "results/demo/main/per_recording.csv").open("a") as file:
+    with (project.path / "results/demo/main/table.tex").open("a") as file:
         file.write("damaged\n")
     project.set("plot.examples", 2)
     project.snakemake()
