@@ -9,10 +9,10 @@ import yaml
 
 from real_data import DATA, ROOT, SOURCES, capture_of, needs, project_of
 from trilift.captures import reading
+from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.skeletons import BODY25B
-from trilift.triangulate import noise
 
 RECORDING = DATA / "pose2sim_demo"
 

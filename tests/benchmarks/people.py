@@ -20,10 +20,10 @@ import rooms
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from trilift.geometry.tracks import sizes
 from trilift.geometry.triangulation import triangulate_robust
 from trilift.ingest.people.everybody import follow_everybody
 from trilift.ingest.people.grouping import votes_of
-from trilift.ingest.people.tracks import sizes
 from trilift.simulate.detector import error_scale
 from trilift.skeletons import H36M17
 

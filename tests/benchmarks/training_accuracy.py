@@ -40,6 +40,7 @@ from torch import Tensor
 
 from trilift import style
 from trilift.geometry.cameras import Cameras, to_rays
+from trilift.geometry.noise import learn as learn_noise
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.lifter.lifter import Lifter
 from trilift.lifter.settings import NetworkSettings
@@ -51,7 +52,6 @@ from trilift.train.samples import Batch, Rigs, Samples, Scaling, trust
 from trilift.train.settings import AugmentationSettings, TrainingSettings
 from trilift.train.training import fit
 from trilift.triangulate.labels import Sample, learn
-from trilift.triangulate.noise import learn as learn_noise
 from trilift.triangulate.settings import Smoothing
 
 TESTED_ON = "02"

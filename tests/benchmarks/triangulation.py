@@ -34,9 +34,9 @@ import torch
 
 from trilift.formats import human36m
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.noise import learn
 from trilift.geometry.triangulation import triangulate, triangulate_robust
 from trilift.simulate.detector import LEVELS
-from trilift.triangulate.noise import learn
 
 SVD_POINTS, RANSAC_POINTS = 20_000, 200
 

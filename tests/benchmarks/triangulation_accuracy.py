@@ -32,11 +32,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from trilift.geometry.noise import inflation, learn
 from trilift.geometry.triangulation import Solution, triangulate, triangulate_robust
 from trilift.simulate.detector import LEVELS, DetectorModel
 from trilift.skeletons import H36M17
 from trilift.triangulate.bones import bone_lengths
-from trilift.triangulate.noise import inflation, learn
 from trilift.triangulate.settings import Smoothing
 from trilift.triangulate.smoothing import smooth
 from trilift.triangulate.swaps import exchange, find_swaps

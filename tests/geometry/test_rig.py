@@ -9,12 +9,12 @@ import torch
 from real_data import DATA, capture_of, needs
 from synthetic import project_with_opencv, ring_of_cameras, waving_person
 from trilift.formats import human36m
+from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras, project
+from trilift.geometry.rig import derivatives, refit, settings, timing
 from trilift.geometry.rig import diagnose as whole_rig
-from trilift.geometry.rig import refit, settings, timing
 from trilift.simulate import detector
 from trilift.skeletons import BODY25B, H36M17
-from trilift.triangulate import noise
 
 FPS = 30
 
@@ -173,7 +173,7 @@ def test_a_moved_camera_is_named_and_its_way_measured(walk, view, by):
 
 def test_a_turned_camera_is_named_and_its_angle_measured(walk):
     cameras = walk[0]
-    turn = torch.linalg.matrix_exp(refit._cross(torch.tensor([0.0, 0.03, 0.0], dtype=torch.float64)))
+    turn = torch.linalg.matrix_exp(derivatives.cross(torch.tensor([0.0, 0.03, 0.0], dtype=torch.float64)))
     R, t = cameras.R.clone(), cameras.t.clone()
     R[1], t[1] = turn @ R[1], turn @ t[1]
     findings = diagnose(changed(walk, replace(cameras, R=R, t=t)))

@@ -125,7 +125,7 @@ def triangulate_robust(cameras: Cameras, pixels: Tensor, scale: Tensor) -> Solut
     pixels
         (frame, view, keypoint, 2), as detected (distorted). NaN is missing.
     scale
-        (frame, view, keypoint), pixels: scale of the error of each detection (see `trilift.triangulate.noise`).
+        (frame, view, keypoint), pixels: scale of the error of each detection (see `trilift.geometry.noise`).
         Infinite or NaN where a detection does not count.
 
     Returns

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.geometry.chunks import REJECTED_FROM
+from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.triangulation import reprojection_error, triangulate, triangulate_robust
 from trilift.skeletons import Skeleton
-from trilift.triangulate import noise
 from trilift.triangulate.bones import bone_lengths
-from trilift.triangulate.noise import DetectorNoise
 from trilift.triangulate.settings import Smoothing
 from trilift.triangulate.smoothing import MARGIN, smooth
 from trilift.triangulate.swaps import exchange, find_swaps
@@ -92,7 +92,7 @@ class Labeller:
     noise
         Error of the detector.
     inflation
-        See `trilift.triangulate.noise.inflation`.
+        See `trilift.geometry.noise.inflation`.
     bone_lengths
         (person, bone), metres; NaN does not count.
     smoothing

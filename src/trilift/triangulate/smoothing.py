@@ -64,7 +64,7 @@ def smooth(
         are not fixed to the bones.
     inflation
         How many times the errors of detections weigh less than if each frame's were new (see
-        `trilift.triangulate.noise.inflation`).
+        `trilift.geometry.noise.inflation`).
     frames
         What is wanted; up to `MARGIN` frames on either side of it take part.
 

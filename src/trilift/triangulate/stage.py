@@ -17,7 +17,9 @@ from trilift.captures import reading, schema, writing
 from trilift.captures.schema import Recording
 from trilift.captures.writing import CaptureWriter
 from trilift.errors import InputError, listed
+from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.noise import DetectorNoise
 from trilift.geometry.rig.blame import CameraFinding
 from trilift.geometry.rig.diagnose import diagnose
 from trilift.project import messages, provenance, threads
@@ -26,10 +28,9 @@ from trilift.project.layout import Layout
 from trilift.project.params import load
 from trilift.project.yaml_text import in_yaml
 from trilift.skeletons import Skeleton
-from trilift.triangulate import labels, noise
+from trilift.triangulate import labels
 from trilift.triangulate.bones import bone_lengths, sizes
 from trilift.triangulate.labels import Sample
-from trilift.triangulate.noise import DetectorNoise
 from trilift.triangulate.recap import Recap, worst_first
 from trilift.triangulate.settings import Limits, Settings
 

@@ -33,7 +33,7 @@ def diagnose(
     pixels
         (frame, view, keypoint, 2), as detected (distorted). NaN is missing.
     scale
-        (frame, view, keypoint), pixels: scale of the error of each detection (see `trilift.triangulate.noise`).
+        (frame, view, keypoint), pixels: scale of the error of each detection (see `trilift.geometry.noise`).
         Infinite or NaN where a detection does not count.
     segments
         (frame,) integers: frames of equal number are consecutive in time. By default all are. The offset in time

@@ -1,15 +1,17 @@
 """Single cameras fitted to what the other views see, with covariances."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, distort_with_slopes
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
+from trilift.geometry.rig.derivatives import changed, linearise
 from trilift.geometry.triangulation import t_cost, t_weight, triangulate_without
 
+_NEAR_M = 0.15  # keypoints closer to each other than this share their bias
 _MEDIAN_OF_SQUARED_NORM = 2 * math.log(2)  # of two standard normal coordinates
 
 
@@ -17,8 +19,7 @@ _MEDIAN_OF_SQUARED_NORM = 2 * math.log(2)  # of two standard normal coordinates
 class Camera:
     """One camera, of which pose and focal length can be changed.
 
-    The seven parameters are the rotation vector (rad) and the displacement of the centre (m), both in the axes of the
-    camera, and the logarithm of the factor on the focal length.
+    Its seven parameters are those of `trilift.geometry.rig.derivatives`.
     """
 
     K: Tensor
@@ -43,13 +44,14 @@ class Camera:
     def focal(self) -> float:
         return float(self.K[0, 0] + self.K[1, 1]) / 2
 
+    @property
+    def alone(self) -> Cameras:
+        """A rig of this camera."""
+        return Cameras(self.K[None], self.distortion[None], self.R[None], self.t[None])
+
     def changed(self, parameters: Tensor) -> "Camera":
         """Change pose and focal length by the parameters (7,)."""
-        rotation = torch.linalg.matrix_exp(_cross(parameters[:3]))
-        K = self.K.clone()
-        K[0, 0] *= parameters[6].exp()
-        K[1, 1] *= parameters[6].exp()
-        return replace(self, K=K, R=rotation @ self.R, t=rotation @ (self.t - parameters[3:6]))
+        return Camera.of(changed(self.alone, parameters[None]), 0)
 
     def depth(self, points: Tensor) -> Tensor:
         """Depths of world points (..., 3)."""
@@ -69,25 +71,9 @@ class Camera:
         tuple of Tensor
             (..., 2) px, (..., 2, 7), (..., 2, 3) px/m. The displacement is taken in the axes that the camera has now.
         """
-        seen = points @ self.R.T + self.t
-        x, y, z = seen.unbind(-1)
-        u, v = x / z, y / z
-        du, dv, uu, uv, vv = distort_with_slopes(u, v, self.distortion.unbind(-1))
-        focal_x, focal_y = self.K[0, 0], self.K[1, 1]
-        centred = torch.stack([du * focal_x, dv * focal_y], -1)
-        by_x = torch.stack([uu * focal_x, uv * focal_y], -1) / z[..., None]
-        by_y = torch.stack([uv * focal_x, vv * focal_y], -1) / z[..., None]
-        by_seen = torch.stack([by_x, by_y, -u[..., None] * by_x - v[..., None] * by_y], -1)  # (..., 2, 3)
-        # R' = exp(w) R: the point turns by w x seen.
-        by_rotation = torch.linalg.cross(seen.unsqueeze(-2).expand_as(by_seen), by_seen, dim=-1)
-        by_parameters = torch.cat([by_rotation, -by_seen, centred[..., None]], -1)
-        return centred + self.K[:2, 2], by_parameters, by_seen @ self.R
-
-
-def _cross(vector: Tensor) -> Tensor:
-    x, y, z = vector.unbind()
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
+        pixels, by_camera, by_point, _ = linearise(self.alone, points.reshape(1, -1, 3))
+        shape = points.shape[:-1]
+        return pixels.reshape(*shape, 2), by_camera.reshape(*shape, 2, 7), by_point.reshape(*shape, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -123,9 +109,6 @@ class Refit:
 class View:
     """The detections of one view and the points of the others."""
 
-    near_m = 0.15
-    """Keypoints closer to each other than this share their bias."""
-
     block = 20
     """Number of successive frames over which errors are taken as correlated."""
 
@@ -148,9 +131,7 @@ class View:
         _, _, by_point = self.camera.linearise(self.points)
         spread = by_point @ self.covariance @ by_point.mT
         self.precision = torch.linalg.inv(spread + torch.diag_embed(self.scale.square()[:, None].expand(-1, 2)))
-        distance = (points[:, :, None] - points[:, None]).norm(dim=-1).nanmedian(0).values
-        self.alike = torch.exp(-0.5 * (distance.nan_to_num(torch.inf) / self.near_m).square())
-        self.alike.fill_diagonal_(1.0)
+        self.alike = alike(points)
 
     def refit(self, free: range, original: Camera | None = None, steps: int = 12) -> Refit:
         """Refit the parameters `free` of the camera (or of the one given), the others as they are."""
@@ -250,6 +231,12 @@ class View:
             return float(self.block)
         scatter = (blocks.nanmean(1)[full].square() * number[full]).mean() / values.square().mean()
         return max(float(scatter), 1.0)
+
+
+def alike(points: Tensor) -> Tensor:
+    """Tell how far keypoints share a detector's bias (keypoint, keypoint), from points (frame, keypoint, 3), m."""
+    distance = (points[:, :, None] - points[:, None]).norm(dim=-1).nanmedian(0).values
+    return torch.exp(-0.5 * (distance.nan_to_num(torch.inf) / _NEAR_M).square()).fill_diagonal_(1.0)
 
 
 def robust_cost(squared: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ import numpy as np
 from trilift.errors import listed
 from trilift.formats.source import Person
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.stature import stature
 from trilift.ingest.people.everybody import follow_everybody
-from trilift.ingest.people.naming import names, place, stature
+from trilift.ingest.people.naming import names, place
 from trilift.ingest.people.subject import choose_subject
 from trilift.skeletons import Skeleton
 

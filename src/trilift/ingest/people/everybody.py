@@ -13,11 +13,11 @@ import numpy as np
 
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.epipolar import lower_median
+from trilift.geometry.tracks import are_there, link_views, sizes
 from trilift.ingest.people import placing
 from trilift.ingest.people.grouping import group_tracks, overlaps, votes_of
 from trilift.ingest.people.hindsight import find_again, judge, look_back, without_flicker
 from trilift.ingest.people.space import GATE, Rig, place_all, slots, tidy
-from trilift.ingest.people.tracks import are_there, link_views, sizes
 from trilift.skeletons import Skeleton
 
 Array = np.ndarray

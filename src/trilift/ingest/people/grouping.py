@@ -8,7 +8,7 @@ import torch
 
 from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.epipolar import essential, lower_median
-from trilift.ingest.people.tracks import FEWEST_COMMON, FRAMES_PER_BLOCK
+from trilift.geometry.tracks import FEWEST_COMMON, FRAMES_PER_BLOCK
 
 Array = np.ndarray
 

@@ -8,14 +8,10 @@ from scipy.optimize import linear_sum_assignment
 
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.triangulation import triangulate
-from trilift.skeletons import H36M17, Skeleton, mapping
 
 Array = np.ndarray
 
 _FRAMES = 200  # of a person that are looked at
-_STATURE_PER_HEIGHT = 1 / 0.779
-"""Stature over the way from ankle to shoulder, which are 0.039 and 0.818 of it up (Winter, "Biomechanics and Motor
-Control of Human Movement", after Drillis and Contini)."""
 
 
 def place(cameras: Cameras, pixels: Array) -> tuple[Array, Array]:
@@ -23,28 +19,6 @@ def place(cameras: Cameras, pixels: Array) -> tuple[Array, Array]:
     frames = np.flatnonzero((np.isfinite(pixels).all(-1).sum(1) >= 2).any(1))
     frames = frames[:: max(1, -(-len(frames) // _FRAMES))]
     return frames, triangulate(cameras, torch.as_tensor(pixels[frames]).double())[0].numpy()
-
-
-def stature(poses: Array, skeleton: Skeleton) -> float:
-    """Estimate how tall somebody is (m) from poses (frame, keypoint, 3); NaN where legs or trunk are not seen.
-
-    The lengths of shanks, thighs and trunk, the medians over frames, are added up: ankle to shoulder.
-    """
-    known = mapping(skeleton, H36M17)
-    joints = known.apply(poses)
-    ways = (("ankle", "knee"), ("knee", "hip"), ("hip", "shoulder"))
-    total = 0.0
-    for one, other in ways:
-        lengths = [
-            np.linalg.norm(
-                joints[:, H36M17.index(f"{side}_{one}")] - joints[:, H36M17.index(f"{side}_{other}")], axis=-1
-            )
-            for side in ("left", "right")
-        ]
-        values = np.concatenate(lengths)
-        values = values[np.isfinite(values)]
-        total += float(np.median(values)) if len(values) else np.nan
-    return total * _STATURE_PER_HEIGHT
 
 
 def names(statures: Array, stated: Mapping[str, float | None]) -> list[str]:

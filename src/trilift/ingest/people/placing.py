@@ -8,7 +8,7 @@ All lengths are relative to a person's own, so that no unit is assumed.
 import numpy as np
 
 from trilift.geometry.kernels_of_views import compiled
-from trilift.ingest.people.tracks import FEWEST_COMMON
+from trilift.geometry.tracks import FEWEST_COMMON
 
 PRIOR = 0.25  # how much of a view a person's expected place counts for
 _TOLERANCE = 0.05  # of a person's length: detections that miss by more count less

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.stature import stature
 from trilift.ingest.assembled import AssembledCapture, AssembledRecording
-from trilift.ingest.people.naming import place, stature
+from trilift.ingest.people.naming import place
 
 Array = np.ndarray
 

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.tracks import are_there, link_views, sizes
 from trilift.ingest.people.grouping import Votes, group_tracks, overlaps, votes_of
-from trilift.ingest.people.tracks import are_there, link_views, sizes
 
 Array = np.ndarray
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from trilift.geometry import kernels
 from trilift.geometry.cameras import Cameras, project, world_to_camera
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
+from trilift.geometry.evidence import STRETCHES, Detections, Evidence, gather, place_between, take_between
 from trilift.geometry.triangulation import reprojection_error, t_weight, triangulate, triangulate_robust
-from trilift.triangulate.evidence import STRETCHES, Detections, Evidence, gather, place_between, take_between
 
 MOST_INFLATION = 4.0
 """Smoothing spans a few frames, not the long run. Of 1, 3 and 9 on real motion with errors of a correlation time of

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from trilift.errors import InputError
 from trilift.formats import DetectedView, ReferenceRecording
+from trilift.formats.clock import set_clock
 from trilift.formats.source import Source
-from trilift.ingest.clock import set_clock
 from trilift.project.params import parse
 from trilift.skeletons import H36M17
 

@@ -8,12 +8,12 @@ import torch
 from scipy.signal import lfilter
 
 from synthetic import project_with_opencv, ring_of_cameras
+from trilift.geometry import noise
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.triangulation import triangulate_robust
 from trilift.simulate.detector import DetectorModel, detect, error_scale
 from trilift.skeletons import H36M17
-from trilift.triangulate import noise
 
 FRAMES, KEYPOINTS = 400, 17
 
