@@ -1,0 +1,1 @@
+"""Cameras placed by the people that they see: no calibration board."""

@@ -1,0 +1,166 @@
+"""The steps from detections to cameras: guesses, and their adjustment while the error of the detector is learnt."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trilift.geometry import noise
+from trilift.geometry.calibration.adjust import Adjustment, Estimate, Free, Observations
+from trilift.geometry.calibration.findings import Scale
+from trilift.geometry.calibration.sample import Recorded, observations
+from trilift.geometry.calibration.start import Placed, starts
+from trilift.geometry.calibration.world import size_of
+from trilift.geometry.cameras import Cameras, project
+from trilift.geometry.triangulation import triangulate_robust
+from trilift.skeletons import Skeleton
+
+MOST_FRAMES = 1200
+"""So many frames are used, from all over the recording: with more, errors hardly shrink."""
+
+_FIRST_FRAMES, _TRIED_FRAMES = 240, 120  # that poses are guessed by, and that guesses are compared by
+_ROUGHLY = 300  # frames, at first
+_ROUNDS_OF_CLOCKS = 5
+_FIRST_SCALE = 0.006  # longer sides of the image: the error of a detection, before it is learnt
+_FOCAL_FACTORS = (1.0, 0.75, 1.35, 0.55, 1.8, 2.5)  # on the first guess of a focal length
+_MOST_STEPS, _STILL = 25, 5e-5  # rad: where an adjustment ends
+_COST_OF_MISSED = 5.0  # of a detection that a view has which could not be placed: that of an outlier
+_LEARNT_FROM = 500  # frames
+_FEWEST_OF_BONE = 20  # frames
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Cameras at their first poses, the clocks that were taken, and how well that fits."""
+
+    placed: Placed
+    late: Tensor
+    cost: float
+
+
+class Solved(NamedTuple):
+    estimate: Estimate
+    observations: Observations
+    adjustment: Adjustment
+    frames: Tensor
+    late: Tensor
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is known from the beginning."""
+
+    recorded: Recorded
+    cameras: Cameras
+    skeleton: Skeleton
+    groups: list[int]
+    image_size: Tensor
+    refine: bool
+    size: Scale | None
+
+    @property
+    def bones(self) -> list[tuple[int, int]]:
+        return list(self.skeleton.bone_indices)
+
+    def guess(self, late: Tensor, left_out: dict[int, str]) -> Guess:
+        """Place cameras, with the clocks given."""
+        frames = self.recorded.choose(late, _FIRST_FRAMES)
+        pixels, confidence = self.recorded.take(frames, late)
+        sides = self.image_size.amax(1)
+        scale = _FIRST_SCALE * sides[:, None] * (1 + 3 * (1 - confidence))
+        scale = torch.where((confidence > 0), scale, torch.inf)
+        scale[:, list(left_out)] = torch.inf
+        every = max(1, -(-len(frames) // _TRIED_FRAMES))
+        seen = observations(pixels[::every], torch.zeros_like(pixels[::every]), scale[::every])
+        possible = seen.scale.isfinite().sum()
+        unknown = [view for view, group in enumerate(self.groups) if group >= 0]
+        best = Guess(Placed(self.cameras, []), late, np.inf)
+        for factor in _FOCAL_FACTORS if unknown else (1.0,):
+            K = self.cameras.K.clone()
+            K[unknown, 0, 0] *= factor
+            K[unknown, 1, 1] *= factor
+            cameras = replace(self.cameras, K=K)
+            tried = starts(cameras, pixels, scale, sides, list(left_out))
+            if self.refine:
+                tried.append(Placed(self.cameras, [v for v in range(len(cameras)) if v not in left_out]))
+            for placed in tried:
+                estimate, adjustment = self._begin(placed, pixels[::every], seen, clocks=False)
+                estimate = adjustment.improve(estimate, 10, 10 * _STILL)
+                known = estimate.points.isfinite().all(-1)[:, None] & seen.scale.isfinite()
+                missed = possible - known[:, placed.views].sum()
+                cost = float((adjustment.costs(estimate).sum() + _COST_OF_MISSED * missed) / possible.clamp(min=1))
+                if cost < best.cost:
+                    best = Guess(Placed(estimate.cameras, placed.views), late, cost)
+        return best
+
+    def adjust(self, guess: Guess, find_offsets: bool) -> Solved:
+        """Adjust all, learning the detector's error in between."""
+        placed, late = guess.placed, guess.late
+        cameras = placed.cameras
+        # Clocks come right step by step: errors of the speeds shorten each.
+        for most in [_ROUGHLY] * (_ROUNDS_OF_CLOCKS if find_offsets else 1) + [MOST_FRAMES]:
+            frames = self.recorded.choose(late, most)
+            pixels, confidence = self.recorded.take(frames, late)
+            scale = torch.full(confidence.shape, torch.inf, dtype=torch.float64)
+            chosen = sorted(placed.views)
+            some = slice(None, None, max(1, len(frames) // _LEARNT_FROM))
+            detector = noise.learn(
+                cameras[chosen], pixels[some][:, chosen].float(), confidence[some][:, chosen].float()
+            )
+            scale[:, chosen] = detector.scale(confidence[:, chosen].float()).double()
+            velocity = torch.zeros_like(pixels)
+            if find_offsets:
+                velocity[:, chosen] = self._velocity(frames, late, cameras, chosen, detector)
+            seen = observations(pixels, velocity, scale)
+            estimate, adjustment = self._begin(Placed(cameras, placed.views), pixels, seen, find_offsets)
+            estimate = adjustment.improve(estimate, _MOST_STEPS, _STILL)
+            cameras, late = estimate.cameras, late + estimate.late
+        return Solved(estimate, seen, adjustment, frames, late)
+
+    def _velocity(
+        self, frames: Tensor, late: Tensor, cameras: Cameras, chosen: list[int], detector: noise.DetectorNoise
+    ) -> Tensor:
+        """Measure how fast points move in the chosen views (frame, view, keypoint, 2), px per frame; 0 if not known.
+
+        Of the points of all views, not of the detections: the errors of these would pass for motion.
+        """
+        around = self.recorded.neighbours(frames)
+        projected = []
+        for moment in around:
+            pixels, confidence = (values[:, chosen] for values in self.recorded.take(moment, late))
+            points = triangulate_robust(cameras[chosen], pixels, detector.scale(confidence.float()).double()).poses
+            projected.append(project(cameras[chosen], points))
+        elapsed = (around[1] - around[0])[:, None, None, None].clamp(min=1)
+        return ((projected[1] - projected[0]) / elapsed).nan_to_num(0.0)
+
+    def _begin(self, placed: Placed, pixels: Tensor, seen: Observations, clocks: bool) -> tuple[Estimate, Adjustment]:
+        """Triangulate, measure bones, and set up the adjustment."""
+        scale = seen.scale.clone()
+        scale[:, [view for view in range(scale.shape[1]) if view not in placed.views]] = torch.inf
+        seen = seen._replace(scale=scale)
+        chosen = sorted(placed.views)
+        points = triangulate_robust(placed.cameras[chosen], pixels[:, chosen], scale[:, chosen]).poses
+        metres = self._metres(placed, points)
+        cameras, points = replace(placed.cameras, t=placed.cameras.t * metres), points * metres
+        lengths, bones = [], []
+        for parent, child in self.bones:
+            length = (points[:, parent] - points[:, child]).norm(dim=-1)
+            if length.isfinite().sum() >= _FEWEST_OF_BONE:
+                lengths.append(length.nanmedian().log())
+                bones.append((parent, child))
+        late = torch.zeros(scale.shape[1], dtype=torch.float64)
+        of_bones = torch.stack(lengths) if lengths else torch.zeros(0, dtype=torch.float64)
+        free = Free.of(self.groups, clocks, placed.views)
+        return Estimate(cameras, late, points, of_bones), Adjustment(seen, bones, free)
+
+    def _metres(self, placed: Placed, points: Tensor) -> float:
+        """Give the factor to metres, or about that: bones and biases are told from errors by it."""
+        size = float("nan")
+        if self.refine:
+            now, then = (-(rig.R.mT @ rig.t[..., None])[placed.views, :, 0] for rig in (placed.cameras, self.cameras))
+            size = float(then.std(0).norm() / now.std(0).norm())
+        elif self.size is not None and set((self.size.baseline or ())[:2]) <= {*placed.views}:
+            size = size_of(placed.cameras, points, self.skeleton, self.size)
+        return size if np.isfinite(size) else 1.0
