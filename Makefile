@@ -81,7 +81,7 @@ format: .venv/dev.installed ## Put the code into the project's style
 docs: .venv/docs.installed ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest, detect, evaluation, predict, steady, startup, robustness, people, scale, threads, kills)
+bench: .venv/bench.installed ## Measure: make bench NAME=training (or triangulation, streaming, resume, ingest, detect, evaluation, predict, steady, startup, robustness, people, calibrate, scale, threads, kills)
 	python tests/benchmarks/$(NAME).py
 
 bench-gpu: .venv/dev.installed ## All that has to be seen on a GPU, where there is one, in less than 8 minutes

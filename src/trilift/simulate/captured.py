@@ -8,9 +8,9 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from trilift.errors import InputError, listed
+from trilift.formats.calibration import METRES
 from trilift.formats.checks import check_not_infinite
 from trilift.formats.npz import read_npz
-from trilift.formats.source import METRES
 from trilift.geometry.upright import upright
 from trilift.simulate.settings import MotionFile
 from trilift.skeletons import H36M17

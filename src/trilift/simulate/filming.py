@@ -29,7 +29,7 @@ from trilift.skeletons import H36M17, SKELETONS, Skeleton
 
 log = logging.getLogger(__name__)
 
-_PX_PER_METRE = 220.0
+PX_PER_METRE = 220.0
 """Of people in Human3.6M's images, where the detector's errors are those of its model. Elsewhere they are as many
 times larger as people are."""
 
@@ -191,7 +191,7 @@ def film(
     for view in np.flatnonzero(rng.random(len(rig)) < detector.hidden):
         part = _HIDDEN[rng.integers(len(_HIDDEN))]
         pixels[:, view, [detector.layout.index(keypoint) for keypoint in part]] = np.nan
-    enlarged = magnification(rig) / _PX_PER_METRE
+    enlarged = magnification(rig) / PX_PER_METRE
     size = np.stack([camera.image_size for camera in rig]) / enlarged[:, None]
     enlarged = enlarged[:, None, None]
     found = detect(pixels / enlarged, size, detector.layout, fps, detector.model, rng)

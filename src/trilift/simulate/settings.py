@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from trilift.errors import InputError, listed
+from trilift.formats.calibration import METRES, Inside, one_of
 from trilift.formats.images import Size
-from trilift.formats.source import METRES, Inside, one_of
 from trilift.project.params import StrictModel
 from trilift.project.yaml_text import Name
 from trilift.skeletons import SKELETONS, TRAINING_SKELETON
