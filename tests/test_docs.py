@@ -165,7 +165,7 @@ def test_every_format_is_in_the_reference_and_in_the_table():
     of_code = {f"trilift.formats.{kind.module}" for kinds in (DETECTIONS, CAMERAS) for kind in kinds.values()}
     assert of_code <= set(re.findall(r"^::: (\S+)$", (ROOT / "docs/api/formats.md").read_text("utf-8"), re.MULTILINE))
     text = (ROOT / "docs/recordings.md").read_text("utf-8")
-    for field, known in (("detections", {*DETECTIONS}), ("cameras", {*CAMERAS, "human36m", "trilift"})):
+    for field, known in (("detections", {*DETECTIONS}), ("cameras", {*CAMERAS, "human36m", "trilift", "people"})):
         table = text.partition(f"| `{field}: format:` |")[2].partition("\n\n")[0]
         assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == known
 

@@ -30,7 +30,8 @@ from synthetic import (
 )
 from trilift.errors import InputError
 from trilift.formats import videopose3d
-from trilift.formats.source import METRES, Source
+from trilift.formats.calibration import METRES
+from trilift.formats.source import Source
 from trilift.ingest.assemble import assemble
 from trilift.ingest.assembled import AssembledCapture
 from trilift.lifter import settings as network

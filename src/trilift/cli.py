@@ -13,7 +13,7 @@ from trilift.project import messages
 from trilift.project.files import DISK_FULL
 from trilift.project.layout import Layout
 from trilift.project.locks import alone
-from trilift.project.stages import STAGES
+from trilift.project.stages import STAGES, Stage
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
             name,
             help=stage.about,
             description=stage.about[0].upper() + stage.about[1:] + ".",
-            epilog=f"Example:\n  trilift {name} demo" + _EXIT_CODES.get(name, ""),
+            epilog=_examples(name, stage) + _EXIT_CODES.get(name, ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("dataset", help="name of a data set: a file in workflow/datasets/")
@@ -79,6 +79,12 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
             command.add_argument(
                 "--video", help="only look at this one; what all have in common is put together later"
             )
+        if stage.refines:
+            command.add_argument(
+                "--refine",
+                action="store_true",
+                help="begin with the calibration that there is, and say which cameras have moved; it stays as it is",
+            )
         if stage.on_device:
             command.add_argument(
                 "--device", default="auto", help="cpu, cuda, cuda:1 or auto: a GPU if there is one (default)"
@@ -88,6 +94,11 @@ def _parser(arguments: list[str] | None = None) -> argparse.ArgumentParser:
         if arguments is None or name in arguments:  # the others' modules need not be loaded
             importlib.import_module(module).describe(command)
     return parser
+
+
+def _examples(name: str, stage: Stage) -> str:
+    examples = stage.examples or (f"trilift {name} demo",)
+    return "\n  ".join(["Examples:" if len(examples) > 1 else "Example:", *examples])
 
 
 def _describe(error: OSError) -> str:
@@ -128,6 +139,9 @@ def _call(options: argparse.Namespace) -> int:
     stage, video = STAGES[options.command], getattr(options, "video", None)
     with alone(layout.lock(options.command, video), f"trilift {options.command} {options.dataset}"):
         run = stage.load().run
+        if stage.refines:
+            run(layout, options.refine)
+            return 0
         if not stage.on_device:
             return run(layout) or 0
         if stage.of_videos:  # it chooses by itself, if there is something to choose

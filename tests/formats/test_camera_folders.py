@@ -8,9 +8,10 @@ import pytest
 from formats.camera_writers import write_opencap
 from synthetic import ring_of_cameras, waving_person, write_openpose
 from trilift.errors import InputError
+from trilift.formats.calibration import Calibration
 from trilift.formats.reading import read_detections
 from trilift.formats.recognise import look_at
-from trilift.formats.source import Calibration, Detections, Source
+from trilift.formats.source import Detections, Source
 from trilift.project.params import parse
 from trilift.skeletons import BODY25B
 

@@ -103,11 +103,37 @@ def test_a_folder_without_detections_is_refused_with_what_is_missing(project, tm
     code, printed = begin(project, tmp_path / "empty")
     assert code == 2
     assert "no detections of a known format" in printed
-    write_openpose(tmp_path / "empty" / "pose", ring_of_cameras(2), waving_person(3))
-    code, printed = begin(project, tmp_path / "empty")
-    assert code == 2
-    assert "no calibration of a known format" in printed
     assert not (project.layout.project / "workflow" / "datasets" / "empty.yaml").exists()
+
+
+def test_without_a_calibration_people_are_to_make_it(project, tmp_path):
+    write_openpose(tmp_path / "bare" / "pose", ring_of_cameras(2), waving_person(3))
+    code, printed = begin(project, tmp_path / "bare")
+    assert code == 0, printed
+    assert "1.7 m is a guess of how tall the person is" in printed
+    assert "snakemake --cores all data/raw/bare/cameras_of_people.toml" in printed
+    text = (project.layout.project / "workflow" / "datasets" / "bare.yaml").read_text()
+    assert "stature_m: 1.7 # A GUESS: how tall the person is" in text
+    stated = yaml.safe_load(text)["ingest"]
+    assert stated["cameras"] == {"format": "people", "stature_m": 1.7}
+    assert stated["detections"]["path"] == "recorded/pose"
+    raw = project.layout.project / "data" / "raw" / "bare"
+    assert not raw.is_symlink()
+    assert (raw / "recorded").resolve() == tmp_path / "bare"
+
+
+def test_with_a_stature_only_the_lenses_of_a_calibration_are_taken(project, tmp_path):
+    write_openpose_data_set(tmp_path / "knocked", 4)
+    code, printed = begin(project, tmp_path / "knocked", "--stature", "1.83")
+    assert code == 0, printed
+    assert "guess of how tall" not in printed
+    text = (project.layout.project / "workflow" / "datasets" / "knocked.yaml").read_text()
+    lenses = {"format": "toml", "path": "recorded/calibration.toml"}
+    assert yaml.safe_load(text)["ingest"]["cameras"] == {"format": "people", "stature_m": 1.83, "intrinsics": lenses}
+    code, printed = begin(project, tmp_path / "knocked", "--stature", "183", "--name", "tall")
+    assert code == 2
+    assert "stature_m: Input should be less than 3" in printed
+    assert not (project.layout.project / "data" / "raw" / "tall").exists()
 
 
 def test_outside_of_a_project_it_says_so(tmp_path):

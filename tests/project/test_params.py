@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 
 from trilift.captures.splits import Split
 from trilift.errors import InputError
+from trilift.formats.calibration import METRES
 from trilift.formats.registry import CAMERAS, DETECTIONS
-from trilift.formats.source import METRES, Source
+from trilift.formats.source import Source
 from trilift.project.params import StrictModel, load, load_dataset, load_datasets, load_seed, parse, read_yaml
 from trilift.project.stages import SECTIONS, STAGES
 from trilift.train import settings as train

@@ -21,10 +21,12 @@ from trilift.project import stages
 from trilift.project.layout import LIFTER
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("simulate", "detect", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
+STAGES = ("simulate", "detect", "calibrate", "ingest", "triangulate", "train", "evaluate", "plot", "sweep")
 TINY = {
     "datasets": ["demo"],
     "videos": [],
+    "uncalibrated": [],
+    "uncalibrated_videos": [],
     "seed": 0,
     "simulate": {"seconds": 0.4, "detector": "off-the-shelf"},
     "detect": {"detector": "mediapipe", "size": "balanced"},
@@ -43,6 +45,9 @@ TINY = {
     "plot": {"examples": 1, "viewer_recordings": 1, "viewer_seconds": 0.2},
     "sweep": {"seeds": [], "losses": {"input": {"multi_view_consistency": 0.0}, "both": {}}},
 }
+
+CALIBRATED = "format: toml\n    path: videos/calibration.toml"
+BY_PEOPLE = "format: people\n    stature_m: 1.7\n    intrinsics: {format: toml, path: videos/calibration.toml}"
 
 
 @dataclass(frozen=True)
@@ -138,15 +143,29 @@ class Project:
         section[last] = value
         (self.path / file).write_text(yaml.safe_dump(content, sort_keys=False))
 
-    def add_videos(self, name: str = "filmed") -> None:
+    def add_videos(self, name: str = "filmed", calibrated: bool = True) -> None:
         """Add a data set that begins with two videos, as the only one; stand-ins do not look into them."""
         videos = self.path / "data/raw" / name / "videos"
         videos.mkdir(parents=True)
         for file in ("cam1.mp4", "cam2.mp4", "calibration.toml"):
             (videos / file).write_text(f"{file} as it was filmed\n")
-        (self.path / f"workflow/datasets/{name}.yaml").write_text(DATA_SET)
+        text = DATA_SET if calibrated else DATA_SET.replace(CALIBRATED, BY_PEOPLE)
+        (self.path / f"workflow/datasets/{name}.yaml").write_text(text)
         self.set("datasets", [name])
         self.set("videos", [name])
+        self.set("uncalibrated_videos", [] if calibrated else [name])
+
+    def add_recorded(self, name: str = "walked") -> None:
+        """Add a data set of detections without a calibration, as the only one; stand-ins do not look into them."""
+        recorded = self.path / "data/raw" / name / "recorded"
+        recorded.mkdir(parents=True)
+        for file in ("cam1.json", "cam2.json", "calibration.toml"):
+            (recorded / file).write_text(f"{file} as it was recorded\n")
+        detections = "format: coco\n    path: recorded\n    skeleton: coco17\n    detector: stand-in"
+        text = DATA_SET.replace("format: video\n    path: videos", detections).replace(CALIBRATED, BY_PEOPLE)
+        (self.path / f"workflow/datasets/{name}.yaml").write_text(text.replace("videos/", "recorded/"))
+        self.set("datasets", [name])
+        self.set("uncalibrated", [name])
 
     def begin_with_a_lifter(self) -> Path:
         """Let trainings begin with a lifter; stand-ins do not look into it."""

@@ -27,7 +27,10 @@ def run(layout, device=None, video=None):
     text = (layout.project / "dvc.yaml").read_text()
     for name, value in resolved.items():
         text = text.replace(f"${{item.{name}}}", value)
-    stage = yaml.safe_load(text)["stages"][STAGE if layout.run == "main" else f"sweep_{STAGE}"]
+    name = STAGE if layout.run == "main" else f"sweep_{STAGE}"
+    if STAGE == "calibrate" and layout.detections.exists():
+        name = "calibrate_videos"
+    stage = yaml.safe_load(text)["stages"][name]
     inputs = [path for path in names(stage["deps"]) if not path.startswith("src/")]
     outputs = [layout.project / path for kind in ("outs", "metrics", "plots") for path in names(stage.get(kind, []))]
     write(outputs, digest(layout, stage["params"], inputs))

@@ -12,6 +12,9 @@ from trilift.project import stages
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
+DATA_SETS = {"detect": "filmed", "calibrate": "walked", "calibrate_videos": "filmed"}
+"""Of the stages that the demo has not."""
+
 
 def listed(stage, *fields):
     names = []
@@ -23,15 +26,14 @@ def listed(stage, *fields):
 
 def resolved(stage, text):
     """Fill in what DVC's matrix does, for one data set and one run of the sweep."""
-    dataset = "filmed" if stage == "detect" else "demo"
-    for name, value in {"dataset": dataset, "losses": "input", "seed": "0"}.items():
+    for name, value in {"dataset": DATA_SETS.get(stage, "demo"), "losses": "input", "seed": "0"}.items():
         text = text.replace(f"${{item.{name}}}", value)
     return text
 
 
 def rule_of(stage):
-    """The runs of a sweep are made by the rules of the main run."""
-    return stage.removeprefix("sweep_")
+    """The runs of a sweep are made by the rules of the main run, and cameras are calibrated by one rule."""
+    return stage.removeprefix("sweep_").removesuffix("_videos")
 
 
 def room(path):
@@ -54,9 +56,14 @@ def jobs(fresh, tmp_path_factory):
     project.begin_with_a_lifter()
     output = project.run("snakemake", "-n", "--forceall", "--cores", "4").stdout
     found = read_jobs(output)
-    project.add_videos()
+    project.add_videos(calibrated=False)
     of_videos = read_jobs(project.run("snakemake", "-n", "--forceall", "--cores", "4").stdout)
-    return found | {name: of_videos[name] for name in of_videos.keys() - found.keys()}
+    of_videos["calibrate_videos"] = of_videos.pop("calibrate")
+    project.set("videos", [])
+    project.set("uncalibrated_videos", [])
+    project.add_recorded()
+    uncalibrated = read_jobs(project.run("snakemake", "-n", "--forceall", "--cores", "4").stdout)
+    return uncalibrated | of_videos | found
 
 
 def read_jobs(output):
@@ -78,7 +85,8 @@ def test_rule_and_dvc_stage_have_the_same_outputs(stage, jobs):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_rule_and_dvc_stage_have_the_same_inputs(stage, jobs):
-    raw = "data/raw/filmed/videos" if stage == "detect" else "data/raw/demo"
+    of_filmed, of_walked = "data/raw/filmed/videos", "data/raw/walked/recorded"
+    raw = {"filmed": of_filmed, "walked": of_walked}.get(DATA_SETS.get(stage, ""), "data/raw/demo")
     folders = (raw, "data/lifters", "results/demo/provenance")
     inputs = {
         next((folder for folder in folders if name.startswith(f"{folder}/")), name)
@@ -121,7 +129,7 @@ def test_jobs_share_all_cores(jobs):
 
 
 def test_all_outputs_of_dvc_are_asked_for_by_default(jobs):
-    outputs = set().union(*(listed(stage, "outs", "metrics", "plots") for stage in STAGES if stage != "detect"))
+    outputs = set().union(*(listed(stage, "outs", "metrics", "plots") for stage in STAGES if stage not in DATA_SETS))
     assert jobs["all"]["input"] == outputs
 
 

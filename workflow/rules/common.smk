@@ -12,7 +12,7 @@ from trilift.project import params
 from trilift.errors import InputError
 from trilift.formats.source import Source
 from trilift.project.layout import Layout
-from trilift.project.stages import STAGES, stages_of_data
+from trilift.project.stages import SECTIONS, STAGES, stages_of_data
 from trilift.simulate.settings import Studio
 from trilift.train.settings import TrainingSettings
 from trilift.train.runs import Sweep, of_run, own_files_of_start
@@ -34,23 +34,30 @@ with refusing():
     SETTINGS = params.read_yaml(Path("params.yaml"))
     DVC_STAGES = params.read_yaml(Path("dvc.yaml"))["stages"]
     DATASETS = params.load_datasets(Path("params.yaml"))
-    VIDEOS = params.load_datasets(Path("params.yaml"), "videos")
     SWEEP = params.parse(Sweep, SETTINGS.get("sweep"), "params.yaml, section sweep")
     try:
         TRAINING = params.parse(TrainingSettings, SETTINGS.get("train"), "params.yaml, section train")
     except InputError:
         TRAINING = TrainingSettings()  # such settings are refused before anything runs
     START = [str(path) for path in own_files_of_start(Layout("any"), TRAINING)]
-    of_videos = {
-        dataset
-        for dataset in DATASETS
-        if params.load_dataset(Path(f"workflow/datasets/{dataset}.yaml"), "ingest", Source).detections.of_videos
-    }
-    if of_videos != set(VIDEOS):
-        raise InputError(
-            "params.yaml: `videos` lists those of the `datasets` that begin with videos, for DVC, which cannot tell: "
-            f"expected {sorted(of_videos)}, but it is {VIDEOS}"
-        )
+    sources = {name: params.load_dataset(Layout(name).dataset_file, "ingest", Source) for name in DATASETS}
+    VIDEOS = {name for name, source in sources.items() if source.detections.of_videos}
+    UNCALIBRATED = {name for name, source in sources.items() if source.cameras.by_people}
+    for key, which, expected in (
+        ("videos", "begin with videos", VIDEOS),
+        ("uncalibrated", "begin with detections and have no calibration", UNCALIBRATED - VIDEOS),
+        ("uncalibrated_videos", "begin with videos and have no calibration", UNCALIBRATED & VIDEOS),
+    ):
+        if key not in SETTINGS:
+            raise InputError(
+                f"params.yaml: lacks the list `{key}`, of those of the `datasets` that {which}: {key}: []"
+            )
+        stated = params.load_datasets(Path("params.yaml"), key)
+        if set(stated) != expected:
+            raise InputError(
+                f"params.yaml: `{key}` lists those of the `datasets` that {which}, for DVC, which cannot tell: "
+                f"expected {sorted(expected)}, but it is {stated}"
+            )
 RUNS = ["main", *SWEEP.runs]
 CORES = workflow.resource_settings.cores or 1  # not given: nothing is run here, or a cluster's profile says it
 
@@ -156,9 +163,15 @@ def raw_folders(wildcards):
     return source(wildcards.dataset).digest(raw(wildcards))
 
 
+def files_to_calibrate(wildcards):
+    """Those of them that calibrate reads."""
+    return [str(path) for path in source(wildcards.dataset).files_to_calibrate(raw(wildcards))]
+
+
 def records_of_data(wildcards):
     """What made the data of a data set: provenance/<stage>.json of all stages that it has."""
-    stages = stages_of_data(wildcards.dataset, source(wildcards.dataset).detections.of_videos)
+    of = source(wildcards.dataset)
+    stages = stages_of_data(wildcards.dataset, of.detections.of_videos, of.cameras.by_people)
     return [f"results/{wildcards.dataset}/provenance/{stage}.json" for stage in stages]
 
 
@@ -190,7 +203,7 @@ def parts_of_videos(wildcards):
 def check_settings(jobs):
     """Refuse wrong settings before Snakemake removes the outputs of the jobs that are to run."""
     by_stage = {stage: [job for job in jobs if job.rule.name == stage] for stage in DVC_STAGES}
-    for stage in [stage for stage in by_stage if by_stage[stage]]:
+    for stage in [stage for stage in by_stage if by_stage[stage] and stage in SECTIONS]:
         params.load(Path("params.yaml"), stage, STAGES[stage].load_settings())
     params.load_seed(Path("params.yaml"))
     for run in {job.wildcards.run for job in by_stage["train"]}:

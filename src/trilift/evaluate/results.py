@@ -88,7 +88,9 @@ def _write_for_paper(
     note = f"Data set {layout.dataset}{' (SIMULATED)' if facts['simulated'] else ''}; detections: "
     without = facts["test_poses_without_prediction"]
     predicted = facts["test_poses"] - without
-    note += f"{facts['detections_from']}; {predicted} poses, each from one view"
+    note += facts["detections_from"]
+    note += f"; cameras: {facts['cameras_from']}" if "cameras_from" in facts else ""
+    note += f"; {predicted} poses, each from one view"
     note += f", of which {measured} could be measured" if measured < predicted else ""
     note += f" ({without} more had too few detections)" if without else ""
     note += f"; {protocol.about if 'mpjpe_mm' in metrics else 'mean over the joints without the root'}"

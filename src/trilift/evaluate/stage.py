@@ -92,6 +92,8 @@ def run(layout: Layout, device: torch.device) -> None:
             "test_poses": sum(evaluation.poses for evaluation in evaluations),
         }
         facts["test_poses_without_prediction"] = facts["test_poses"] - predicted
+        if "cameras_from" in next(iter(detections.values())).attrs:
+            facts["cameras_from"] = next(iter(detections.values())).attrs["cameras_from"]
         if "frames" in lifter.facts:
             facts["training_frames"] = lifter.facts["frames"]
         if lifter.unlearnt:

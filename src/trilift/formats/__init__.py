@@ -35,10 +35,13 @@ class Stated:
         Whether the detections are of undistorted images: a lens that our model does not fit is then no matter.
     image_size
         Width and height in px, in place of the calibration's own.
+    lens_only
+        Whether only matrix, lens and image size are wanted, so that a camera needs no pose.
     """
 
     undistorted: bool = False
     image_size: tuple[int, int] | None = None
+    lens_only: bool = False
 
 
 @dataclass(frozen=True)

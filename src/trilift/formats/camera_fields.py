@@ -172,6 +172,8 @@ def read_camera(
     fisheye: bool = False,
 ) -> Camera | LeftOut:
     """Read the camera of an entry, if it has a pose, and check it."""
+    if stated.lens_only:
+        entry = {**entry, keys.R: [0, 0, 0], keys.t: [0, 0, 0]}
     if left_out := without_pose(name, entry, keys.R, keys.t):
         return left_out
     camera = Camera(

@@ -7,13 +7,14 @@ from pathlib import Path, PurePosixPath
 
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, Stated
+from trilift.formats.calibration import Calibration
 from trilift.formats.folders import ends_with
 from trilift.formats.found import MOST_ASKED, MOST_FOR_CALIBRATIONS, MOST_TRIED, Folders, Found, Place, Rigs
 from trilift.formats.grouping import paths
 from trilift.formats.names import plain
 from trilift.formats.paths import VIEW, as_written, matches
 from trilift.formats.registry import CAMERAS, DETECTIONS, VIDEOS, ArchiveFormat, VideoFormat, View, ViewFormat
-from trilift.formats.source import Calibration, Detections, holds_truth
+from trilift.formats.source import Detections, holds_truth
 from trilift.project import layout
 
 Kinds = Mapping[str, ViewFormat | ArchiveFormat]

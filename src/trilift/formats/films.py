@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trilift.captures.schema import Recording
+from trilift.formats.by_people import in_time
 from trilift.formats.names import name_for_files, plain
 from trilift.formats.source import Source
 
@@ -72,7 +73,7 @@ class Films:
     """
 
     def __init__(self, source: Source, raw: Path, dataset: str):
-        self._source = source
+        self._source, self._raw = source, raw
         self._paths: dict[tuple[str, str], Path] = {}
         for name, view in source.videos(raw).items():
             recording = name_for_files(name.rpartition("/")[0] or dataset, str(raw))
@@ -88,4 +89,4 @@ class Films:
     def open(self, recording: Recording, camera: str) -> Film | None:
         """Open what a camera filmed of a recording, if that is there."""
         path = self._paths.get((recording.clip, plain(camera)))
-        return None if path is None else Film(path, recording, self._source, camera)
+        return None if path is None else Film(path, recording, in_time(self._source, self._raw), camera)

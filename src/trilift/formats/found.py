@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from trilift.formats import Camera
-from trilift.formats.source import Calibration, Detections
+from trilift.formats.calibration import Calibration
+from trilift.formats.source import Detections
 
 MOST_TRIED = 100  # files of a folder, to tell what they are
 

@@ -95,6 +95,8 @@ def _camera_of_pair(
     intri: Path, extri: Path, name: str, lenses: dict[str, Any], poses: dict[str, Any], stated: Stated
 ) -> Camera | LeftOut:
     R, t = _either(poses, f"R_{name}", f"Rot_{name}"), f"T_{name}"
+    if stated.lens_only:
+        poses = {R: [0, 0, 0], t: [0, 0, 0]}
     if left_out := without_pose(name, poses, R, t):
         return left_out
     camera = Camera(

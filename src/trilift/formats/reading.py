@@ -11,10 +11,11 @@ import numpy as np
 from trilift import skeletons
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, CameraEntry, DetectedRecording, LeftOut, ReferenceRecording, Stated
+from trilift.formats.calibration import METRES, Calibration
 from trilift.formats.paths import VIEW, matches
 from trilift.formats.registry import CAMERAS, ArchiveFormat, Thing, View, ViewFormat
-from trilift.formats.source import METRES, Calibration, Detections, Reference, Source, existing
-from trilift.project.layout import within_project
+from trilift.formats.source import Detections, Reference, Source, existing
+from trilift.project.layout import CAMERAS_OF_PEOPLE, within_project
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,11 @@ def list_cameras(source: Calibration, raw: Path) -> dict[str, list[CameraEntry]]
             for match in existing(raw, str(source.path)).values()
             for name, rig in trilift_nc.list_cameras(match).items()
         }
+    elif source.by_people:
+        from trilift.formats import people_cameras
+
+        path = raw / CAMERAS_OF_PEOPLE
+        rigs = {"*": people_cameras.list_cameras(path)}
     else:
         matching = existing(raw, str(source.path))
         rigs = {name or "*": CAMERAS[source.format].list_cameras(match) for name, match in matching.items()}
@@ -112,12 +118,14 @@ def _chosen(rig: list[CameraEntry], source: Calibration, path: Path) -> list[Cam
     return [by_name[name] for name in source.names]
 
 
-def read_camera(entry: CameraEntry, source: Calibration, undistorted: bool) -> Camera | LeftOut:
-    """Read a camera, and apply what the data set's file says about cameras."""
+def read_camera(
+    entry: CameraEntry, source: Calibration, undistorted: bool, lens_only: bool = False
+) -> Camera | LeftOut:
+    """Read a camera, or its lens alone, and apply what the data set's file says about cameras."""
     from trilift.formats.camera_fields import IMAGE_SIZE
 
     size = None if source.image_size is None else (source.image_size[0], source.image_size[1])
-    camera = entry.read(Stated(undistorted, size))
+    camera = entry.read(Stated(undistorted, size, lens_only))
     if isinstance(camera, LeftOut):
         return camera
     if not (camera.image_size > 0).all():

@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from trilift.errors import InputError, listed
+from trilift.formats.calibration import Calibration
 from trilift.formats.choices import (
     Kinds,
     any_of,
@@ -19,7 +20,6 @@ from trilift.formats.grouping import most_processed, path_with_cameras_first, pa
 from trilift.formats.names import plain
 from trilift.formats.paths import as_written
 from trilift.formats.registry import CAMERAS, DETECTIONS, VIDEOS, ViewFormat
-from trilift.formats.source import Calibration
 
 
 def look_at(folder: Path, skeleton: str | None = None) -> Found:

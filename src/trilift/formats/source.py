@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from trilift import skeletons
 from trilift.errors import InputError
-from trilift.formats.images import ImageChange, Size
+from trilift.formats.calibration import Calibration, Inside, inside, one_of
+from trilift.formats.images import ImageChange
 from trilift.formats.names import plain
 from trilift.formats.paths import VIEW, has_stars, matches, without_stars
 from trilift.formats.registry import CAMERAS, DETECTIONS, VIDEOS, ArchiveFormat, View, ViewFormat
@@ -18,33 +19,10 @@ from trilift.project import layout
 from trilift.project.params import StrictModel, refuse
 from trilift.project.yaml_text import Name, in_yaml
 
-METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "foot": 0.3048}
-"""Units of length that a calibration may be in."""
-
-
-def _inside(path: str) -> str:
-    if Path(path).is_absolute() or ".." in Path(path).parts or "**" in path:
-        raise ValueError("must be relative to the raw folder, without `..` or `**`")
-    return path
-
-
-Inside = Annotated[Name, AfterValidator(_inside)]
-
-
-def one_of(known: Collection[str]) -> AfterValidator:
-    """Make the check that a setting is one of the names."""
-
-    def check(name: str) -> str:
-        if name not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
-        return name
-
-    return AfterValidator(check)
-
 
 def _layout(stated: str) -> str:
     if skeletons.is_file(stated):
-        return _inside(stated)
+        return inside(stated)
     if stated not in skeletons.SKELETONS:
         raise ValueError(f"must be one of {', '.join(skeletons.SKELETONS)}, or a file of one's own, my_layout.yaml")
     return stated
@@ -130,41 +108,6 @@ def holds_truth(name: str, path: str) -> bool:
     kind = DETECTIONS[name]
     is_named_so = name == "videopose3d" and re.search(r"(^|_)gt(_|\.)", Path(path).name) is not None
     return (isinstance(kind, ArchiveFormat) and kind.ground_truth) or is_named_so
-
-
-class Calibration(StrictModel):
-    """Where the cameras are.
-
-    Attributes
-    ----------
-    format
-        A key of `CAMERAS`, ``trilift`` (the captures file of another data set) or ``human36m`` (built in).
-    path
-        A file or folder, relative to the raw folder. With ``*``, every match is the calibration of the recording
-        whose path matches alike; without, one calibration serves all.
-    unit
-        Of lengths in the file, where it is not that of the format.
-    image_size
-        Width and height in pixels, in place of those in the file or where it holds none.
-    names
-        Of the cameras to use, where the file holds more.
-    """
-
-    format: Annotated[str, one_of((*CAMERAS, "trilift", "human36m"))]
-    path: Inside | None = None
-    unit: Annotated[str, one_of(METRES)] | None = None
-    image_size: Size | None = None
-    names: list[Name] | None = None
-
-    @model_validator(mode="after")
-    def _path_fits(self) -> "Calibration":
-        problems = []
-        if (self.format == "human36m") != (self.path is None):
-            problems.append("`path` is needed with every format but human36m, which is built in")
-        if self.unit is not None and self.format not in CAMERAS:
-            problems.append(f"the format {self.format} is in metres: leave `unit` out")
-        refuse(problems)
-        return self
 
 
 class Reference(StrictModel):
@@ -254,9 +197,32 @@ class Source(StrictModel):
         """Tell whether a camera is to be left out."""
         return plain(camera) in map(plain, self.exclude_cameras)
 
-    def change_of(self, camera: str) -> ImageChange:
-        """Give what was done to the images of a camera."""
+    @model_validator(mode="after")
+    def _people_calibrate_by_what_was_recorded(self) -> "Source":
+        folder = layout.VIDEOS if self.detections.of_videos else layout.RECORDED
+        path, intrinsics = self.detections.path, self.cameras.intrinsics
+        problems = []
+        if self.cameras.by_people and Path(path).parts[:1] != (folder,):
+            problems.append(
+                f"where people calibrate the cameras, the detections must lie in the folder {folder} of the raw "
+                f"folder, beside which the calibration is made: {folder}/{path}"
+            )
+        if intrinsics is not None and Path(intrinsics.path).parts[:1] != (folder,):
+            problems.append(f"`intrinsics` must lie in the folder {folder} of the raw folder: {folder}/Calib.toml")
+        refuse(problems)
+        return self
+
+    def stated_change_of(self, camera: str) -> ImageChange:
+        """Give what is stated of the images of a camera."""
         return self.images.get(camera, self.images.get("*", ImageChange()))
+
+    def change_of(self, camera: str) -> ImageChange:
+        """Give what was done to the images of a camera since it was calibrated.
+
+        People calibrate cameras as their images are now, or as these were before they were mirrored.
+        """
+        change = self.stated_change_of(camera)
+        return ImageChange(mirrored=change.mirrored) if self.cameras.by_people else change
 
     def excluding(self, names: list[str]) -> str:
         """Write the line that leaves these out too."""
@@ -280,13 +246,24 @@ class Source(StrictModel):
 
     def files(self, raw: Path) -> list[Path]:
         """List the files that ingest reads, without those of folders with a file per frame."""
+        made = [raw / layout.CAMERAS_OF_PEOPLE] if self.cameras.by_people else []
+        found = [*self._files_of_detections(raw), *made, *_files_of_cameras(raw, self.cameras)]
+        return found + (_expected(raw, self.reference.path) if self.reference else [])
+
+    def files_to_calibrate(self, raw: Path) -> list[Path]:
+        """List the files that calibrate reads, without those of folders with a file per frame."""
+        lenses = self.cameras.intrinsics
+        return [
+            *self._files_of_detections(raw),
+            *_files_of_cameras(raw, lenses.calibration if lenses else self.cameras),
+        ]
+
+    def _files_of_detections(self, raw: Path) -> list[Path]:
         kind = self.detections.kind
         found = [] if _in_folders(kind) else list(_view_files(kind, raw, self.detections.place))
-        for match in _expected(raw, self.cameras.path) if self.cameras.path else ():
-            found += CAMERAS[self.cameras.format].files(match) if self.cameras.format in CAMERAS else [match]
         if self.detections.skeleton and skeletons.is_file(self.detections.skeleton):
             found.append(raw / self.detections.skeleton)
-        return found + (_expected(raw, self.reference.path) if self.reference else [])
+        return found
 
     def digest(self, raw: Path) -> str:
         """Hash what ingest reads of folders with a file per frame: names and contents; empty where there are none."""
@@ -300,9 +277,11 @@ class Source(StrictModel):
         return digest.hexdigest()
 
 
-def metres_of(source: Calibration) -> float:
-    """Give the unit, in metres, in which a calibration is read."""
-    return METRES[source.unit or (CAMERAS[source.format].unit if source.format in CAMERAS else "m")]
+def _files_of_cameras(raw: Path, source: Calibration) -> list[Path]:
+    found = []
+    for match in _expected(raw, source.path) if source.path else ():
+        found += CAMERAS[source.format].files(match) if source.format in CAMERAS else [match]
+    return found
 
 
 def existing(raw: Path, path: str) -> dict[str, Path]:

@@ -9,16 +9,18 @@ import numpy as np
 
 from trilift.errors import InputError, listed
 from trilift.formats import Camera, DetectedRecording, DetectedView, ReferenceRecording, reading
+from trilift.formats.by_people import in_time
+from trilift.formats.clock import Clock, set_clock
 from trilift.formats.images import mirror
 from trilift.formats.names import plain
 from trilift.formats.source import Source
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.tracks import prominence
 from trilift.ingest.assembled import AssembledCapture, AssembledRecording, Crowd
-from trilift.ingest.clock import Clock, set_clock
 from trilift.ingest.match import Rig, match_views, names_unknown, refuse_names
 from trilift.ingest.people.apart import Clip, Someone, tell_apart
-from trilift.ingest.people.tracks import prominence
 from trilift.project.layout import Layout
+from trilift.project.yaml_text import in_yaml
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ def assemble(layout: Layout, source: Source) -> Iterator[AssembledCapture]:
     if not layout.raw.exists():
         raise InputError(f"{layout.raw}: not there; put or link the raw files of the data set there")
     rigs = reading.read_cameras(source, layout.raw)
+    stated, source = source.offsets, in_time(source, layout.raw)
+    if source.offsets != stated:
+        log.info("%s: late by (frames) %s, as calibrate found", layout.cameras, in_yaml(source.offsets))
     references = _References(
         reading.read_reference(source.reference, layout.raw, rigs, layout.dataset) if source.reference else iter(())
     )

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from trilift.formats.images import ImageChange
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.tracks import box_sides
 from trilift.ingest.changed_images import USUAL_SIDES, other_images
 from trilift.ingest.mistakes import Kind, Mistake, disagreement, same_for_all, sample_pixels, views_needed
-from trilift.ingest.people.tracks import box_sides
 from trilift.ingest.readings import Reading, epipolar_cost, mixed
 from trilift.project.yaml_text import in_yaml
 

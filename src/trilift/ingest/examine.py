@@ -11,7 +11,8 @@ from torch import Tensor
 
 from trilift.captures import schema
 from trilift.formats import layouts
-from trilift.formats.source import Source, metres_of
+from trilift.formats.calibration import metres_of
+from trilift.formats.source import Source
 from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.rig.settings import Settings
 from trilift.geometry.rig.timing import TimeOffset, changes_over_time, time_offsets, time_offsets_of_segments

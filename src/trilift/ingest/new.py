@@ -16,11 +16,13 @@ from tqdm import tqdm
 from trilift import skeletons
 from trilift.errors import InputError, listed
 from trilift.formats import recognise, video
+from trilift.formats.calibration import Calibration
 from trilift.formats.found import Found, Place
+from trilift.formats.paths import has_stars
 from trilift.formats.reading import list_cameras, read_camera
-from trilift.formats.source import Calibration, Source
+from trilift.formats.source import Source
 from trilift.project.files import replacing
-from trilift.project.layout import VIDEOS, Layout, within_project
+from trilift.project.layout import RECORDED, VIDEOS, Layout, within_project
 from trilift.project.params import parse, read_yaml
 
 log = logging.getLogger(__name__)
@@ -35,12 +37,7 @@ ingest:
     detector: detections # what made them, for tables and figures
     # undistorted: true # if the coordinates are of undistorted images
     ground_truth: true # these are no detections: every table and figure will say so
-  cameras:
-    format: cameras
-    names: [] # those of the views; the calibration has more
-    path: cameras
-    # unit: mm # of lengths, where the file is not in metres
-    # image_size: [1920, 1080] # width and height, where the file does not hold them
+  cameras: CAMERAS
   # views: {name_of_a_view: name_of_its_camera} # where the names do not tell
   # exclude_cameras: [name]
   # offsets: {name_of_a_camera: 3} # by how many frames it is late
@@ -53,7 +50,21 @@ split:
   by: time # the end of every recording is for testing; or by: recording, or by: subject, and their names under test:
   test_share: 0.3
 """
-_GUESSED_FPS = 30
+_CALIBRATED = """
+    format: cameras
+    names: [] # those of the views; the calibration has more
+    path: cameras
+    # unit: mm # of lengths, where the file is not in metres
+    # image_size: [1920, 1080] # width and height, where the file does not hold them"""
+_BY_PEOPLE = """
+    format: people # nobody calibrated them: `trilift calibrate` does, by the people whom they see
+    stature_m: 1.7 # how tall the person is
+    # bone: [left_hip, left_knee, 0.42] # (m) in place of the stature; or baseline: [one_camera, another, 3.2]
+    # image_size: [1920, 1080] # width and height, where neither videos nor `intrinsics` tell
+    intrinsics: {format: toml, path: recorded/lenses.toml} # matrices and lenses, which are known
+    # focal: each # where no two cameras are of one kind
+    # offsets: none # where the cameras are in step"""
+_GUESSED_FPS, _GUESSED_STATURE = 30, 1.7
 _LATIN = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
 )
@@ -77,6 +88,12 @@ def describe(command: argparse.ArgumentParser) -> None:
         help="layout of the keypoints, a name or a .yaml file in the folder (default: told from names or poses)",
     )
     command.add_argument(
+        "--stature",
+        type=float,
+        metavar="METRES",
+        help="of the person who is seen: the cameras are then placed by people, whatever calibration there is",
+    )
+    command.add_argument(
         "--copy", action="store_true", help="copy the folder, so that DVC can version it (default: link it)"
     )
     command.add_argument("--project", type=Path, default=Path(), help="folder of params.yaml (default: this one)")
@@ -84,11 +101,20 @@ def describe(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run ``trilift new``."""
-    start(options.folder, options.name, options.project, options.skeleton, options.copy)
+    start(options.folder, options.name, options.project, options.skeleton, options.copy, options.stature)
 
 
-def start(folder: Path, name: str | None, project: Path, skeleton: str | None = None, copy: bool = False) -> None:
+def start(
+    folder: Path,
+    name: str | None,
+    project: Path,
+    skeleton: str | None = None,
+    copy: bool = False,
+    stature_m: float | None = None,
+) -> None:
     """Recognise what is in a folder, link or copy it to the raw data and write the data set's file.
+
+    Where there is no calibration, or the stature of a person is given, people are to calibrate the cameras.
 
     Raises
     ------
@@ -113,15 +139,18 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         log.info("%s", line)
     if found.videos:
         _look_at_videos(found, folder)
-    raw = layout.videos if found.videos else layout.raw  # beside videos lies what is made of them
+    by_people = stature_m is not None or found.cameras is None
+    # Beside what was recorded lies what is made of it.
+    raw = layout.videos if found.videos else layout.recorded if by_people else layout.raw
     taken = raw if raw.exists() or raw.is_symlink() else layout.raw
     if (taken.exists() or taken.is_symlink()) and taken.resolve() != folder.resolve():
         raise InputError(f"{taken}: there already, and not this folder; remove it, or take another name (--name)")
-    if found.videos and layout.raw.resolve() == folder.resolve():
-        raise InputError(f"{folder}: move the videos, and all that belongs to them, into {raw}, and name that folder")
+    if raw != layout.raw and layout.raw.resolve() == folder.resolve():
+        what = "the videos" if found.videos else "the detections"
+        raise InputError(f"{folder}: move {what}, and all that belongs to them, into {raw}, and name that folder")
     if copy and raw.is_symlink():
         raise InputError(f"{raw}: a link to this folder already; remove it, and its folder is copied")
-    text = _text(found, folder)
+    text = _text(found, folder, by_people, stature_m)
     with replacing(layout.dataset_file) as temporary:
         temporary.write_text(text, "utf-8")
         parse(Source, read_yaml(temporary)["ingest"], str(layout.dataset_file))
@@ -135,9 +164,16 @@ def start(folder: Path, name: str | None, project: Path, skeleton: str | None = 
         log.info("not used: %s", listed(found.unused))
     for doubt in found.doubts:
         log.warning("%s", doubt)
+    if by_people and not stature_m:
+        log.warning(
+            "no calibration of a known format: people are to calibrate the cameras. %s m is a guess of how tall the "
+            "person is, which gives the size of everything: state it (stature_m:)",
+            _GUESSED_STATURE,
+        )
     if not found.fps:
         log.warning("%s frames per second are a guess: state those of the videos (fps:)", _GUESSED_FPS)
-    first = f"  snakemake --cores all {within_project(layout.detections)}\n" if found.videos else ""
+    made = layout.cameras if by_people else layout.detections if found.videos else None
+    first = f"  snakemake --cores all {within_project(made)}\n" if made else ""
     log.info(
         "Wrote %s and %s %s. Look through the file, then:\n"
         "%s  trilift check %s\n  snakemake --cores all results/%s/main/report.html",
@@ -221,7 +257,7 @@ def _name_of(folder: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_-")
 
 
-def _text(found: Found, folder: Path) -> str:
+def _text(found: Found, folder: Path, by_people: bool, stature_m: float | None) -> str:
     """Write the data set's file. Names are quoted, so that none reads as a number, a date or a sign of YAML."""
     detections, cameras = found.detections, found.cameras
     if detections is None:
@@ -229,18 +265,17 @@ def _text(found: Found, folder: Path) -> str:
             f"{folder}: no detections of a known format in it. There must be 2D keypoints of every camera, for "
             "example a folder of OpenPose's JSON files per camera; docs/recordings.md lists the formats"
         )
-    if cameras is None:
-        raise InputError(
-            f"{folder}: holds detections ({detections.format}), but no calibration of a known format; "
-            "docs/recordings.md lists them"
-        )
     yaml = YAML()
     yaml.width = 10_000  # no line is broken
-    content = yaml.load(_FILE)
+    lenses = cameras is not None and not has_stars(str(cameras.path))
+    content = yaml.load(_FILE.replace(" CAMERAS", _of_people(stature_m, lenses) if by_people else _CALIBRATED))
     source = content["ingest"]
-    source["detections"].update(format=detections.format, path=Quoted(detections.path))
-    within = Path(VIDEOS if found.videos else "")
-    source["cameras"].update(format=cameras.format, path=Quoted((within / str(cameras.path)).as_posix()))
+    within = Path(VIDEOS if found.videos else RECORDED if by_people else "")
+    path = detections.path if found.videos else (within / detections.path).as_posix()
+    source["detections"].update(format=detections.format, path=Quoted(path))
+    if cameras is not None and (lenses or not by_people):
+        calibration = source["cameras"]["intrinsics"] if by_people else source["cameras"]
+        calibration.update(format=cameras.format, path=Quoted((within / str(cameras.path)).as_posix()))
     for key in ("skeleton", "detector"):  # of videos, the stage detect knows them
         if stated := getattr(detections, key):
             source["detections"][key] = stated
@@ -250,12 +285,13 @@ def _text(found: Found, folder: Path) -> str:
         del source["detections"]["ground_truth"]
     if found.image_size:
         source["cameras"]["image_size"] = list(found.image_size)
-    if cameras.names:
-        source["cameras"]["names"].extend(Quoted(name) for name in cameras.names)
-    else:
-        del source["cameras"]["names"]
+    if not by_people:
+        if cameras is not None and cameras.names:
+            source["cameras"]["names"].extend(Quoted(name) for name in cameras.names)
+        else:
+            del source["cameras"]["names"]
+        _mention(source["cameras"], found.other_cameras)
     _mention(source["detections"], found.other_detections)
-    _mention(source["cameras"], found.other_cameras)
     if found.fps:
         source["fps"] = found.fps
     else:
@@ -264,6 +300,18 @@ def _text(found: Found, folder: Path) -> str:
     written = StringIO()
     yaml.dump(content, written)
     return written.getvalue()
+
+
+def _of_people(stature_m: float | None, lenses: bool) -> str:
+    """Give the lines on cameras that people calibrate: without `lenses` these are not known."""
+    text = (
+        _BY_PEOPLE
+        if lenses
+        else _BY_PEOPLE.replace("    intrinsics", "    # intrinsics").replace(", which", ", if they")
+    )
+    if stature_m is None:
+        return text.replace("# how tall", "# A GUESS: how tall")
+    return text.replace(str(_GUESSED_STATURE), str(stature_m))
 
 
 def _mention(section: CommentedMap, others: list[Place]) -> None:

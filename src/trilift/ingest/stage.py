@@ -13,6 +13,7 @@ from trilift.captures.schema import Recording
 from trilift.captures.writing import Writer
 from trilift.errors import InputError, listed
 from trilift.formats import detected, registry
+from trilift.formats.by_people import read_about
 from trilift.formats.source import Source
 from trilift.ingest import examine
 from trilift.ingest.assemble import assemble
@@ -39,7 +40,9 @@ def run(layout: Layout) -> None:
         "dataset": layout.dataset,
         "detections_from": facts_of(source, layout),
         "simulated": "yes" if source.simulated else "no",
-    }
+    } | ({"cameras_from": read_about(layout.cameras).in_words} if source.cameras.by_people else {})
+    if "cameras_from" in facts:
+        log.info("the cameras are calibrated by %s", facts["cameras_from"])
     seen = Seen()
     with (
         writing.create(layout.captures, "captures", **facts) as captures_file,
@@ -74,7 +77,8 @@ def facts_of(source: Source, layout: Layout) -> str:
 def note_of(source: Source, layout: Layout) -> str:
     """Say at the foot of figures where the data come from."""
     simulated = " (SIMULATED)" if source.simulated else ""
-    return f"data set {layout.dataset}{simulated} · detections: {facts_of(source, layout)}"
+    by_people = f" · cameras: {read_about(layout.cameras).in_words}" if source.cameras.by_people else ""
+    return f"data set {layout.dataset}{simulated} · detections: {facts_of(source, layout)}{by_people}"
 
 
 def _describe(capture: AssembledCapture) -> None:

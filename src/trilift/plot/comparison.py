@@ -93,5 +93,5 @@ def _row(run: str, facts: dict[str, Any], of_run: list[Bar]) -> list[str]:
         number(pseudo_label.value),
         number(facts.get("pa_mpjpe_mm")),
         number(facts["test_poses"] - facts.get("test_poses_without_prediction", 0), 0),
-        str(facts["detections_from"]),
+        str(facts["detections_from"]) + (f"; cameras: {facts['cameras_from']}" if "cameras_from" in facts else ""),
     ]

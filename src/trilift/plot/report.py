@@ -111,7 +111,8 @@ def bars(facts: Mapping[str, Any], measure: str) -> list[Bar]:
 
 def records(layout: Layout, source: Source) -> list[Path]:
     """Name the records of the stages before `plot`, in their order."""
-    stages = [*stages_of_data(layout.dataset, source.detections.of_videos), "train", "evaluate"]
+    of_data = stages_of_data(layout.dataset, source.detections.of_videos, source.cameras.by_people)
+    stages = [*of_data, "train", "evaluate"]
     return [layout.provenance(stage) for stage in stages]
 
 

@@ -73,6 +73,7 @@ def run(layout: Layout) -> None:
         ) from None
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if facts["simulated"] else "")
     note += f" · detections: {facts['detections_from']}"
+    note += f" · cameras: {facts['cameras_from']}" if "cameras_from" in facts else ""
     if facts["seen_in_training"]:
         note += " · the person was seen in training"
     overall = Overall.of(facts)

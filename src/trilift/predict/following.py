@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from trilift.geometry.epipolar import lower_median
-from trilift.ingest.people.tracks import FEWEST_COMMON, are_there, link, sizes
+from trilift.geometry.tracks import FEWEST_COMMON, are_there, link, sizes
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from trilift.errors import InputError, listed
 from trilift.export import NoPoints
 from trilift.formats import Camera, CameraEntry, DetectedView, LeftOut, reading, recognise, registry
 from trilift.formats.names import plain
-from trilift.ingest.people.tracks import choose_prominent, prominence
+from trilift.geometry.tracks import choose_prominent, prominence
 from trilift.predict.following import follow
 from trilift.predict.prediction import pinhole
 from trilift.predict.predictor import Predictor
@@ -58,7 +58,7 @@ class View:
         Parameters
         ----------
         subject
-            Take one person, by `trilift.ingest.people.tracks.prominence`; None for everybody.
+            Take one person, by `trilift.geometry.tracks.prominence`; None for everybody.
         fps
             Frames per second.
         """

@@ -10,6 +10,10 @@ VIDEOS = "videos"
 DETECTIONS_OF_VIDEOS = "detections_of_videos.nc"
 """In the raw folder of a data set that begins with videos: what is filmed, and what is made of it."""
 
+RECORDED = "recorded"
+CAMERAS_OF_PEOPLE = "cameras_of_people.toml"
+"""In the raw folder of a data set whose cameras people calibrate: what was recorded, and what is made of it."""
+
 LIFTER = ("lifter.safetensors", "lifter.json")
 """The files of a trained lifter: its weights, and all else that is needed to use it."""
 
@@ -70,6 +74,21 @@ class Layout:
     def detections(self) -> Path:
         """What was detected in the videos."""
         return self.raw / DETECTIONS_OF_VIDEOS
+
+    @property
+    def recorded(self) -> Path:
+        """Of a data set whose cameras people calibrate, all that its owner put there or linked."""
+        return self.raw / RECORDED
+
+    @property
+    def cameras(self) -> Path:
+        """The calibration by people."""
+        return self.raw / CAMERAS_OF_PEOPLE
+
+    @property
+    def rig(self) -> Path:
+        """How people calibrated the cameras, as a table and a figure."""
+        return self.project / "results" / self.dataset / "rig"
 
     def part(self, video: str) -> Path:
         """What was detected in one of them, until all is in `detections`."""

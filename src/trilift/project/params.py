@@ -16,7 +16,10 @@ from trilift.project.stages import SECTIONS
 
 log = logging.getLogger(__name__)
 
-_TOP_LEVEL = {"datasets", "videos", "seed", "sweep", *SECTIONS}
+LISTS = ("datasets", "videos", "uncalibrated", "uncalibrated_videos")
+"""The lists of data sets of ``params.yaml``: all, and those whose first stages DVC must be told of."""
+
+_TOP_LEVEL = {*LISTS, "seed", "sweep", *SECTIONS}
 _SECTIONS_OF_A_DATASET = {"simulate", "ingest", "split"}
 
 
@@ -173,10 +176,10 @@ def load_seed(path: Path) -> int:
 
 
 def load_datasets(path: Path, key: str = "datasets") -> list[str]:
-    """Read the names of the data sets of ``params.yaml``, or with ``videos`` of those that begin with videos."""
+    """Read one of the `LISTS` of data sets of ``params.yaml``."""
     content = read_yaml(path)
     _check_names(content, _TOP_LEVEL, path)
-    names = content.get(key, [] if key == "videos" else None)
+    names = content.get(key, None if key == "datasets" else [])
     names = [getattr(name, "text", name) for name in names] if isinstance(names, list) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(

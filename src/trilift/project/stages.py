@@ -23,6 +23,10 @@ class Stage(NamedTuple):
         Whether it computes on a GPU where there is one.
     of_videos
         Whether it can work on one video of the data set at a time.
+    refines
+        Whether it can begin with what is known.
+    examples
+        For the help, where the demo is none.
     """
 
     about: str
@@ -32,6 +36,8 @@ class Stage(NamedTuple):
     of_run: bool = False
     on_device: bool = False
     of_videos: bool = False
+    refines: bool = False
+    examples: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """Import the module, which may take seconds."""
@@ -56,6 +62,13 @@ STAGES = {
         of_dataset=True,
         on_device=True,
         of_videos=True,
+    ),
+    "calibrate": Stage(
+        "place the cameras of a data set by the people whom they see, without a calibration board",
+        "trilift.calibrate.stage",
+        of_dataset=True,
+        refines=True,
+        examples=("trilift calibrate gait", "trilift calibrate --refine gait"),
     ),
     "ingest": Stage(
         "read raw detections and cameras, check them, write captures",
@@ -97,7 +110,7 @@ SECTIONS = tuple(name for name, stage in STAGES.items() if stage.settings)
 """The stages with a section of ``params.yaml``: the workflow from raw files to figures."""
 
 
-def stages_of_data(dataset: str, of_videos: bool) -> list[str]:
+def stages_of_data(dataset: str, of_videos: bool, by_people: bool) -> list[str]:
     """Name the stages that make the data of a data set, in their order."""
-    simulated, detected = ["simulate"] * (dataset == "demo"), ["detect"] * of_videos
-    return [*simulated, *detected, "ingest", "triangulate"]
+    first = {"simulate": dataset == "demo", "detect": of_videos, "calibrate": by_people}
+    return [*(stage for stage, has in first.items() if has), "ingest", "triangulate"]

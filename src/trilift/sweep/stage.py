@@ -54,6 +54,7 @@ def run(layout: Layout) -> None:
     style.use()
     note = f"data set {layout.dataset}" + (" (SIMULATED)" if metrics["simulated"] else "")
     note += f" · detections: {metrics['detections_from']}"
+    note += f" · cameras: {metrics['cameras_from']}" if "cameras_from" in metrics else ""
     over_time = pd.concat(histories)
     if _VALIDATION not in over_time:
         over_time[_VALIDATION] = float("nan")  # train.validation_share is 0

@@ -1,0 +1,1 @@
+"""calibrate: where the cameras are, told by the people whom they see."""
