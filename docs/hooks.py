@@ -93,7 +93,8 @@ def _list(path: str) -> str:
     }
     entries = []
     for name, member in settings.members.items():
-        if member.is_attribute and not name.startswith("_") and member.annotation is not None:
+        is_setting = member.is_attribute and "property" not in member.labels and member.annotation is not None
+        if is_setting and not name.startswith("_"):
             default, bounds = _default(member.value)
             values = bounds or _choices(str(member.annotation))
             entries.append(f"`{name}`: {', '.join(filter(None, (default, values)))}\n:   {meanings.get(name, '')}\n")
