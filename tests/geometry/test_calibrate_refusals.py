@@ -153,3 +153,41 @@ def test_one_camera_that_sees_nothing_is_not_placed(recording):
     assert rig.found[2].verdict == "not placed"
     assert rig.cameras.t[2].isnan().all()
     assert trusted(rig) == [0, 1, 3]
+
+
+def test_clocks_do_not_depend_on_a_first_camera_that_sees_nobody(recording):
+    view, frames = 3, 7
+    pixels, confidence = np.full_like(recording.pixels[:, view], np.nan), np.zeros_like(recording.confidence[:, view])
+    for segment in np.unique(recording.segments):
+        index = np.flatnonzero(recording.segments == segment)
+        pixels[index[frames:]] = recording.pixels[index[:-frames], view]
+        confidence[index[frames:]] = recording.confidence[index[:-frames], view]
+    missing = np.zeros(recording.confidence.shape, bool)
+    missing[:, 0] = True
+    rig = recording.showing(view, pixels, confidence).without(missing).calibrate(find_offsets=True)
+    assert rig.found[0].verdict == "not placed"
+    assert [found.late_frames for found in rig.found[1:]] == pytest.approx([0, 0, frames], abs=0.3)
+    assert between(rig.cameras[[1, 2, 3]], recording.cameras[[1, 2, 3]]).max() < 2 * RIGHT_DEG
+
+
+def test_of_two_cameras_the_farther_one_is_not_called_the_worse(recording):
+    cameras = recording.rig[:2]
+    far = replace(cameras[0], t=cameras[0].t + [0, 0, 7])
+    pixels, confidence = watched(recording.poses, [far, cameras[1]])
+    rig = replace(recording, rig=[far, cameras[1]], pixels=pixels, confidence=confidence).calibrate()
+    assert not any("times those of the others" in found.reason for found in rig.found)
+
+
+def test_a_rig_cannot_be_refined_by_views_that_share_no_frame(recording):
+    first = np.arange(len(recording.pixels)) < 375
+    missing = np.stack([~first, first, first | True, first | True], 1)[..., None] & np.ones(len(H36M17), bool)
+    with pytest.raises(Undetermined, match="no two views"):
+        recording.without(missing).calibrate(recording.cameras, refine=True, scale=None)
+
+
+def test_without_feet_and_shoulders_there_is_no_floor(recording):
+    seen = [H36M17.index(name) for name in ("left_hip", "right_hip", "left_knee", "right_knee", "pelvis")]
+    limbs = ~np.isin(np.arange(len(H36M17)), seen)
+    thigh = np.linalg.norm(recording.poses[0, seen[0]] - recording.poses[0, seen[2]])
+    with pytest.raises(Undetermined, match="floor"):
+        recording.without(limbs).calibrate(scale=Scale(bone=("left_hip", "left_knee", float(thigh))))

@@ -15,12 +15,11 @@ _COLOURS = {"well determined": LEFT, "weak": RIGHT}
 _STROKES: dict[str, Literal["-", "--"]] = {"well determined": "-", "weak": "--"}
 _DEPTH = 0.12  # of a frustum, of the rig's extent
 _TALLEST = 5.0  # inches, of both axes
-_MOST_POINTS = 3000  # of the way
-_LIKELY = 1.96  # standard errors on either side hold 95 %
+_LIKELY = 2.8  # standard errors: a ball of this radius holds the place in 95 % (chi-square, 3 degrees of freedom)
 
 
 def rig_from_above_and_aside(names: Sequence[str], rig: Rig, image_size: np.ndarray, note: str) -> Figure:
-    """Draw a rig in metres: what each camera sees, and where the person was.
+    """Draw a rig in metres, z up: what each camera sees, and where the person was; of one that is refined, no floor.
 
     Parameters
     ----------
@@ -34,8 +33,8 @@ def rig_from_above_and_aside(names: Sequence[str], rig: Rig, image_size: np.ndar
         Where the data come from.
     """
     placed = [number for number, found in enumerate(rig.found) if found.verdict in _COLOURS]
-    R, t, K = (getattr(rig.cameras, name).numpy()[placed] for name in ("R", "t", "K"))
-    centres = -np.einsum("vji,vj->vi", R, t)
+    R, K = (getattr(rig.cameras, name).numpy()[placed] for name in ("R", "K"))
+    centres = rig.cameras.positions.numpy()[placed]
     way = _way(rig.poses.numpy())
     extent = np.ptp(np.concatenate([centres, way]), axis=0).max()
     frusta = _corners(K, R, centres, image_size[placed], _DEPTH * extent)
@@ -54,17 +53,21 @@ def rig_from_above_and_aside(names: Sequence[str], rig: Rig, image_size: np.ndar
             error = _LIKELY * rig.found[number].position_m
             axes.errorbar(*centre[[0, up]], xerr=error, yerr=error, color=MIDDLE, linewidth=0.6)
         axes.set(xlabel="x (m)", ylabel=label, xlim=(low[0], high[0]), ylim=(low[up], high[up]), aspect="equal")
-    aside.axhline(0, color=MIDDLE, linewidth=0.8, label="floor")
+    if not _refined(rig):
+        aside.axhline(0, color=MIDDLE, linewidth=0.8, label="floor")
     _legend(figure, names, rig)
     return figure
 
 
+def _refined(rig: Rig) -> bool:
+    return any(np.isfinite(found.moved_m) for found in rig.found)
+
+
 def _way(poses: np.ndarray) -> np.ndarray:
-    """Give where the middle of the person was (frame, 3), in some of the frames."""
+    """Give where the middle of the person was (frame, 3), in the frames in which that is known."""
     known = np.isfinite(poses).all(-1)
     middle = np.where(known[..., None], poses, 0).sum(1) / np.maximum(known.sum(1), 1)[:, None]
-    middle = middle[known.any(1)]
-    return middle[:: max(1, -(-len(middle) // _MOST_POINTS))]
+    return middle[known.any(1)]
 
 
 def _corners(K: np.ndarray, R: np.ndarray, centres: np.ndarray, sizes: np.ndarray, depth: float) -> np.ndarray:
@@ -103,7 +106,8 @@ def _legend(figure: Figure, names: Sequence[str], rig: Rig) -> None:
         if verdict in shown
     ]
     handles.append(Line2D([], [], color=REFERENCE, linewidth=0.6, label="way of the person"))
-    handles.append(Line2D([], [], color=MIDDLE, linewidth=0.8, label="floor; crosses: 95 %"))
+    label = "crosses: 95 %" if _refined(rig) else "floor; crosses: 95 %"
+    handles.append(Line2D([], [], color=MIDDLE, linewidth=0.8, label=label))
     lost = [name for name, found in zip(names, rig.found, strict=True) if found.verdict not in _COLOURS]
     title = f"cameras by people; not placed: {', '.join(lost)}" if lost else "cameras by people"
     figure.legend(handles=handles, title=title, loc="outside upper center", ncols=2)

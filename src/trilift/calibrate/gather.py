@@ -14,6 +14,7 @@ from trilift.formats.clock import set_clock
 from trilift.formats.images import mirror
 from trilift.formats.names import plain
 from trilift.formats.source import Source
+from trilift.geometry.calibration.calibrate import MAX_OFFSET_S
 from trilift.geometry.calibration.findings import Scale
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.tracks import choose_prominent, prominence
@@ -188,6 +189,9 @@ def _most_prominent(view: DetectedView, source: Source, where: str) -> DetectedV
 
 def _on_one_clock(seen: _Seen, names: list[str], keypoints: int, source: Source, where: str) -> tuple[Array, Array]:
     """Give (frame, view, keypoint, 2) and without the last axis: frames that are of one time, as far as is known."""
+    if source.cameras.offsets == "find":
+        apart = max(source.max_length_difference, round(2 * MAX_OFFSET_S * source.fps))
+        source = source.model_copy(update={"max_length_difference": apart})
     clock = set_clock(seen, None, source, where)
     shape = (clock.length, len(names), keypoints)
     pixels, confidence = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32)
@@ -204,7 +208,7 @@ def _on_one_clock(seen: _Seen, names: list[str], keypoints: int, source: Source,
 def _check_names(names: Sequence[str], source: Source, layout: Layout) -> None:
     stated = {"offsets": set(source.offsets), "baseline": set((source.cameras.baseline or ())[:2])}
     for setting, cameras in stated.items():
-        if unknown := sorted(cameras - set(names)):
+        if unknown := sorted(camera for camera in cameras - set(names) if not source.is_excluded(camera)):
             raise InputError(
                 f"{layout.dataset_file}: {setting} names {listed(unknown)}, but the cameras are {listed(names)}"
             )

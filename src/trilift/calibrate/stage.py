@@ -1,27 +1,31 @@
 """calibrate: raw detections -> where the cameras are, where nobody calibrated them or something moved."""
 
+import dataclasses
 import logging
 import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 
 from trilift import style
 from trilift.calibrate.figure import rig_from_above_and_aside
 from trilift.calibrate.gather import Gathered, gather
 from trilift.calibrate.table import table_of
 from trilift.errors import InputError, listed
-from trilift.formats import Camera, detected, people_cameras, registry
+from trilift.formats import Camera, people_cameras, reading, registry
 from trilift.formats.by_people import NOT_PLACED, About
 from trilift.formats.calibration import PEOPLE
 from trilift.formats.source import Source
 from trilift.geometry.calibration.calibrate import calibrate
 from trilift.geometry.calibration.findings import Rig, Undetermined
+from trilift.geometry.upright import upright
 from trilift.project import provenance, threads
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
 from trilift.project.yaml_text import in_yaml
+from trilift.skeletons import H36M17, Skeleton, mapping
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ def run(layout: Layout, refine: bool = False) -> None:
             focal_groups=gathered.focal_groups,
             find_offsets=source.cameras.offsets == "find",
             refine=refine,
+            names=gathered.names,
             progress=lambda doing: log.info("%s", doing),
         )
     except Undetermined as error:
@@ -77,7 +82,8 @@ def run(layout: Layout, refine: bool = False) -> None:
     with replacing(layout.rig / "cameras.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
     style.use()
-    figure = rig_from_above_and_aside(gathered.names, rig, gathered.image_size.numpy(), _note(layout, source))
+    drawn = _upright(rig, gathered.skeleton) if refine else rig
+    figure = rig_from_above_and_aside(gathered.names, drawn, gathered.image_size.numpy(), _note(layout, source))
     with replacing(layout.rig / "rig.png") as temporary:
         figure.savefig(temporary, format="png")
     plt.close(figure)
@@ -92,6 +98,13 @@ _OTHER_WAY = {
     f"that nobody calibrated state `cameras: {{{{format: {PEOPLE}, stature_m: 1.78}}}}`",
     True: "its cameras are calibrated by people already: `trilift calibrate {}`",
 }
+
+
+def _upright(rig: Rig, skeleton: Skeleton) -> Rig:
+    """Turn the world of a calibration, of which any axis may be up, so that z is."""
+    turn = torch.as_tensor(upright(mapping(skeleton, H36M17).apply(rig.poses.numpy()), H36M17))
+    cameras = dataclasses.replace(rig.cameras, R=rig.cameras.R @ turn.T)
+    return dataclasses.replace(rig, cameras=cameras, poses=rig.poses @ turn.T)
 
 
 def _about(gathered: Gathered, rig: Rig) -> About:
@@ -121,8 +134,7 @@ def _warnings(gathered: Gathered, rig: Rig) -> list[str]:
 
 def _note(layout: Layout, source: Source) -> str:
     simulated = " (SIMULATED)" if source.simulated else ""
-    made_by = source.detections.detector or detected.detector_of(layout.detections)
-    return f"data set {layout.dataset}{simulated} · detections: {made_by}"
+    return f"data set {layout.dataset}{simulated} · detections: {reading.made_by(source, layout.detections)}"
 
 
 def _say_how_to_use(made: Path, about: About, layout: Layout, source: Source) -> None:

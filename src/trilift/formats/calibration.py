@@ -139,6 +139,11 @@ class Calibration(StrictModel):
             for name in ("path", "unit", "names")
             if getattr(self, name)
         ]
+        problems += [
+            f"`{name}` is the distance of two different ones"
+            for name in ("bone", "baseline")
+            if (stated := getattr(self, name)) is not None and stated[0] == stated[1]
+        ]
         sizes = [name for name in _SIZES if getattr(self, name) is not None]
         if len(sizes) != 1:
             found = f"there are {listed(sizes)}" if sizes else "there is none"

@@ -10,7 +10,7 @@ import numpy as np
 
 from trilift import skeletons
 from trilift.errors import InputError, listed
-from trilift.formats import Camera, CameraEntry, DetectedRecording, LeftOut, ReferenceRecording, Stated
+from trilift.formats import Camera, CameraEntry, DetectedRecording, LeftOut, ReferenceRecording, Stated, detected
 from trilift.formats.calibration import METRES, Calibration
 from trilift.formats.paths import VIEW, matches
 from trilift.formats.registry import CAMERAS, ArchiveFormat, Thing, View, ViewFormat
@@ -19,6 +19,12 @@ from trilift.project.layout import CAMERAS_OF_PEOPLE, within_project
 from trilift.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
+
+
+def made_by(source: Source, detections: Path) -> str:
+    """Say what made the detections, for tables and figures; those of videos lie in the file given."""
+    name = source.detections.detector or detected.detector_of(detections)
+    return f"GROUND-TRUTH 2D ({name})" if source.detections.ground_truth else name
 
 
 def read_detections(source: Source, raw: Path, dataset: str) -> Iterator[DetectedRecording]:

@@ -61,6 +61,11 @@ class Cameras:
         return torch.stack([self.K[:, 0, 0], self.K[:, 1, 1]], -1)
 
     @property
+    def positions(self) -> Tensor:
+        """Where the cameras stand (view, 3), in the world."""
+        return -(self.R.mT @ self.t[..., None])[..., 0]
+
+    @property
     def centre(self) -> Tensor:
         """Principal points (view, 2) in pixels."""
         return self.K[:, :2, 2]

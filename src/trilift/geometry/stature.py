@@ -4,9 +4,9 @@ import numpy as np
 
 from trilift.skeletons import H36M17, Skeleton, mapping
 
-_STATURE_PER_HEIGHT = 1 / 0.779
-"""Stature over the way from ankle to shoulder, which are 0.039 and 0.818 of it up (Winter, "Biomechanics and Motor
-Control of Human Movement", after Drillis and Contini)."""
+ANKLE_SHARE, SHOULDER_SHARE = 0.039, 0.818
+"""How high ankles and shoulders are, in statures (Winter, "Biomechanics and Motor Control of Human Movement", after
+Drillis and Contini)."""
 
 
 def stature(poses: np.ndarray, skeleton: Skeleton) -> float:
@@ -28,4 +28,4 @@ def stature(poses: np.ndarray, skeleton: Skeleton) -> float:
         values = np.concatenate(lengths)
         values = values[np.isfinite(values)]
         total += float(np.median(values)) if len(values) else np.nan
-    return total * _STATURE_PER_HEIGHT
+    return total / (SHOULDER_SHARE - ANKLE_SHARE)

@@ -284,7 +284,9 @@ def _text(found: Found, folder: Path, by_people: bool, stature_m: float | None) 
     if not detections.ground_truth:
         del source["detections"]["ground_truth"]
     if found.image_size:
-        source["cameras"]["image_size"] = list(found.image_size)
+        of_lenses = by_people and lenses
+        place = source["cameras"]["intrinsics"] if of_lenses else source["cameras"]
+        place["image_size"] = list(found.image_size)
     if not by_people:
         if cameras is not None and cameras.names:
             source["cameras"]["names"].extend(Quoted(name) for name in cameras.names)

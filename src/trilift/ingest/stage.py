@@ -12,7 +12,7 @@ from trilift.captures import writing
 from trilift.captures.schema import Recording
 from trilift.captures.writing import Writer
 from trilift.errors import InputError, listed
-from trilift.formats import detected, registry
+from trilift.formats import reading, registry
 from trilift.formats.by_people import read_about
 from trilift.formats.source import Source
 from trilift.ingest import examine
@@ -38,7 +38,7 @@ def run(layout: Layout) -> None:
     source = load_dataset(layout.dataset_file, "ingest", Source)
     facts = {
         "dataset": layout.dataset,
-        "detections_from": facts_of(source, layout),
+        "detections_from": reading.made_by(source, layout.detections),
         "simulated": "yes" if source.simulated else "no",
     } | ({"cameras_from": read_about(layout.cameras).in_words} if source.cameras.by_people else {})
     if "cameras_from" in facts:
@@ -68,17 +68,13 @@ def run(layout: Layout) -> None:
     )
 
 
-def facts_of(source: Source, layout: Layout) -> str:
-    """Say what made the detections, for tables and figures."""
-    made_by = source.detections.detector or detected.detector_of(layout.detections)
-    return f"GROUND-TRUTH 2D ({made_by})" if source.detections.ground_truth else made_by
-
-
 def note_of(source: Source, layout: Layout) -> str:
     """Say at the foot of figures where the data come from."""
     simulated = " (SIMULATED)" if source.simulated else ""
     by_people = f" · cameras: {read_about(layout.cameras).in_words}" if source.cameras.by_people else ""
-    return f"data set {layout.dataset}{simulated} · detections: {facts_of(source, layout)}{by_people}"
+    return (
+        f"data set {layout.dataset}{simulated} · detections: {reading.made_by(source, layout.detections)}{by_people}"
+    )
 
 
 def _describe(capture: AssembledCapture) -> None:

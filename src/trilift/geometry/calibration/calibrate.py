@@ -18,6 +18,9 @@ from trilift.geometry.calibration.world import settle
 from trilift.geometry.cameras import Cameras
 from trilift.skeletons import Skeleton
 
+MAX_OFFSET_S = 2.0
+"""How late or early views may be, unless it is stated."""
+
 _STRETCH_S = 0.5  # errors of a detector resemble each other less long
 _CONTRADICTED = 0.6  # of a view's detections: it is no view of these people
 
@@ -33,9 +36,10 @@ def calibrate(
     image_size: Tensor,
     segments: Tensor | None = None,
     focal_groups: Sequence[int] = (),
-    max_offset_s: float = 2.0,
+    max_offset_s: float = MAX_OFFSET_S,
     find_offsets: bool = True,
     refine: bool = False,
+    names: Sequence[str] = (),
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Rig:
     """Place cameras by the people that they see.
@@ -65,6 +69,8 @@ def calibrate(
         How late or early views may be, if they may: any two differ by twice that at most.
     refine
         Whether the poses given are nearly right, of most cameras.
+    names
+        Of the views, for the reasons; by default they are numbered from 1.
     progress
         Is told what is done now.
 
@@ -82,7 +88,7 @@ def calibrate(
     -----
     Clocks from how keypoints rise and fall; relative poses of pairs of views by five points, the others by three;
     then bundle adjustment over cameras, clocks, points and lengths of bones, with the error of the detector learnt in
-    between. Where no focal length is known, the start is tried with several.
+    between. Where a focal length is not known, the start is tried with several.
     """
     views = len(cameras)
     if segments is None:
@@ -91,22 +97,27 @@ def calibrate(
     recorded = Recorded(pixels, confidence, segments, fps)
     groups = list(focal_groups) or [-1] * views
     work = Work(recorded, cameras.to(torch.float64), skeleton, groups, image_size.double(), refine, scale)
-    left_out = verdicts.without_use(pixels, confidence)
-    if views - len(left_out) < 2:
-        raise Undetermined("fewer than two views see enough of a person: " + "; ".join(left_out.values()))
+    names = names or [f"view {view + 1}" for view in range(views)]
+    left_out = verdicts.without_use(pixels, confidence, names)
+    used = [view for view in range(views) if view not in left_out]
+    if len(used) < 2:
+        why = "".join(f"; {names[view]} {reason}" for view, reason in left_out.items())
+        raise Undetermined(f"fewer than two views see enough of a person{why}")
     tried = [torch.zeros(views, dtype=torch.float64)]
     if find_offsets:
         progress("comparing clocks")
         most = round(2 * max_offset_s * fps)
-        late = clocks(pixels.numpy(), confidence.numpy(), segments.numpy(), skeleton, fps, most)
-        if late.any():
-            tried.append(torch.as_tensor(late).double())
+        seen, sure = pixels[:, used].numpy(), confidence[:, used].numpy()
+        found = clocks(seen, sure, segments.numpy(), skeleton, fps, most)
+        if found.any():
+            tried.append(torch.zeros(views, dtype=torch.float64))
+            tried[1][used] = torch.as_tensor(found).double()
     progress("placing cameras")
     guess = min((work.guess(offsets, left_out) for offsets in tried), key=lambda guess: guess.cost)
     if len(guess.placed.views) < 2:
         raise Undetermined(
-            "no two views have enough in common: do they see the same person at the same time? (offsets in time "
-            f"beyond {max_offset_s:g} s are not found)"
+            "no two views have enough in common: do they see the same person at the same time?"
+            + (f" (offsets in time beyond {max_offset_s:g} s are not found)" if find_offsets else "")
         )
     while True:
         progress("adjusting cameras")
@@ -135,7 +146,6 @@ def _report(
     when = torch.stack([work.recorded.segments[solved.frames], solved.frames], 1)
     when[:, 1] = (when[:, 1] / (_STRETCH_S * work.recorded.fps)).long()
     stretch = when.unique(dim=0, return_inverse=True)[1]
-    sure = certainty(solved.adjustment, estimate, stretch, distance)
     if work.refine:
         world = onto(cameras, estimate.points, work.cameras, distance)
     else:
@@ -143,6 +153,7 @@ def _report(
         world = settle(cameras, estimate.points, work.skeleton, scale)
     if not verdicts.moves(world.poses, stretch):
         raise Undetermined("nobody moves: record somebody who walks all over the room and reaches up")
+    sure = certainty(solved.adjustment, estimate, stretch, distance)
     grown = verdicts.distance(world.cameras[views], world.poses) / distance
     found = verdicts.judge(
         verdicts.Facts(
@@ -152,7 +163,7 @@ def _report(
             observations=solved.observations,
             certainty=sure,
             grown=grown,
-            late=solved.late - solved.late[0],
+            late=solved.late - solved.late[views[0]],
             outliers=outliers,
             left_out=left_out,
             flat=verdicts.flat(world.poses, stretch),

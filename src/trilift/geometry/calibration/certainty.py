@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.calibration.adjust import POSE, TIME, Adjustment, Estimate
-from trilift.geometry.cameras import Cameras
+from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.rig.derivatives import FOCAL, cross
 from trilift.geometry.rig.refit import alike
@@ -97,7 +97,7 @@ def certainty(adjustment: Adjustment, estimate: Estimate, stretch: Tensor, dista
 def _of_bias(estimate: Estimate, sensitivity: Tensor, pushes: Tensor, weights: Tensor) -> Tensor:
     """Give what the detector's bias adds to the covariance of the gradients (column, column)."""
     points, cameras = estimate.points, estimate.cameras
-    depth = torch.nanmedian(points.flatten(0, 1) @ cameras.R.mT[:, :, 2].T + cameras.t[:, 2], 0).values
+    depth = world_to_camera(cameras, points)[..., 2].transpose(0, 1).flatten(1).nanmedian(1).values
     metres = depth / cameras.focal.mean(-1)  # of a pixel
     total = weights.sum(0)
     known = total > 0
@@ -147,8 +147,7 @@ def _gauge(adjustment: Adjustment, cameras: Cameras, unit: Tensor) -> Tensor:
     """Directions (columns, 7), orthonormal in these units: those in which all moves, turns and grows together."""
     free = adjustment.free
     directions = torch.zeros(adjustment.columns, 7, dtype=torch.float64)
-    centre = -(cameras.R.mT @ cameras.t[..., None])[..., 0]
-    centre = centre - centre.mean(0)
+    centre = cameras.positions - cameras.positions.mean(0)
     for view in range(len(cameras)):
         columns = free.columns[view, POSE]
         if columns[0] < 0:

@@ -13,6 +13,7 @@ _SMOOTHED_S = 0.1
 _SHORTEST_S = 1.0  # of a stretch that can be compared
 _BOUND = 3.0  # median sizes: what is faster is an error of the detector
 _ROUNDS = 10
+_HARDLY = 1e-9
 
 
 def clocks(
@@ -112,7 +113,7 @@ def _agree(curves: Array, reach: int) -> Array:
             inside = (index >= 0) & (index <= 2 * reach)
             total[inside] += curves[known, view][index[inside]]
             total[~inside] -= 1.0  # farther apart than any two may be
-        return int(lags[total.argmax()])
+        return int(lags[(total - _HARDLY * np.abs(lags)).argmax()])  # where nothing tells, in time
 
     while len(placed) < views:
         rest = [view for view in range(views) if view not in placed]

@@ -50,7 +50,7 @@ class CameraFound:
     focal_factor, focal_error
         Focal length over the one given, and its relative standard error (0 where it was known).
     late_frames, late_error
-        By how many frames the camera is late against the first one, and the standard error.
+        By how many frames the camera is late against the first one that is placed, and the standard error.
     error_px
         Median distance of its detections from the points of all views.
     outliers
@@ -81,7 +81,8 @@ class Rig:
     Attributes
     ----------
     cameras
-        In metres, z up, the floor at 0 and its origin below the middle of where people were. NaN where not placed.
+        In metres, z up, the floor at 0 and its origin below the middle of where people were; if refined, in the world
+        that the rig had. NaN where not placed.
     found
         Per view.
     frames

@@ -1,5 +1,6 @@
 """The frames of a recording that a rig is calibrated by, each view at its own clock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,17 +31,11 @@ class Recorded:
     segments: Tensor
     fps: float
 
-    def choose(self, late: Tensor, most: int) -> Tensor:
-        """Choose frames (number,) from all over the recording: of those that two views or more see."""
+    def choose(self, late: Tensor, most: int, views: Sequence[int]) -> Tensor:
+        """Choose frames (number,) from all over the recording: of those in which two of the views see somebody."""
         frames = torch.arange(len(self.pixels))
-        seen = torch.stack(
-            [
-                (self._at(view, frames + round(float(of_view)), frames)[1] > 0).any(1)
-                for view, of_view in enumerate(late)
-            ],
-            1,
-        )
-        useful = frames[seen.sum(1) >= 2]
+        seen = [(self._sure(view, frames + round(float(late[view])), frames) > 0).any(1) for view in views]
+        useful = frames[torch.stack(seen).sum(0) >= 2]
         if len(useful) <= most:
             return useful
         return useful[torch.linspace(0, len(useful) - 1, most).round().long()]
@@ -74,12 +69,17 @@ class Recorded:
             found.append(torch.where(self.segments[inside] == self.segments[frames], inside, frames))
         return found[0], found[1]
 
-    def _at(self, view: int, frames: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
-        """Give pixels and confidences of a view: only where the frame belongs to the segment of another."""
+    def _sure(self, view: int, frames: Tensor, of: Tensor) -> Tensor:
+        """Give confidences of a view: 0 where the frame does not belong to the segment of another."""
         inside = frames.clamp(0, len(self.pixels) - 1)
         belongs = (inside == frames) & (self.segments[inside] == self.segments[of])
-        sure = torch.where(belongs[:, None], self.confidence[inside, view], 0.0)
-        return torch.where((sure > 0)[..., None], self.pixels[inside, view].double(), 0.0), sure
+        return torch.where(belongs[:, None], self.confidence[inside, view], 0.0)
+
+    def _at(self, view: int, frames: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+        """Give pixels and confidences of a view, as `_sure`."""
+        sure = self._sure(view, frames, of)
+        pixels = self.pixels[frames.clamp(0, len(self.pixels) - 1), view].double()
+        return torch.where((sure > 0)[..., None], pixels, 0.0), sure
 
 
 def observations(pixels: Tensor, velocity: Tensor, scale: Tensor) -> Observations:

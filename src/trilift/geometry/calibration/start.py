@@ -1,6 +1,7 @@
 """A first guess of where cameras stand: pairs of views by the essential matrix, all others by the points of these."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,9 +13,6 @@ from torch import Tensor
 from trilift.geometry.cameras import Cameras, to_rays
 from trilift.geometry.triangulation import triangulate_robust
 
-PERSON_M = 1.6
-"""Height of a person's keypoints, before anything is known of the size."""
-
 _FEWEST = 60  # detections that tell something
 _MOST = 1000  # of which a pose is estimated at first
 _SEEDS = 3  # pairs of views that are tried
@@ -25,6 +23,8 @@ _OPTIONS = {"max_iterations": 3000, "min_iterations": 100, "success_prob": 0.999
 
 
 class _Pair(NamedTuple):
+    """Two views, the pose of the other one in the axes of the first, and how much speaks for it."""
+
     one: int
     other: int
     R: np.ndarray
@@ -125,22 +125,18 @@ def _complete(
     placed = [pair.one, pair.other]
     rest = [view for view in range(len(cameras)) if view not in (*placed, *skip)]
     focal = cameras.focal.mean(-1)
-    while True:
-        now = Cameras(cameras.K, cameras.distortion, R, t)
+    while rest:
+        now = replace(cameras, R=R, t=t)
         solution = triangulate_robust(now[placed], pixels[:, placed], scale[:, placed])
         points = torch.where((solution.inlier.sum(1) >= 2)[..., None], solution.poses, torch.nan)
-        if len(placed) == 2:
-            size = PERSON_M / _height(points)
-            t, points = t * size, points * size
-        if not rest:
-            return Placed(Cameras(cameras.K, cameras.distortion, R, t), placed)
         known = points.isfinite().all(-1)
         poses = [_resect(view, points, known, rays, seen, focal, sides) for view in rest]
         best = int(np.argmax([worth for *_, worth in poses]))
         if poses[best][2] <= 0:
-            return Placed(Cameras(cameras.K, cameras.distortion, R, t), placed)
+            break
         R[rest[best]], t[rest[best]] = torch.tensor(poses[best][0]), torch.tensor(poses[best][1])
         placed.append(rest.pop(best))
+    return Placed(replace(cameras, R=R, t=t), placed)
 
 
 def _resect(
@@ -162,14 +158,6 @@ def _resect(
     )
     agree = float(np.mean(info["inliers"])) if info["num_inliers"] else 0.0
     return np.array(pose.R), np.array(pose.t), len(both) * agree if agree > _FEWEST_INLIERS else 0.0
-
-
-def _height(points: Tensor) -> float:
-    """Give how far the keypoints of a person reach, along the axis where that is most (median over frames)."""
-    reach = torch.where(points.isfinite(), points, -torch.inf).amax(1)
-    reach = reach + torch.where(points.isfinite(), -points, -torch.inf).amax(1)
-    whole = reach[reach.isfinite().all(1)]
-    return float(whole.norm(dim=1).median()) if len(whole) else 1.0
 
 
 def _drawn(number: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What can be said of each camera that people calibrated: how sure its pose is, and if it is not, why."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,10 +36,8 @@ class Facts(NamedTuple):
         (frame, keypoint, 3), m.
     observations
         The detections of these frames.
-    certainty
-        In the units of the adjustment,
-    grown
-        by which factor metres are larger than those.
+    certainty, grown
+        In units of the adjustment, and metres per unit.
     late
         (view,), frames.
     outliers
@@ -64,23 +63,24 @@ class Facts(NamedTuple):
     refined: bool
 
 
-def without_use(pixels: Tensor, confidence: Tensor) -> dict[int, str]:
+def without_use(pixels: Tensor, confidence: Tensor, names: Sequence[str]) -> dict[int, str]:
     """Name views that cannot be placed whatever the others see: view -> why."""
     found = {}
     for view in range(pixels.shape[1]):
         number = int((confidence[:, view] > 0).sum())
         if number < _FEWEST_DETECTIONS:
-            found[view] = f"only {number} keypoints are detected in it"
+            found[view] = f"has {number} detected keypoints only"
             continue
         for other in range(view):
             both = (confidence[:, view] > 0) & (confidence[:, other] > 0)
             off = (pixels[:, view] - pixels[:, other]).abs().amax(-1)[both]
             if len(off) and float((off < _ALIKE_PX).double().mean()) > _ALIKE_SHARE:
-                found[view] = f"has the same detections as view {other + 1}: is it the same video?"
+                found[view] = f"has the same detections as {names[other]}: is it the same video?"
     return found
 
 
 def contradicts(share: float) -> str:
+    """Say why a view is left out of which so many detections are outliers."""
     return (
         f"{share:.0%} of its detections contradict the other views: another person, a mirrored image or a wrong lens"
     )
@@ -93,8 +93,10 @@ def outliers(cameras: Cameras, seen: Observations, views: list[int]) -> Tensor:
     rig, scale = cameras[placed], seen.scale[:, placed]
     pixels = torch.where(scale.isfinite()[..., None], seen.pixels[:, placed], torch.nan)
     for row, view in enumerate(placed):
-        others = triangulate_without(rig, pixels, scale, row) if len(placed) > 2 else None
-        solution = others or triangulate_robust(rig, pixels, scale)
+        if len(placed) > 2:
+            solution = triangulate_without(rig, pixels, scale, row)
+        else:
+            solution = triangulate_robust(rig, pixels, scale)
         error = (project(rig[[row]], solution.poses)[:, 0] - pixels[:, row]).norm(dim=-1)
         spread = solution.covariance.diagonal(dim1=-2, dim2=-1).mean(-1).double()
         depth = world_to_camera(rig[[row]], solution.poses)[:, 0, :, 2]
@@ -125,8 +127,8 @@ def flat(poses: Tensor, stretch: Tensor) -> bool:
     """Tell whether all that is seen lies in one plane."""
     points = _means(poses, stretch).flatten(0, 1)
     points = points[points.isfinite().all(1)]
-    thin = torch.linalg.svdvals(points - points.mean(0))[2] / math.sqrt(len(points))
-    return float(thin) < _FLAT_M
+    thin = torch.linalg.eigvalsh(torch.cov(points.T)).clamp(min=0)[0].sqrt()
+    return not float(thin) >= _FLAT_M
 
 
 def _means(poses: Tensor, stretch: Tensor) -> Tensor:
@@ -147,7 +149,8 @@ def judge(facts: Facts) -> list[CameraFound]:
     error = torch.where(scale.isfinite(), error, torch.nan).transpose(0, 1).flatten(1).nanmedian(1).values
     depth = world_to_camera(facts.cameras, facts.poses)[..., 2].transpose(0, 1).flatten(1).nanmedian(1).values
     in_metres = error * depth / facts.cameras.focal.mean(-1)
-    larger = in_metres / in_metres[placed].nanmedian()
+    # Of two views none can be told to be the worse one.
+    larger = in_metres / in_metres[placed].nanquantile(0.5) if placed.sum() > 2 else torch.ones_like(in_metres)
     return [_of_view(facts, view, away, float(error[view]), float(larger[view])) for view in range(len(placed))]
 
 
@@ -169,21 +172,21 @@ def _of_view(facts: Facts, view: int, away: float, error: float, larger: float) 
     if facts.refined:
         between = now.R[view] @ then.R[view].T
         moved_deg = math.degrees(math.acos(min(max((float(between.trace()) - 1) / 2, -1.0), 1.0)))
-        moved_m = float((now.R[view].T @ now.t[view] - then.R[view].T @ then.t[view]).norm())
+        moved_m = float((now.positions[view] - then.positions[view]).norm())
     return CameraFound(
-        verdict,
-        reason,
-        turn,
-        shift,
-        covariance,
-        float(now.K[view, 0, 0] / then.K[view, 0, 0]),
-        focal_error,
-        float(facts.late[view]),
-        float(facts.certainty.late[view]),
-        error,
-        share,
-        moved_deg,
-        moved_m,
+        verdict=verdict,
+        reason=reason,
+        rotation_deg=turn,
+        position_m=shift,
+        covariance=covariance,
+        focal_factor=float(now.K[view, 0, 0] / then.K[view, 0, 0]),
+        focal_error=focal_error,
+        late_frames=float(facts.late[view]),
+        late_error=float(facts.certainty.late[view]),
+        error_px=error,
+        outliers=share,
+        moved_deg=moved_deg,
+        moved_m=moved_m,
     )
 
 
@@ -213,10 +216,9 @@ def _weakness(facts: Facts, view: int, turn: float, shift: float, focal: float, 
 def _parallax(facts: Facts, view: int) -> float:
     """Give the median over points of the largest angle (degrees) between its ray and those of other cameras."""
     cameras = facts.cameras[facts.cameras.t.isfinite().all(1)]
-    centre = -(cameras.R.mT @ cameras.t[..., None])[..., 0]
-    own = -(facts.cameras.R[view].T @ facts.cameras.t[view])
     middle = torch.nanmedian(facts.poses, 1).values  # (F, 3)
-    ray = middle - own
-    others = middle[:, None] - centre
+    ray = middle - facts.cameras.positions[view]
+    others = middle[:, None] - cameras.positions
     cosine = (others * ray[:, None]).sum(-1) / (others.norm(dim=-1) * ray.norm(dim=-1)[:, None])
-    return float(torch.rad2deg(cosine.clamp(-1, 1).acos().amax(1).nanmedian()))
+    # Cameras that face each other tell as little as those side by side.
+    return float(torch.rad2deg(cosine.abs().clamp(max=1).acos().amax(1).nanmedian()))

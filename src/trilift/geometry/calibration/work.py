@@ -17,7 +17,7 @@ from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import triangulate_robust
 from trilift.skeletons import Skeleton
 
-MOST_FRAMES = 1200
+_MOST_FRAMES = 1200
 """So many frames are used, from all over the recording: with more, errors hardly shrink."""
 
 _FIRST_FRAMES, _TRIED_FRAMES = 240, 120  # that poses are guessed by, and that guesses are compared by
@@ -41,6 +41,8 @@ class Guess:
 
 
 class Solved(NamedTuple):
+    """Cameras as adjusted, what they were adjusted by, which frames that is of, and the clocks (view,)."""
+
     estimate: Estimate
     observations: Observations
     adjustment: Adjustment
@@ -50,7 +52,17 @@ class Solved(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What is known from the beginning."""
+    """What is known from the beginning.
+
+    Attributes
+    ----------
+    recorded
+        The detections.
+    cameras
+        As far as they are known.
+    skeleton, groups, image_size, refine, size
+        As `calibrate` is given them.
+    """
 
     recorded: Recorded
     cameras: Cameras
@@ -60,23 +72,22 @@ class Work:
     refine: bool
     size: Scale | None
 
-    @property
-    def bones(self) -> list[tuple[int, int]]:
-        return list(self.skeleton.bone_indices)
-
     def guess(self, late: Tensor, left_out: dict[int, str]) -> Guess:
         """Place cameras, with the clocks given."""
-        frames = self.recorded.choose(late, _FIRST_FRAMES)
+        best = Guess(Placed(self.cameras, []), late, np.inf)
+        used = [view for view in range(len(self.cameras)) if view not in left_out]
+        frames = self.recorded.choose(late, _FIRST_FRAMES, used)
+        if not len(frames):
+            return best
         pixels, confidence = self.recorded.take(frames, late)
         sides = self.image_size.amax(1)
         scale = _FIRST_SCALE * sides[:, None] * (1 + 3 * (1 - confidence))
-        scale = torch.where((confidence > 0), scale, torch.inf)
+        scale = torch.where(confidence > 0, scale, torch.inf)
         scale[:, list(left_out)] = torch.inf
         every = max(1, -(-len(frames) // _TRIED_FRAMES))
         seen = observations(pixels[::every], torch.zeros_like(pixels[::every]), scale[::every])
         possible = seen.scale.isfinite().sum()
         unknown = [view for view, group in enumerate(self.groups) if group >= 0]
-        best = Guess(Placed(self.cameras, []), late, np.inf)
         for factor in _FOCAL_FACTORS if unknown else (1.0,):
             K = self.cameras.K.clone()
             K[unknown, 0, 0] *= factor
@@ -84,7 +95,7 @@ class Work:
             cameras = replace(self.cameras, K=K)
             tried = starts(cameras, pixels, scale, sides, list(left_out))
             if self.refine:
-                tried.append(Placed(self.cameras, [v for v in range(len(cameras)) if v not in left_out]))
+                tried.append(Placed(self.cameras, used))
             for placed in tried:
                 estimate, adjustment = self._begin(placed, pixels[::every], seen, clocks=False)
                 estimate = adjustment.improve(estimate, 10, 10 * _STILL)
@@ -100,8 +111,8 @@ class Work:
         placed, late = guess.placed, guess.late
         cameras = placed.cameras
         # Clocks come right step by step: errors of the speeds shorten each.
-        for most in [_ROUGHLY] * (_ROUNDS_OF_CLOCKS if find_offsets else 1) + [MOST_FRAMES]:
-            frames = self.recorded.choose(late, most)
+        for most in [_ROUGHLY] * (_ROUNDS_OF_CLOCKS if find_offsets else 1) + [_MOST_FRAMES]:
+            frames = self.recorded.choose(late, most, placed.views)
             pixels, confidence = self.recorded.take(frames, late)
             scale = torch.full(confidence.shape, torch.inf, dtype=torch.float64)
             chosen = sorted(placed.views)
@@ -145,7 +156,7 @@ class Work:
         metres = self._metres(placed, points)
         cameras, points = replace(placed.cameras, t=placed.cameras.t * metres), points * metres
         lengths, bones = [], []
-        for parent, child in self.bones:
+        for parent, child in self.skeleton.bone_indices:
             length = (points[:, parent] - points[:, child]).norm(dim=-1)
             if length.isfinite().sum() >= _FEWEST_OF_BONE:
                 lengths.append(length.nanmedian().log())
@@ -156,10 +167,10 @@ class Work:
         return Estimate(cameras, late, points, of_bones), Adjustment(seen, bones, free)
 
     def _metres(self, placed: Placed, points: Tensor) -> float:
-        """Give the factor to metres, or about that: bones and biases are told from errors by it."""
+        """Give the factor to metres, as far as it is known by now: how far bones vary is a matter of centimetres."""
         size = float("nan")
         if self.refine:
-            now, then = (-(rig.R.mT @ rig.t[..., None])[placed.views, :, 0] for rig in (placed.cameras, self.cameras))
+            now, then = (rig.positions[placed.views] for rig in (placed.cameras, self.cameras))
             size = float(then.std(0).norm() / now.std(0).norm())
         elif self.size is not None and set((self.size.baseline or ())[:2]) <= {*placed.views}:
             size = size_of(placed.cameras, points, self.skeleton, self.size)

@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from trilift.geometry.calibration.findings import Scale, Undetermined
 from trilift.geometry.cameras import Cameras
-from trilift.geometry.stature import stature
+from trilift.geometry.stature import ANKLE_SHARE, SHOULDER_SHARE, stature
 from trilift.skeletons import H36M17, Skeleton, mapping
 
 Array = np.ndarray
 
-_ANKLE = 0.039  # of the stature, above the floor (Winter, "Biomechanics and Motor Control of Human Movement")
-_SHOULDER = 0.818
+_USUAL_M = 1.7  # stature, where it is not known
 _HEEL = 0.02  # m: keypoints of heels and toes lie above the sole
 _LEANING = 0.06  # rad: how far the mean of a person's axis is from upright
 _FOOT_M = 0.03  # how evenly feet stand on a floor
@@ -79,26 +79,27 @@ def settle(cameras: Cameras, poses: torch.Tensor, skeleton: Skeleton, scale: Sca
     size = size_of(cameras, poses, skeleton, scale)
     if not np.isfinite(size):
         raise Undetermined(
-            "the length that gives the size is not seen by two cameras"
+            "the length that gives the size is not known: "
+            + ("one of the two cameras is not placed" if scale.baseline else "two cameras do not see it")
             + (" (for the stature these are shanks, thighs and trunk)" if scale.stature_m else "")
             + "; state another: the person's stature, a bone, or the distance of two cameras"
         )
     points = poses.numpy() * size
     joints = mapping(skeleton, H36M17).apply(points)
-    centre = -(cameras.R.mT @ cameras.t[..., None])[..., 0].numpy() * size
+    centre = cameras.positions.numpy() * size
     axis = _body_axis(joints, cameras)
     tall = scale.stature_m or stature(points, skeleton)
-    feet = [
-        index for index, name in enumerate(skeleton.keypoints) if "heel" in name or "toe" in name or "foot" in name
-    ]
-    above = _HEEL if feet else _ANKLE * (tall if np.isfinite(tall) else 1.7)
-    feet = feet or [index for index, name in enumerate(skeleton.keypoints) if "ankle" in name]
-    up, height, uneven = _floor(points[:, feet], axis, above)
+    tall = tall if np.isfinite(tall) else _USUAL_M
+    up, height, uneven = _floor(points[:, _named(skeleton, "heel", "toe", "foot_index")], axis, _HEEL)
+    if not np.isfinite(height):
+        up, height, uneven = _floor(points[:, _named(skeleton, "ankle")], axis, ANKLE_SHARE * tall)
     problems = []
     if not np.isfinite(height):
-        height = float(np.nanmedian(joints[:, H36M17.index("thorax")] @ up)) - _SHOULDER * (
-            tall if np.isfinite(tall) else 1.7
-        )
+        shoulders = joints[:, H36M17.index("thorax")] @ up
+        shoulders = shoulders[np.isfinite(shoulders)]
+        if not len(shoulders):
+            raise Undetermined("neither feet nor shoulders are seen by two cameras: nothing tells where the floor is")
+        height = float(np.median(shoulders)) - SHOULDER_SHARE * tall
         problems.append("feet are hardly seen: the floor is taken to be where it is for somebody who stands")
     elif uneven > _MOST_UNEVEN:
         problems.append(
@@ -129,8 +130,7 @@ def size_of(cameras: Cameras, poses: torch.Tensor, skeleton: Skeleton, scale: Sc
     """Give the factor to metres; NaN where the length that gives it is not seen."""
     if scale.baseline is not None:
         one, other, length = scale.baseline
-        centre = -(cameras.R.mT @ cameras.t[..., None])[..., 0]
-        return length / float((centre[one] - centre[other]).norm())
+        return length / float((cameras.positions[one] - cameras.positions[other]).norm())
     if scale.bone is not None:
         parent, child, length = scale.bone
         between = poses[:, skeleton.index(parent)] - poses[:, skeleton.index(child)]
@@ -158,10 +158,11 @@ def _unit(vector: Array) -> Array:
 def _floor(feet: Array, axis: Array, above: float) -> tuple[Array, float, float]:
     """Fit the floor below feet (frame, foot, 3): its normal, its height along that, and how far feet lie off it."""
     up = axis
-    rise = np.where(np.isfinite(feet).all(-1), feet @ up, np.inf)
-    lowest = rise.argmin(1)
-    which = np.isfinite(rise).any(1)
-    lower = np.take_along_axis(feet, lowest[:, None, None], 1)[:, 0][which]
+    feet = feet[np.isfinite(feet).all(-1).any(1)]
+    if not len(feet):
+        return up, np.nan, np.nan
+    lowest = np.where(np.isfinite(feet).all(-1), feet @ up, np.inf).argmin(1)
+    lower = np.take_along_axis(feet, lowest[:, None, None], 1)[:, 0]
     if len(lower) < 3 * _CORRELATED:
         return up, np.nan, np.nan
     aside = np.linalg.svd(up[None])[2][1:]  # two directions along the floor
@@ -186,12 +187,10 @@ def _floor(feet: Array, axis: Array, above: float) -> tuple[Array, float, float]
 def _to_z(up: Array) -> Array:
     """Give the shortest rotation that takes a direction to z."""
     axis = np.cross(up, [0.0, 0.0, 1.0])
-    sine, cosine = np.linalg.norm(axis), up[2]
+    sine = np.linalg.norm(axis)
     if sine < 1e-12:
-        return np.diag([1.0, np.sign(cosine), np.sign(cosine)])
-    x, y, z = axis / sine
-    turn = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + sine * turn + (1 - cosine) * turn @ turn
+        return np.diag([1.0, np.sign(up[2]), np.sign(up[2])])
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, up[2])).as_matrix()
 
 
 def _implausible(points: Array, skeleton: Skeleton, tall: float) -> list[str]:
