@@ -37,7 +37,7 @@ def ring(views: int, *, frames: int = 24, problems: tuple[str, ...] = (), **of_l
     if last.verdict == "not placed":
         cameras.R[-1], cameras.t[-1] = float("nan"), float("nan")
     poses = torch.from_numpy(waving_person(frames) + np.linspace([-1, -0.5, 0], [1, 0.5, 0], frames)[:, None])
-    return Rig(cameras, [*[found()] * (views - 1), last], torch.arange(frames), poses, 1.7, list(problems))
+    return Rig(cameras, [*[found()] * (views - 1), last], torch.arange(frames), poses, 0.004, 1.7, list(problems))
 
 
 class Solver:

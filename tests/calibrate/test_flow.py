@@ -60,7 +60,7 @@ def test_cameras_stand_where_they_stood(project):
 def test_the_results_say_that_people_calibrated_the_cameras(project):
     results = project.layout.results
     facts = json.loads((results / "metrics.json").read_text())
-    assert facts["cameras_from"].startswith("people (least sure: cam")
+    assert facts["cameras_from"].startswith("people (by which points are off by about ")
     assert f"cameras: {facts['cameras_from']}" in (results / "table.md").read_text()
     report = (results / "report.html").read_text("utf-8")
     assert f"calibrated by {facts['cameras_from']}" in report

@@ -207,7 +207,9 @@ def test_what_people_calibrated_is_said_of_the_captures(project, answer):
     calibrate(project)
     project.run("ingest")
     with reading.read(project.layout.captures, "captures") as opened:
-        assert opened["tiny"].attrs["cameras_from"] == "people (least sure: cam3, weak, 0.42 degrees, 31 mm)"
+        assert opened["tiny"].attrs["cameras_from"] == (
+            "people (by which points are off by about 4 mm; least sure: cam3, weak, 0.42 degrees, 31 mm)"
+        )
 
 
 def test_what_cannot_be_told_is_refused_and_nothing_is_written(project, monkeypatch):

@@ -24,6 +24,7 @@ def about(cameras, **others):
         "late_frames": [0.0] * len(cameras),
         "rotation_error_deg": [0.1] * len(cameras),
         "position_error_mm": [5.0] * len(cameras),
+        "points_error_mm": 3.6,
     }
     return About(**(values | others))
 
@@ -62,7 +63,8 @@ def test_who_was_not_placed_keeps_the_order(tmp_path):
     assert [camera.name for camera in read] == ["cam1", "cam2", "cam3"]
     assert isinstance(read[1], LeftOut)
     assert tomllib.loads((tmp_path / "made.toml").read_text()).keys() == {"cam1", "cam3", "metadata"}
-    assert read_about(tmp_path / "made.toml").in_words == "people (least sure: cam1, weak, 0.1 degrees, 8 mm)"
+    words = "people (by which points are off by about 4 mm; least sure: cam1, weak, 0.1 degrees, 8 mm)"
+    assert read_about(tmp_path / "made.toml").in_words == words
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from trilift.evaluate.metrics import align
 from trilift.geometry.calibration.findings import Scale
+from trilift.geometry.calibration.refine import onto
+from trilift.geometry.triangulation import triangulate_robust
 from trilift.skeletons import H36M17
 from walked_rigs import RIGHT_DEG, RIGHT_MM, WALKING, between, centres, displaced, make, trusted, unplaced
 
@@ -99,6 +101,17 @@ def test_errors_are_about_as_large_as_they_are_said_to_be(recording, found):
         assert 0 < camera.rotation_deg < RIGHT_DEG
         assert 0 < camera.position_m < RIGHT_MM / 1e3
         assert (off.abs() < 5 * camera.covariance.diag()[3:].sqrt()).all()
+
+
+def test_what_the_rig_costs_points_is_about_what_is_said(recording, found):
+    """Points of the same detections by both rigs, the found one laid onto the true one."""
+    scale = torch.where(torch.as_tensor(recording.confidence) > 0, 8.0, torch.inf).double()
+    pixels = torch.as_tensor(recording.pixels).double()
+    true, by_people = (
+        triangulate_robust(cameras, pixels, scale).poses for cameras in (recording.cameras, found.cameras)
+    )
+    off = (onto(found.cameras, by_people, recording.cameras, 4.0).poses - true).square().sum(-1)
+    assert 0.3 * found.points_m < off[off.isfinite()].mean().sqrt() < 2 * found.points_m
 
 
 def test_the_same_input_gives_the_same_bits(recording, found):

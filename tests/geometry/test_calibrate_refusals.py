@@ -172,7 +172,7 @@ def test_clocks_do_not_depend_on_a_first_camera_that_sees_nobody(recording):
 
 def test_of_two_cameras_the_farther_one_is_not_called_the_worse(recording):
     cameras = recording.rig[:2]
-    far = replace(cameras[0], t=cameras[0].t + [0, 0, 7])
+    far = replace(cameras[0], t=cameras[0].t + np.array([0.0, 0.0, 7.0]))
     pixels, confidence = watched(recording.poses, [far, cameras[1]])
     rig = replace(recording, rig=[far, cameras[1]], pixels=pixels, confidence=confidence).calibrate()
     assert not any("times those of the others" in found.reason for found in rig.found)

@@ -73,8 +73,9 @@ def run(layout: Layout, refine: bool = False) -> None:
     table = table_of(gathered.names, rig, refine)
     shown = table.drop(columns="why").set_index("camera").round(2).T.to_string()
     log.info("where the cameras of %s are\n%s", layout.dataset, shown)
+    log.info("By what is not known of the cameras points are off by about %.0f mm", 1e3 * rig.points_m)
     if math.isfinite(rig.stature_m):
-        log.info("The person comes out %.2f m tall, from the floor to the top of the head", rig.stature_m)
+        log.info("The person comes out %.2f m tall", rig.stature_m)
     warnings = _warnings(gathered, rig)
     for warning in warnings:
         log.warning("%s", warning)
@@ -114,6 +115,7 @@ def _about(gathered: Gathered, rig: Rig) -> About:
         late_frames=[round(found.late_frames, 3) for found in rig.found],
         rotation_error_deg=[round(found.rotation_deg, 4) for found in rig.found],
         position_error_mm=[round(1e3 * found.position_m, 2) for found in rig.found],
+        points_error_mm=round(1e3 * rig.points_m, 2),
         problems=rig.problems,
     )
 

@@ -30,6 +30,8 @@ class About(StrictModel):
         By how many frames each is late.
     rotation_error_deg, position_error_mm
         Standard errors of its pose.
+    points_error_mm
+        By how much points are off by what is not known of the cameras.
     problems
         What speaks against the rig as a whole.
     """
@@ -40,6 +42,7 @@ class About(StrictModel):
     late_frames: list[float]
     rotation_error_deg: list[float]
     position_error_mm: list[float]
+    points_error_mm: float
     problems: list[str] = []
 
     @model_validator(mode="after")
@@ -60,7 +63,8 @@ class About(StrictModel):
         """That people calibrated the cameras, and how sure the pose is of the one whose place is the least sure."""
         rows = zip(self.position_error_mm, self.rotation_error_deg, self.cameras, self.verdicts, strict=True)
         place, rotation, name, verdict = max(row for row in rows if row[-1] != NOT_PLACED)
-        return f"people (least sure: {name}, {verdict}, {rotation:.2g} degrees, {place:.0f} mm)"
+        least = f"least sure: {name}, {verdict}, {rotation:.2g} degrees, {place:.0f} mm"
+        return f"people (by which points are off by about {self.points_error_mm:.0f} mm; {least})"
 
 
 def read_about(path: Path) -> About:

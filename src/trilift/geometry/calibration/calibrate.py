@@ -170,4 +170,12 @@ def _report(
             refined=work.refine,
         )
     )
-    return Rig(world.cameras, found, solved.frames, world.poses, world.stature_m, world.problems)
+    return Rig(
+        world.cameras,
+        found,
+        solved.frames,
+        world.poses,
+        grown * sure.points,
+        world.stature_m,
+        world.problems,
+    )

@@ -1,5 +1,6 @@
 """How well cameras are known that people calibrated: a covariance that holds where errors resemble each other."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -28,11 +29,14 @@ class Certainty(NamedTuple):
         (view,): standard error of the logarithm of the focal length.
     late
         (view,): that of the clock, frames.
+    points
+        Root mean square of how far all this moves points, that of the rig as a whole taken out (m).
     """
 
     poses: Tensor
     focal: Tensor
     late: Tensor
+    points: float
 
 
 def certainty(adjustment: Adjustment, estimate: Estimate, stretch: Tensor, distance: float) -> Certainty:
@@ -71,12 +75,13 @@ def certainty(adjustment: Adjustment, estimate: Estimate, stretch: Tensor, dista
     sensitivity = torch.zeros(views, keypoints, 2, columns, dtype=torch.float64)
     pushes = torch.zeros(stretches, views, keypoints, 2, dtype=torch.float64)
     weights = torch.zeros(stretches, views, keypoints, dtype=torch.float64)
-    bends = 0.0
+    moved, bends = torch.zeros(columns, columns, dtype=torch.float64), 0.0
     for frames in adjustment.blocks():
         parts = adjustment.parts(estimate, frames)
         seen, bones = parts.detections, parts.bones
         follow = torch.cholesky_solve(parts.coupling, parts.factor)
         curvature += parts.of_cameras - torch.einsum("fxp,fxq->pq", parts.coupling, follow)
+        moved += torch.einsum("fxp,fxq->pq", follow, follow)
         follow = follow.reshape(len(follow), keypoints, 3, columns)  # the points, negated
         reduced = -torch.einsum("fvjac,fjcp->fvjap", seen.by_point, follow)
         reduced[..., :sought] += torch.einsum("fvjam,vmp->fvjap", seen.by_camera, selection)
@@ -91,7 +96,8 @@ def certainty(adjustment: Adjustment, estimate: Estimate, stretch: Tensor, dista
         bends += float((seen.weight * seen.squared / (DEGREES_OF_FREEDOM + seen.squared)).sum())
     meat = scores.T @ scores * (stretches / max(stretches - 1, 1))
     meat += _of_bias(estimate, sensitivity, pushes, weights)
-    return _sandwich(adjustment, estimate.cameras, curvature, meat, 1 - bends / float(weights.sum()), distance)
+    moved /= estimate.points.isfinite().all(-1).sum()
+    return _sandwich(adjustment, estimate.cameras, curvature, meat, moved, 1 - bends / float(weights.sum()), distance)
 
 
 def _of_bias(estimate: Estimate, sensitivity: Tensor, pushes: Tensor, weights: Tensor) -> Tensor:
@@ -115,7 +121,13 @@ def _of_bias(estimate: Estimate, sensitivity: Tensor, pushes: Tensor, weights: T
 
 
 def _sandwich(
-    adjustment: Adjustment, cameras: Cameras, curvature: Tensor, meat: Tensor, bend: float, distance: float
+    adjustment: Adjustment,
+    cameras: Cameras,
+    curvature: Tensor,
+    meat: Tensor,
+    moved: Tensor,
+    bend: float,
+    distance: float,
 ) -> Certainty:
     free = adjustment.free
     unit = torch.ones(adjustment.columns, dtype=torch.float64)
@@ -129,18 +141,18 @@ def _sandwich(
     # Of all movements of the rig that one is taken out that makes the errors of the poses smallest.
     poses = free.columns[:, POSE]
     chosen = poses[poses >= 0]
-    whole = torch.linalg.qr(gauge[chosen])[0]
-    still = torch.eye(len(chosen), dtype=torch.float64) - whole @ whole.T
-    of_poses = still @ covariance[chosen][:, chosen] @ still * unit[chosen][:, None] * unit[chosen]
+    still = torch.eye(adjustment.columns, dtype=torch.float64)
+    still[:, chosen] -= gauge @ torch.linalg.pinv(gauge[chosen])
+    covariance = still @ covariance @ still.T * unit[:, None] * unit
+    covariance = (covariance + covariance.T) / 2
     found = torch.zeros(len(cameras), 6, 6, dtype=torch.float64)
-    placed = (poses[:, 0] >= 0).nonzero()[:, 0].tolist()
-    for row, view in enumerate(placed):
-        found[view] = of_poses[6 * row : 6 * row + 6, 6 * row : 6 * row + 6]
+    for view in (poses[:, 0] >= 0).nonzero()[:, 0].tolist():
+        found[view] = covariance[poses[view]][:, poses[view]]
     error = covariance.diagonal().clamp(min=0).sqrt()
     focal, late = (
         torch.where(free.columns[:, which] >= 0, error[free.columns[:, which]], 0.0) for which in (FOCAL, TIME)
     )
-    return Certainty((found + found.mT) / 2, focal, late)
+    return Certainty(found, focal, late, math.sqrt(max(float((covariance * moved).sum()), 0.0)))
 
 
 def _gauge(adjustment: Adjustment, cameras: Cameras, unit: Tensor) -> Tensor:

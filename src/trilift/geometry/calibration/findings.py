@@ -89,8 +89,11 @@ class Rig:
         (frame,): which frames were used.
     poses
         (frame, keypoint, 3): the people in them, m; NaN where not known.
+    points_m
+        By how much points are off (root mean square) by what is not known of the cameras: what the detections' own
+        errors do to them comes on top.
     stature_m
-        How tall the person comes out, from the floor to the top of the head or what is nearest to it.
+        How tall the person comes out, by shanks, thighs and trunk.
     problems
         What speaks against the rig as a whole, in sentences: a mirrored world, a floor that is none.
     """
@@ -99,5 +102,6 @@ class Rig:
     found: list[CameraFound]
     frames: Tensor
     poses: Tensor
+    points_m: float
     stature_m: float
     problems: list[str]
