@@ -98,6 +98,29 @@ def test_baselines_and_bones_are_handed_on(layout):
     assert found.scale.bone == ("left_hip", "left_knee", 0.42)
 
 
+def test_the_offset_of_an_excluded_camera_may_stay_but_a_baseline_to_it_is_refused(layout):
+    others = {"exclude_cameras": ["cam2"], "offsets": {"cam2": 3}}
+    assert gathered(layout, {"image_size": SIZE}, **others).names == ["cam1", "cam3"]
+    with pytest.raises(InputError, match="baseline names cam2, but the cameras are cam1, cam3"):
+        gathered(layout, {"stature_m": None, "baseline": ["cam1", "cam2", 3.2], "image_size": SIZE}, **others)
+
+
+@pytest.mark.parametrize("length", [{"bone": ["nose", "nose", 0.4]}, {"baseline": ["cam1", "cam1", 3.2]}])
+def test_a_length_is_between_two_different_things(layout, length):
+    with pytest.raises(InputError, match=f"`{next(iter(length))}` is the distance of two different ones"):
+        gathered(layout, {"stature_m": None, "image_size": SIZE, **length})
+
+
+def test_cameras_may_start_apart_where_offsets_are_found(layout):
+    longer = OPENPOSE | {"path": "recorded/longer"}
+    write_openpose(layout.recorded / "longer", ring_of_cameras(3), waving_person(40), noise_px=0)
+    for path in sorted((layout.recorded / "longer" / "cam2_json").iterdir())[-20:]:
+        path.unlink()
+    assert len(gathered(layout, {"image_size": SIZE}, longer).pixels) == 20
+    with pytest.raises(InputError, match="20 frames"):
+        gathered(layout, {"image_size": SIZE, "offsets": "none"}, longer)
+
+
 def test_recordings_are_segments_of_their_own(layout):
     write_openpose(layout.recorded / "walk" / "pose", ring_of_cameras(3), waving_person(5))
     write_openpose(layout.recorded / "run" / "pose", ring_of_cameras(2), waving_person(4))

@@ -206,9 +206,9 @@ def _on_one_clock(seen: _Seen, names: list[str], keypoints: int, source: Source,
 
 
 def _check_names(names: Sequence[str], source: Source, layout: Layout) -> None:
-    stated = {"offsets": set(source.offsets), "baseline": set((source.cameras.baseline or ())[:2])}
-    for setting, cameras in stated.items():
-        if unknown := sorted(camera for camera in cameras - set(names) if not source.is_excluded(camera)):
+    offsets = {camera for camera in source.offsets if not source.is_excluded(camera)}
+    for setting, cameras in (("offsets", offsets), ("baseline", set((source.cameras.baseline or ())[:2]))):
+        if unknown := sorted(cameras - set(names)):
             raise InputError(
                 f"{layout.dataset_file}: {setting} names {listed(unknown)}, but the cameras are {listed(names)}"
             )
