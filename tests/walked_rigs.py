@@ -7,11 +7,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from synthetic import ring_of_cameras
-from trilift.evaluate.metrics import align
 from trilift.formats import Camera
 from trilift.geometry.calibration.calibrate import calibrate
 from trilift.geometry.calibration.findings import Rig, Scale
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.similarity import similarity
 from trilift.simulate.body import sample_body
 from trilift.simulate.detector import DetectorModel
 from trilift.simulate.filming import Detector, film
@@ -107,7 +107,8 @@ def between(cameras, true):
 
 def displaced(cameras, true):
     """How far (mm) cameras are from where they truly are, after the similarity that fits them best."""
-    return 1e3 * (align(centres(cameras), centres(true)) - centres(true)).norm(dim=-1)
+    found, expected = centres(cameras), centres(true)
+    return 1e3 * (similarity(found, expected).place(found) - expected).norm(dim=-1)
 
 
 def trusted(rig):

@@ -98,7 +98,7 @@ def test_the_gradient_is_that_of_the_cost(cameras, points, focal_groups):
 
     def cost(step):
         of_cameras, of_bones, of_points = step.split(sizes)
-        parameters = (free.selection @ of_cameras).reshape(VIEWS, 8)
+        parameters = free.spread(of_cameras)
         moved = Estimate(
             changed(cameras, parameters),
             late + parameters[:, 7],

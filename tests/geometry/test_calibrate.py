@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from trilift.evaluate.metrics import align
 from trilift.geometry.calibration.findings import Scale
 from trilift.geometry.calibration.refine import onto
+from trilift.geometry.similarity import similarity
 from trilift.geometry.triangulation import triangulate_robust
 from trilift.skeletons import H36M17
 from walked_rigs import RIGHT_DEG, RIGHT_MM, WALKING, between, centres, displaced, make, trusted, unplaced
@@ -70,7 +70,8 @@ def test_poses_are_those_of_the_frames_that_were_used(recording, found):
     truth = torch.as_tensor(recording.poses)[found.frames].double()
     known = found.poses.isfinite().all(-1)
     assert known.double().mean() > 0.9
-    error = (align(found.poses[known], truth[known]) - truth[known]).norm(dim=-1)
+    placed = similarity(found.poses[known], truth[known]).place(found.poses[known])
+    error = (placed - truth[known]).norm(dim=-1)
     assert error.median() < 0.04
 
 
@@ -92,7 +93,7 @@ def test_errors_are_about_as_large_as_they_are_said_to_be(recording, found):
     reach = (centres(true) - torch.as_tensor(recording.poses).mean((0, 1))).norm(dim=-1).mean()
     # A similarity for centres and rotations alike: a point before each camera stands for the way it looks.
     marks = [torch.cat([centres(rig), centres(rig) + reach * rig.R[:, 2]]) for rig in (found.cameras, true)]
-    aligned = align(*marks)[:4]
+    aligned = similarity(*marks).place(marks[0])[:4]
     displaced = (true.R @ (aligned - centres(true))[..., None])[..., 0]
     for camera, off in zip(found.found, displaced, strict=True):
         assert camera.covariance.shape == (6, 6)

@@ -20,7 +20,7 @@ from trilift.formats.source import Source
 from trilift.geometry.calibration.calibrate import calibrate
 from trilift.geometry.calibration.findings import Rig, Undetermined
 from trilift.geometry.upright import upright
-from trilift.project import provenance, threads
+from trilift.project import provenance
 from trilift.project.files import replacing
 from trilift.project.layout import Layout
 from trilift.project.params import load_dataset
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 _READERS = [f"trilift.formats.{kind.module}" for kind in (*registry.DETECTIONS.values(), *registry.CAMERAS.values())]
 
 
-@threads.apart()
 def run(layout: Layout, refine: bool = False) -> None:
     """Place the cameras of a data set, or with `refine` those of its calibration anew."""
     source = load_dataset(layout.dataset_file, "ingest", Source)

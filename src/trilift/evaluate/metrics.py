@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from trilift.geometry.cameras import Cameras, camera_to_world, project
+from trilift.geometry.similarity import similarity
 from trilift.skeletons import Skeleton
 
 
@@ -21,7 +22,7 @@ def aligned_joint_error(predicted: Tensor, reference: Tensor) -> Tensor:
     The mean over the joints is the PA-MPJPE (protocol 2). NaN where fewer than three joints are known: any two
     points can be aligned with any two others.
     """
-    error = joint_error(align(predicted, reference), reference)
+    error = joint_error(similarity(predicted, reference).place(predicted), reference)
     return torch.where(error.isfinite().sum(-1, keepdim=True) >= 3, error, torch.nan)
 
 
@@ -129,36 +130,3 @@ def angle_seen_from(poses: Tensor, root: Tensor, skeleton: Skeleton) -> Tensor:
     forward = torch.linalg.cross(left - right, up)
     cosine = -(forward * root).sum(-1) / (forward.norm(dim=-1) * root.norm(dim=-1))
     return cosine.clamp(-1, 1).acos().rad2deg()
-
-
-def align(points: Tensor, onto: Tensor) -> Tensor:
-    """Align point sets onto others by the best similarity: scale, rotation (no reflection) and translation.
-
-    Parameters
-    ----------
-    points
-        (..., keypoint, 3).
-    onto
-        (..., keypoint, 3). A keypoint that is NaN in either set does not count.
-
-    Returns
-    -------
-    Tensor
-        `points`, aligned; same shape.
-
-    Notes
-    -----
-    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
-    """
-    counts = (points + onto).sum(-1, keepdim=True).isfinite()
-    number = counts.sum(-2, keepdim=True).clamp(min=1)
-    a, b = torch.where(counts, points, 0.0), torch.where(counts, onto, 0.0)
-    mean_a, mean_b = a.sum(-2, keepdim=True) / number, b.sum(-2, keepdim=True) / number
-    a, b = (a - mean_a) * counts, (b - mean_b) * counts
-    u, s, vt = torch.linalg.svd(a.mT @ b)
-    sign = torch.linalg.det(u @ vt).sign()
-    flip = torch.ones_like(s)
-    flip[..., 2] = torch.where(sign < 0, -1.0, 1.0)
-    rotation = (u * flip.unsqueeze(-2)) @ vt
-    scale = (s * flip).sum(-1) / a.square().sum((-1, -2)).clamp(min=torch.finfo(a.dtype).tiny)
-    return scale[..., None, None] * ((points - mean_a) @ rotation) + mean_b

@@ -11,6 +11,7 @@ from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.rig.derivatives import FOCAL, changed, linearise
 from trilift.geometry.triangulation import t_cost, t_weight
+from trilift.project import threads
 
 POSE, TIME = slice(0, 6), 7
 """Parameters of a camera: those of `trilift.geometry.rig.derivatives`, and by how many frames it is late."""
@@ -20,7 +21,7 @@ BONE_M = 0.02
 where people hardly move; in simulated minutes of somebody who walks 0.015, 0.03 and no bones came out alike."""
 
 _BEHIND = 100.0  # cost of a point that is not before a camera which sees it
-_FRAMES_AT_ONCE = 256
+_NUMBERS_AT_ONCE = 250_000  # of the points' own blocks of normal equations
 _TAIL_OF_BONES = 4.0  # squared: a swap of left and right is no bone of another length
 _NEAREST = 1e-2  # m: points that are not before a camera tell nothing
 
@@ -93,9 +94,18 @@ class Free(NamedTuple):
         return cls(columns, number)
 
     @property
+    def parameters(self) -> list[int]:
+        """Numbers of the parameters that are sought of any view."""
+        return (self.columns >= 0).any(0).nonzero()[:, 0].tolist()
+
+    def spread(self, step: Tensor) -> Tensor:
+        """Give the parameters (view, 8) that columns (column,) stand for; 0 where held."""
+        return torch.where(self.columns >= 0, step[self.columns], 0.0)
+
+    @property
     def selection(self) -> Tensor:
-        """(view * 8, columns): of zeros and ones."""
-        flat = self.columns.flatten()
+        """(view * parameters, columns): of zeros and ones."""
+        flat = self.columns[:, self.parameters].flatten()
         chosen = torch.zeros(len(flat), self.number, dtype=torch.float64)
         chosen[flat >= 0, flat[flat >= 0]] = 1
         return chosen
@@ -111,8 +121,14 @@ class _Block(NamedTuple):
 
     reduced: Tensor  # (P, P)
     gradient: Tensor  # (P,)
-    back: Tensor  # (F, 3 J, P): how points follow the parameters
-    own: Tensor  # (F, 3 J): how they move besides
+    factor: Tensor  # (F, 3 J, 3 J): of the points' own block
+    forward: Tensor  # (F, 3 J, P): the factor's inverse times the coupling of points and parameters
+    own: Tensor  # (F, 3 J): that times the gradient by the points
+
+    def follow(self, step: Tensor) -> Tensor:
+        """Tell how points (F, 3 J) move with a step (P,) of the parameters."""
+        rest = (self.own - self.forward @ step)[..., None]
+        return torch.linalg.solve_triangular(self.factor.mT, rest, upper=True)[..., 0]
 
 
 class Adjustment:
@@ -174,11 +190,12 @@ class Adjustment:
 
     def blocks(self) -> list[slice]:
         """Give the frames that are looked at together."""
-        frames = len(self.observations.pixels)
-        return [slice(start, start + _FRAMES_AT_ONCE) for start in range(0, frames, _FRAMES_AT_ONCE)]
+        frames, _, keypoints, _ = self.observations.pixels.shape
+        number = max(8, _NUMBERS_AT_ONCE // (3 * keypoints) ** 2)
+        return [slice(start, start + number) for start in range(0, frames, number)]
 
     def _linearise(self, estimate: Estimate) -> list[_Block]:
-        return [self._block(estimate, frames) for frames in self.blocks()]
+        return threads.each(lambda frames: self._block(estimate, frames), self.blocks())
 
     def _step(self, estimate: Estimate, blocks: list[_Block], damping: float) -> tuple[Estimate, Tensor, float]:
         """Take a step; also give its costs (frame,), and tell by how much it moves cameras (rad, or of 10 m).
@@ -189,8 +206,8 @@ class Adjustment:
         unit = reduced.diagonal().clamp(min=1e-12).rsqrt()
         scaled = unit[:, None] * reduced * unit + damping * torch.eye(len(unit), dtype=unit.dtype)
         step = unit * torch.linalg.lstsq(scaled, (unit * gradient)[:, None], driver="gelsd").solution[:, 0]
-        parameters = (self.selection @ step[: self.free.number]).reshape(-1, 8)
-        moved = torch.cat([block.own - block.back @ step for block in blocks]).reshape(estimate.points.shape)
+        parameters = self.free.spread(step[: self.free.number])
+        moved = torch.cat([block.follow(step) for block in blocks]).reshape(estimate.points.shape)
         stepped = replace(
             estimate,
             cameras=changed(estimate.cameras, parameters),
@@ -207,16 +224,12 @@ class Adjustment:
 
     def _block(self, estimate: Estimate, frames: slice) -> _Block:
         parts = self.parts(estimate, frames)
-        back = torch.linalg.solve_triangular(parts.factor, parts.coupling, upper=False)
-        own = torch.linalg.solve_triangular(parts.factor, parts.pull[..., None], upper=False)
-        flat = back.flatten(0, 1)
-        solved = torch.linalg.solve_triangular(parts.factor.mT, torch.cat([back, own], -1), upper=True)
-        return _Block(
-            parts.of_cameras - flat.T @ flat,
-            parts.gradient - flat.T @ own.flatten(),
-            solved[..., :-1],
-            solved[..., -1],
-        )
+        both = torch.cat([parts.coupling, parts.pull[..., None]], -1)
+        both = torch.linalg.solve_triangular(parts.factor, both, upper=False)
+        forward, own = both[..., :-1], both[..., -1]
+        flat = both.flatten(0, 1)
+        product = flat[:, :-1].T @ flat
+        return _Block(parts.of_cameras - product[:, :-1], parts.gradient - product[:, -1], parts.factor, forward, own)
 
     def parts(self, estimate: Estimate, frames: slice) -> "Parts":
         """Linearise some frames at an estimate."""
@@ -231,22 +244,26 @@ class Adjustment:
         squared = torch.where(counts, residual.square().sum(-1) / seen.scale.square(), 0.0)
         weight = torch.where(counts, t_weight(squared) / seen.scale.square(), 0.0)
         residual = torch.where(counts[..., None], residual, 0.0)
-        by_camera = torch.cat([by_camera, -seen.velocity[..., None]], -1)  # (F, V, J, 2, 8)
+        by_camera = torch.cat([by_camera, -seen.velocity[..., None]], -1)[..., self.free.parameters]
         by_camera = torch.where(counts[..., None, None], by_camera, 0.0)
         by_point = torch.where(counts[..., None, None], by_point, 0.0)
-        weighted = by_camera * weight[..., None, None]
-        of_cameras = torch.einsum("fvjap,fvjaq->vpq", weighted, by_camera)
-        gradient = torch.einsum("fvjap,fvja->vp", weighted, residual).flatten()
-        normal = torch.einsum("fvjac,fvjad,fvj->fjcd", by_point, by_point, weight)
-        pull = torch.einsum("fvjac,fvja,fvj->fjc", by_point, residual, weight)
-        coupling = torch.einsum("fvjac,fvjap->fjcvp", by_point, weighted).flatten(3)  # (F, J, 3, V * 8)
+        # Few large products, and where there would be many small ones, sums of two terms.
+        rows = torch.cat([by_camera, residual[..., None]], -1) * weight.sqrt()[..., None, None]
+        rows = rows.transpose(0, 1).reshape(len(estimate.cameras), -1, rows.shape[-1])
+        of_views = rows.mT @ rows  # (V, K + 1, K + 1)
+        pulling = (weight[..., None, None] * by_point).permute(0, 2, 4, 1, 3)  # (F, J, 3, V, 2)
+        sides = torch.cat([by_point, residual[..., None]], -1).transpose(1, 2).flatten(2, 3)  # (F, J, V * 2, 4)
+        own = pulling.flatten(3) @ sides
+        normal, pull = own[..., :3], own[..., 3]
+        turning = by_camera.transpose(1, 2)[:, :, None]  # (F, J, 1, V, 2, K parameters)
+        coupling = pulling[..., 0, None] * turning[..., 0, :] + pulling[..., 1, None] * turning[..., 1, :]
         total = torch.zeros(self.columns, self.columns, dtype=pixels.dtype)
         slope = torch.zeros(self.columns, dtype=pixels.dtype)
         sought = self.free.number
-        total[:sought, :sought] = self.selection.T @ torch.block_diag(*of_cameras) @ self.selection
-        slope[:sought] = self.selection.T @ gradient
+        total[:sought, :sought] = self.selection.T @ torch.block_diag(*of_views[:, :-1, :-1]) @ self.selection
+        slope[:sought] = self.selection.T @ of_views[:, :-1, -1].flatten()
         joined = torch.zeros(number, keypoints, 3, self.columns, dtype=pixels.dtype)
-        joined[..., :sought] = coupling @ self.selection
+        joined[..., :sought] = coupling.flatten(3) @ self.selection
         held = torch.where(known, 1e-9, 1.0)[..., None, None] * torch.eye(3, dtype=pixels.dtype)
         square = torch.zeros(number, keypoints, 3, keypoints, 3, dtype=pixels.dtype)
         each = torch.arange(keypoints)
@@ -310,7 +327,7 @@ class Linearised(NamedTuple):
     counts
         (frame, view, keypoint) bool.
     by_camera, by_point
-        (frame, view, keypoint, 2, 8) and (..., 2, 3): derivatives.
+        (frame, view, keypoint, 2, parameter) and (..., 2, 3): derivatives, by those parameters that are sought.
     """
 
     residual: Tensor

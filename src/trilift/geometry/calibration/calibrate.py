@@ -16,6 +16,7 @@ from trilift.geometry.calibration.start import Placed
 from trilift.geometry.calibration.work import Guess, Solved, Work
 from trilift.geometry.calibration.world import settle
 from trilift.geometry.cameras import Cameras
+from trilift.project import threads
 from trilift.skeletons import Skeleton
 
 MAX_OFFSET_S = 2.0
@@ -25,6 +26,7 @@ _STRETCH_S = 0.5  # errors of a detector resemble each other less long
 _CONTRADICTED = 0.6  # of a view's detections: it is no view of these people
 
 
+@threads.apart()
 def calibrate(
     cameras: Cameras,
     pixels: Tensor,

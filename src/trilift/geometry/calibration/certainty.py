@@ -1,6 +1,7 @@
 """How well cameras are known that people calibrated: a covariance that holds where errors resemble each other."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.rig.derivatives import FOCAL, cross
 from trilift.geometry.rig.refit import alike
+from trilift.project import threads
 
 _BEYOND_LINEAR = 1.25
 """Times the errors that linear theory gives: errors of detections bend the cost, which it leaves out. Chosen on
@@ -65,39 +67,55 @@ def certainty(adjustment: Adjustment, estimate: Estimate, stretch: Tensor, dista
     what the fit has taken out of them. The curvature is that of the weights of the iteration, times how much less the
     cost bends than these (Huber, Robust Statistics, section 7.6).
     """
-    columns, (views, keypoints) = adjustment.columns, (len(estimate.cameras), estimate.points.shape[1])
-    sought = adjustment.free.number
-    selection = adjustment.selection.reshape(views, 8, sought)
-    parent, child = adjustment.bones.T
-    curvature = torch.zeros(columns, columns, dtype=torch.float64)
     stretches = int(stretch.max()) + 1
-    scores = torch.zeros(stretches, columns, dtype=torch.float64)
-    sensitivity = torch.zeros(views, keypoints, 2, columns, dtype=torch.float64)
-    pushes = torch.zeros(stretches, views, keypoints, 2, dtype=torch.float64)
-    weights = torch.zeros(stretches, views, keypoints, dtype=torch.float64)
-    moved, bends = torch.zeros(columns, columns, dtype=torch.float64), 0.0
-    for frames in adjustment.blocks():
-        parts = adjustment.parts(estimate, frames)
-        seen, bones = parts.detections, parts.bones
-        follow = torch.cholesky_solve(parts.coupling, parts.factor)
-        curvature += parts.of_cameras - torch.einsum("fxp,fxq->pq", parts.coupling, follow)
-        moved += torch.einsum("fxp,fxq->pq", follow, follow)
-        follow = follow.reshape(len(follow), keypoints, 3, columns)  # the points, negated
-        reduced = -torch.einsum("fvjac,fjcp->fvjap", seen.by_point, follow)
-        reduced[..., :sought] += torch.einsum("fvjam,vmp->fvjap", seen.by_camera, selection)
-        push = seen.weight[..., None] * seen.residual
-        of_bones = torch.einsum("fbc,fbcp->fbp", bones.towards, follow[:, child] - follow[:, parent])
-        of_bones[..., sought:] -= torch.eye(len(parent), dtype=torch.float64)
-        of_frames = torch.einsum("fvjap,fvja->fp", reduced, push) + (of_bones * bones.push[..., None]).sum(1)
-        scores.index_add_(0, stretch[frames], of_frames)
-        sensitivity += torch.einsum("fvjap,fvj->vjap", reduced, seen.weight)
-        pushes.index_add_(0, stretch[frames], push)
-        weights.index_add_(0, stretch[frames], seen.weight)
-        bends += float((seen.weight * seen.squared / (DEGREES_OF_FREEDOM + seen.squared)).sum())
+    parts = threads.each(partial(_part, adjustment, estimate, stretch, stretches), adjustment.blocks())
+    summed = _Part(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
+    curvature, moved, scores, sensitivity, pushes, weights, bends = summed
     meat = scores.T @ scores * (stretches / max(stretches - 1, 1))
     meat += _of_bias(estimate, sensitivity, pushes, weights)
     moved /= estimate.points.isfinite().all(-1).sum()
-    return _sandwich(adjustment, estimate.cameras, curvature, meat, moved, 1 - bends / float(weights.sum()), distance)
+    return _sandwich(adjustment, estimate.cameras, curvature, meat, moved, 1 - float(bends / weights.sum()), distance)
+
+
+class _Part(NamedTuple):
+    """What some frames add: P are the columns, S the stretches."""
+
+    curvature: Tensor  # (P, P)
+    moved: Tensor  # (P, P): squares of how far points follow
+    scores: Tensor  # (S, P): gradients
+    sensitivity: Tensor  # (V, J, 2, P): of the gradient to detections
+    pushes: Tensor  # (S, V, J, 2): weighted residuals
+    weights: Tensor  # (S, V, J)
+    bends: Tensor  # (): weights, times how far they fall with the residual
+
+
+def _part(adjustment: Adjustment, estimate: Estimate, stretch: Tensor, stretches: int, frames: slice) -> _Part:
+    parts = adjustment.parts(estimate, frames)
+    seen, bones = parts.detections, parts.bones
+    parent, child = adjustment.bones.T
+    sought = adjustment.free.number
+    number, views, keypoints = seen.weight.shape
+    selection = adjustment.selection.reshape(views, -1, sought)
+    follow = torch.cholesky_solve(parts.coupling, parts.factor)
+    flat = follow.flatten(0, 1)
+    curvature = parts.of_cameras - parts.coupling.flatten(0, 1).T @ flat
+    moved = flat.T @ flat
+    follow = follow.reshape(number, keypoints, 3, -1)  # the points, negated
+    reduced = -torch.einsum("fvjac,fjcp->fvjap", seen.by_point, follow)
+    reduced[..., :sought] += torch.einsum("fvjam,vmp->fvjap", seen.by_camera, selection)
+    push = seen.weight[..., None] * seen.residual
+    of_bones = torch.einsum("fbc,fbcp->fbp", bones.towards, follow[:, child] - follow[:, parent])
+    of_bones[..., sought:] -= torch.eye(len(parent), dtype=torch.float64)
+    of_frames = torch.einsum("fvjap,fvja->fp", reduced, push) + (of_bones * bones.push[..., None]).sum(1)
+
+    def by_stretch(values: Tensor) -> Tensor:
+        return torch.zeros(stretches, *values.shape[1:], dtype=torch.float64).index_add_(0, stretch[frames], values)
+
+    sensitivity = torch.einsum("fvjap,fvj->vjap", reduced, seen.weight)
+    bends = (seen.weight * seen.squared / (DEGREES_OF_FREEDOM + seen.squared)).sum()
+    return _Part(
+        curvature, moved, by_stretch(of_frames), sensitivity, by_stretch(push), by_stretch(seen.weight), bends
+    )
 
 
 def _of_bias(estimate: Estimate, sensitivity: Tensor, pushes: Tensor, weights: Tensor) -> Tensor:

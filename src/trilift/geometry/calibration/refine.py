@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trilift.geometry.calibration.world import World
 from trilift.geometry.cameras import Cameras
+from trilift.geometry.similarity import similarity
 
 _STOOD = 0.01  # of the distance to people: how well a calibration is repeated
 _ROUNDS = 30
@@ -43,24 +44,10 @@ def onto(cameras: Cameras, poses: Tensor, before: Cameras, distance: float) -> W
     for _ in range(_ROUNDS):
         now = (ahead - cameras.t[placed][:, None]) @ cameras.R[placed]
         then = (ahead * size - before.t[placed][:, None]) @ before.R[placed]
-        size, rotation, shift = _similarity(
-            now.flatten(0, 1), then.flatten(0, 1), weight.repeat_interleave(len(ahead))
-        )
-        off = (size * now @ rotation.T + shift - then).norm(dim=-1).mean(1)
+        found = similarity(now.flatten(0, 1), then.flatten(0, 1), weight.repeat_interleave(len(ahead)))
+        size = float(found.scale)
+        off = (found.place(now) - then).norm(dim=-1).mean(1)
         weight = 1 / (off + _STOOD * distance * size)
-    R = cameras.R @ rotation.T
-    t = size * cameras.t - (R @ shift[:, None])[..., 0]
-    return World(replace(cameras, R=R, t=t), size * poses @ rotation.T + shift, float("nan"), [])
-
-
-def _similarity(points: Tensor, target: Tensor, weight: Tensor) -> tuple[float, Tensor, Tensor]:
-    """Give size, rotation and shift that take points (N, 3) to others (Umeyama 1991, weighted)."""
-    weight = (weight / weight.sum())[:, None]
-    middle, goal = (weight * points).sum(0), (weight * target).sum(0)
-    centred, wanted = points - middle, target - goal
-    U, values, V = torch.linalg.svd(wanted.T @ (weight * centred))
-    signs = torch.ones(3, dtype=points.dtype)
-    signs[2] = torch.det(U @ V).sign()
-    rotation = U @ torch.diag(signs) @ V
-    size = float((values * signs).sum() / (weight * centred.square()).sum())
-    return size, rotation, goal - size * rotation @ middle
+    R = cameras.R @ found.rotation.T
+    t = size * cameras.t - (R @ found.shift[:, None])[..., 0]
+    return World(replace(cameras, R=R, t=t), found.place(poses), float("nan"), [])

@@ -17,7 +17,7 @@ from trilift.geometry.cameras import Cameras, project
 from trilift.geometry.triangulation import triangulate_robust
 from trilift.skeletons import Skeleton
 
-_MOST_FRAMES = 1200
+_MOST_FRAMES = 800
 """So many frames are used, from all over the recording: with more, errors hardly shrink."""
 
 _FIRST_FRAMES, _TRIED_FRAMES = 240, 120  # that poses are guessed by, and that guesses are compared by
@@ -27,7 +27,7 @@ _FIRST_SCALE = 0.006  # longer sides of the image: the error of a detection, bef
 _FOCAL_FACTORS = (1.0, 0.75, 1.35, 0.55, 1.8, 2.5)  # on the first guess of a focal length
 _MOST_STEPS, _STILL = 25, 5e-5  # rad: where an adjustment ends
 _COST_OF_MISSED = 5.0  # of a detection that a view has which could not be placed: that of an outlier
-_LEARNT_FROM = 500  # frames
+_LEARNT_FROM = 400  # frames
 _FEWEST_OF_BONE = 20  # frames
 
 
@@ -109,17 +109,18 @@ class Work:
     def adjust(self, guess: Guess, find_offsets: bool) -> Solved:
         """Adjust all, learning the detector's error in between."""
         placed, late = guess.placed, guess.late
-        cameras = placed.cameras
+        cameras, detector = placed.cameras, None
         # Clocks come right step by step: errors of the speeds shorten each.
         for most in [_ROUGHLY] * (_ROUNDS_OF_CLOCKS if find_offsets else 1) + [_MOST_FRAMES]:
             frames = self.recorded.choose(late, most, placed.views)
             pixels, confidence = self.recorded.take(frames, late)
-            scale = torch.full(confidence.shape, torch.inf, dtype=torch.float64)
             chosen = sorted(placed.views)
-            some = slice(None, None, max(1, len(frames) // _LEARNT_FROM))
-            detector = noise.learn(
-                cameras[chosen], pixels[some][:, chosen].float(), confidence[some][:, chosen].float()
-            )
+            if detector is None or most == _MOST_FRAMES:
+                some = slice(None, None, max(1, len(frames) // _LEARNT_FROM))
+                detector = noise.learn(
+                    cameras[chosen], pixels[some][:, chosen].float(), confidence[some][:, chosen].float()
+                )
+            scale = torch.full(confidence.shape, torch.inf, dtype=torch.float64)
             scale[:, chosen] = detector.scale(confidence[:, chosen].float()).double()
             velocity = torch.zeros_like(pixels)
             if find_offsets:

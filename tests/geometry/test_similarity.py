@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
-from trilift.evaluate.metrics import align
+from trilift.geometry.similarity import similarity
 
 seeds = st.integers(0, 10**6)
 
@@ -17,7 +17,8 @@ def two_sets(seed, keypoints=17):
 
 
 def aligned(points, onto):
-    return align(torch.tensor(points), torch.tensor(onto)).numpy()
+    points = torch.tensor(points)
+    return similarity(points, torch.tensor(onto)).place(points).numpy()
 
 
 def by_scipy(points, onto):
@@ -97,3 +98,13 @@ def test_degenerate_poses_do_not_raise_and_stay_within_bounds(points):
     for result in (aligned(points, onto), aligned(onto, points)):
         assert (np.abs(result) < 100).all(where=np.isfinite(result))
         assert not np.isinf(result).any()
+
+
+@given(seeds)
+def test_a_weight_is_how_often_a_point_is_there(seed):
+    points, onto = two_sets(seed)
+    times = np.random.default_rng(seed).integers(1, 4, len(points))
+    weighted = similarity(*(torch.tensor(values) for values in (points, onto, 0.7 * times)))
+    repeated = similarity(*(torch.tensor(np.repeat(values, times, 0)) for values in (points, onto)))
+    for found, expected in zip(weighted, repeated, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
