@@ -14,7 +14,7 @@ from trilift.evaluate.protocols import PROTOCOLS, Protocol
 from trilift.evaluate.settings import Settings
 from trilift.evaluate.tables import OF_POSE, confidence_interval, means, of_protocol, overall, per_action
 from trilift.formats import human36m
-from trilift.project.files import replacing
+from trilift.project.files import write_text
 from trilift.project.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -101,5 +101,4 @@ def _write_for_paper(
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
+    write_text(path, text)

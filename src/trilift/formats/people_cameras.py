@@ -14,7 +14,7 @@ from trilift.errors import InputError
 from trilift.formats import Camera, CameraEntry, toml_cameras
 from trilift.formats.by_people import NOT_PLACED, SECTION, About, read_about
 from trilift.formats.camera_fields import check_rig, no_camera
-from trilift.project.files import replacing
+from trilift.project.files import write_text
 
 
 def write(path: Path, cameras: Sequence[Camera], about: About) -> None:
@@ -45,8 +45,7 @@ def write(path: Path, cameras: Sequence[Camera], about: About) -> None:
         ]
     lines.append(f"[{SECTION}]")
     lines += [f"{key} = {_in_toml(value)}" for key, value in about.model_dump().items()]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _in_toml(value: object) -> str:

@@ -16,7 +16,7 @@ from trilift.errors import InputError
 from trilift.lifter.inputs import features, insert_root, number_of_features, scale
 from trilift.lifter.networks import Temporal, build
 from trilift.lifter.settings import NetworkSettings
-from trilift.project.files import replacing
+from trilift.project.files import replacing, write_text
 from trilift.project.layout import LIFTER
 from trilift.project.params import parse
 from trilift.skeletons import Mapping, Skeleton
@@ -173,8 +173,7 @@ class Lifter:
         with replacing(folder / LIFTER[0]) as temporary:
             weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             temporary.write_bytes(save(weights))  # `save_file` would let nobody else read it
-        with replacing(folder / LIFTER[1]) as temporary:
-            temporary.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+        write_text(folder / LIFTER[1], json.dumps(about, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Lifter":

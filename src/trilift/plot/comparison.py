@@ -13,7 +13,7 @@ from trilift.errors import InputError
 from trilift.plot.pages import number, render
 from trilift.plot.report import Bar, bars
 from trilift.plot.series import measure_of
-from trilift.project.files import replacing
+from trilift.project.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
     if not found:
         raise InputError(f"{folder}: no results yet (<data set>/<run>/metrics.json): run the workflow first")
     page = render("comparison.html", datasets=[_dataset(folder, name, found[name]) for name in sorted(found)])
-    with replacing(folder / "report.html") as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(folder / "report.html", page)
     log.info("%s", folder / "report.html")
 
 

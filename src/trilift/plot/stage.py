@@ -35,7 +35,7 @@ from trilift.plot.settings import Settings
 from trilift.plot.training import training_curve
 from trilift.plot.viewer import Clip, viewer_page
 from trilift.project import provenance
-from trilift.project.files import replacing
+from trilift.project.files import replacing, write_text
 from trilift.project.layout import Layout
 from trilift.project.params import load, load_dataset
 from trilift.skeletons import TRAINING_SKELETON
@@ -153,8 +153,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _write(path: Path, page: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(path, page)
     log.info("%s", path)
 
 

@@ -22,3 +22,9 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in place of a file, all of it or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")

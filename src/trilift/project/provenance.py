@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from trilift import __version__
-from trilift.project.files import replacing
+from trilift.project.files import write_text
 from trilift.project.layout import Layout
 from trilift.project.stages import STAGES
 
@@ -102,8 +102,7 @@ def write(
         | {library: str(importlib.import_module(library).__version__) for library in code.imports & _LIBRARIES},
     }
     record |= ({"weights": dict(weights)} if weights else {}) | ({"warnings": list(warnings)} if warnings else {})
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    write_text(path, json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _plain(sections: Mapping[str, BaseModel | int]) -> dict[str, Any]:
