@@ -8,7 +8,9 @@ from torch import Tensor
 
 from trilift.geometry.calibration.adjust import Observations
 
-_STEP_S = 0.06  # to either side, over which speeds are measured
+_STEP_S = 0.18
+"""To either side, over which speeds are measured: over less, the errors of the detector pass for motion."""
+
 _HARDLY = 1e-6  # of a frame
 
 

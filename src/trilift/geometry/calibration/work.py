@@ -22,7 +22,7 @@ _MOST_FRAMES = 800
 
 _FIRST_FRAMES, _TRIED_FRAMES = 240, 120  # that poses are guessed by, and that guesses are compared by
 _ROUGHLY = 300  # frames, at first
-_ROUNDS_OF_CLOCKS = 5
+_ROUNDS_OF_CLOCKS, _SETTLED = 4, 0.03  # at most; frames by which clocks still change
 _FIRST_SCALE = 0.006  # longer sides of the image: the error of a detection, before it is learnt
 _FOCAL_FACTORS = (1.0, 0.75, 1.35, 0.55, 1.8, 2.5)  # on the first guess of a focal length
 _MOST_STEPS, _STILL = 25, 5e-5  # rad: where an adjustment ends
@@ -107,29 +107,46 @@ class Work:
         return best
 
     def adjust(self, guess: Guess, find_offsets: bool) -> Solved:
-        """Adjust all, learning the detector's error in between."""
+        """Adjust all, first by some frames, then by many; clocks step by step, as errors of speeds shorten each."""
+        solved, begin = None, guess
+        for most, rounds in ((_ROUGHLY, _ROUNDS_OF_CLOCKS), (_MOST_FRAMES, _ROUNDS_OF_CLOCKS)):
+            detector = self._detector(begin, most)
+            for _ in range(rounds if find_offsets else 1):
+                solved = self._adjust(begin, most, detector, find_offsets, solved)
+                begin = replace(begin, placed=Placed(solved.estimate.cameras, guess.placed.views), late=solved.late)
+                if solved.estimate.late.abs().max() < _SETTLED:
+                    break
+        assert solved is not None
+        return solved
+
+    def _detector(self, guess: Guess, most: int) -> noise.DetectorNoise:
+        """Learn the error of the detector, of the views that are placed."""
+        chosen = sorted(guess.placed.views)
+        frames = self.recorded.choose(guess.late, min(most, _LEARNT_FROM), chosen)
+        pixels, confidence = (values[:, chosen].float() for values in self.recorded.take(frames, guess.late))
+        return noise.learn(guess.placed.cameras[chosen], pixels, confidence)
+
+    def _adjust(
+        self, guess: Guess, most: int, detector: noise.DetectorNoise, find_offsets: bool, before: Solved | None
+    ) -> Solved:
+        """Adjust all by so many frames; points begin where they were before, if that is of the same frames."""
         placed, late = guess.placed, guess.late
-        cameras, detector = placed.cameras, None
-        # Clocks come right step by step: errors of the speeds shorten each.
-        for most in [_ROUGHLY] * (_ROUNDS_OF_CLOCKS if find_offsets else 1) + [_MOST_FRAMES]:
-            frames = self.recorded.choose(late, most, placed.views)
-            pixels, confidence = self.recorded.take(frames, late)
-            chosen = sorted(placed.views)
-            if detector is None or most == _MOST_FRAMES:
-                some = slice(None, None, max(1, len(frames) // _LEARNT_FROM))
-                detector = noise.learn(
-                    cameras[chosen], pixels[some][:, chosen].float(), confidence[some][:, chosen].float()
-                )
-            scale = torch.full(confidence.shape, torch.inf, dtype=torch.float64)
-            scale[:, chosen] = detector.scale(confidence[:, chosen].float()).double()
-            velocity = torch.zeros_like(pixels)
-            if find_offsets:
-                velocity[:, chosen] = self._velocity(frames, late, cameras, chosen, detector)
-            seen = observations(pixels, velocity, scale)
-            estimate, adjustment = self._begin(Placed(cameras, placed.views), pixels, seen, find_offsets)
-            estimate = adjustment.improve(estimate, _MOST_STEPS, _STILL)
-            cameras, late = estimate.cameras, late + estimate.late
-        return Solved(estimate, seen, adjustment, frames, late)
+        chosen = sorted(placed.views)
+        frames = self.recorded.choose(late, most, chosen)
+        pixels, confidence = self.recorded.take(frames, late)
+        scale = torch.full(confidence.shape, torch.inf, dtype=torch.float64)
+        scale[:, chosen] = detector.scale(confidence[:, chosen].float()).double()
+        velocity = torch.zeros_like(pixels)
+        if find_offsets:
+            velocity[:, chosen] = self._velocity(frames, late, placed.cameras, chosen, detector)
+        seen = observations(pixels, velocity, scale)
+        if before is not None and torch.equal(frames, before.frames):
+            adjustment = Adjustment(seen, before.adjustment.bones.tolist(), before.adjustment.free)
+            estimate = replace(before.estimate, late=torch.zeros_like(late))
+        else:
+            estimate, adjustment = self._begin(placed, pixels, seen, find_offsets)
+        estimate = adjustment.improve(estimate, _MOST_STEPS, _STILL)
+        return Solved(estimate, seen, adjustment, frames, late + estimate.late)
 
     def _velocity(
         self, frames: Tensor, late: Tensor, cameras: Cameras, chosen: list[int], detector: noise.DetectorNoise
