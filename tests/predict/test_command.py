@@ -5,16 +5,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from predict.lifters import make_lifter
 from synthetic import project_with_opencv, ring_of_cameras, waving_person, write_openpose, write_pose2sim
 from trilift import cli
 from trilift.captures import reading
 from trilift.export import FORMATS
+from trilift.lifter.lifter import Lifter
 from trilift.lifter.smoothing import Smoothing
 from trilift.predict.prediction import pinhole
 from trilift.predict.predictor import Predictor
@@ -74,6 +77,25 @@ def test_poses_of_a_focal_length_are_in_the_camera(folder: Path, tmp_path: Path)
     expected = predictor.predict(detected(1), camera, np.full((FRAMES, 25), 0.8), BODY25B).in_camera
     np.testing.assert_allclose(read(tmp_path / "walk.csv"), expected, atol=2e-3)
     assert "camera" in (tmp_path / "walk.csv").read_text().splitlines()[0]
+
+
+def test_networks_are_run_in_one_thread(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of so small ones more threads wait for each other, on a busy machine ten times as long as they work."""
+    seen, lift = [], Lifter.predict
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return lift(*arguments, **named)
+
+    monkeypatch.setattr(Lifter, "predict", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert predict(folder, tmp_path / "walk.trc") == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_a_named_camera_a_frame_and_an_axis_can_be_chosen(folder: Path, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
     """
     from trilift.predict import live, recorded
     from trilift.predict.predictor import load
+    from trilift.project import threads
     from trilift.project.devices import choose
 
     if options.fps is None:
@@ -109,10 +110,9 @@ def run(options: argparse.Namespace) -> None:
     fps = _ASSUMED_FPS if options.fps is None else options.fps
     smoothing = _smoothing(options, fps)
     predictor = load(options.lifter, choose(options.device), not options.no_flip)
-    if options.detections == "-":
-        live.run(options, predictor, smoothing, fps)
-    else:
-        recorded.run(options, predictor, smoothing, fps)
+    lift = live.run if options.detections == "-" else recorded.run
+    with threads.apart():  # small networks: more threads gain nothing, and beside other work they wait for each other
+        lift(options, predictor, smoothing, fps)
 
 
 def _smoothing(options: argparse.Namespace, fps: float) -> "Smoothing | None":
