@@ -151,6 +151,20 @@ def test_what_is_drawn_is_one_body(skeleton):
         assert f"right_{part}" in left or left & right or skeleton.name == "mpi_inf_3dhp28"  # it has collarbones
 
 
+@ALL
+def test_a_body_is_all_but_most_of_a_face_and_fingers(skeleton):
+    body = skeleton.body
+    assert body.bones == skeleton.bones
+    assert len(body) <= 29
+    assert (body.keypoints == skeleton.keypoints) == (len(skeleton) < 33)
+    left = [
+        mapping(layout, H36M17).apply(np.random.default_rng(0).random((len(skeleton), 3))[rows])
+        for layout, rows in ((skeleton, slice(None)), (body, [skeleton.index(name) for name in body.keypoints]))
+    ]
+    np.testing.assert_array_equal(*left)
+    assert {body.keypoints[index] for index in body.mirrored} == set(body.keypoints)
+
+
 def test_lines_are_no_bones():
     assert ("left_hip", "right_hip") in MEDIAPIPE33.lines
     assert not set(MEDIAPIPE33.lines) & set(MEDIAPIPE33.bones)

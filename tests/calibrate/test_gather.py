@@ -53,6 +53,21 @@ def test_pixels_are_those_that_were_detected(layout):
     assert (found.confidence == np.float32(0.8)).all()
 
 
+def test_of_a_whole_body_what_bones_join_is_taken(layout):
+    """A hundred points of a face and fingers would take most of the time, and tell what a nose and wrists tell."""
+    definition = BODY25B.definition
+    for joining in ("bones", "lines"):
+        definition[joining] = [pair for pair in definition[joining] if not any("toe" in name for name in pair)]
+    (layout.recorded / "whole.yaml").write_text(yaml.safe_dump(definition))
+    kept = [index for index, name in enumerate(BODY25B.keypoints) if "toe" not in name]
+    assert len(kept) < len(BODY25B)
+    all_of_it = gathered(layout, {"image_size": SIZE})
+    found = gathered(layout, {"image_size": SIZE}, OPENPOSE | {"skeleton": "recorded/whole.yaml"})
+    assert found.skeleton.keypoints == tuple(BODY25B.keypoints[index] for index in kept)
+    np.testing.assert_array_equal(found.pixels, all_of_it.pixels[:, :, kept])
+    np.testing.assert_array_equal(found.confidence, all_of_it.confidence[:, :, kept])
+
+
 def test_an_excluded_camera_is_not_there(layout):
     found = gathered(layout, {"image_size": SIZE}, exclude_cameras=["cam2"])
     assert found.names == ["cam1", "cam3"]

@@ -42,6 +42,7 @@ class Gathered:
         Per view: -1 where the focal length is known, else the number of those that share it.
     pixels, confidence
         (frame, view, keypoint, 2) and without its last axis: the most prominent person of each view, as detected.
+        Of faces and hands there is no more than bones join.
     segments
         (frame,): number of the recording.
     skeleton
@@ -100,16 +101,18 @@ def gather(layout: Layout, source: Source) -> Gathered:
         if source.change_of(name).mirrored:
             pixels[:, view] = mirror(pixels[:, view], sizes[view, 0], skeleton.mirrored)
             confidence[:, view] = confidence[:, view][..., list(skeleton.mirrored)]
+    # Points of a face and fingers lie side by side, and a detector puts them all beside their places at once.
+    kept = [skeleton.index(name) for name in skeleton.body.keypoints]
     return Gathered(
         names,
         Cameras.stack(cameras),
         torch.from_numpy(sizes).double(),
         _focal_groups(names, known, sizes, source),
-        torch.from_numpy(pixels),
-        torch.from_numpy(confidence),
+        torch.from_numpy(pixels[:, :, kept]),
+        torch.from_numpy(confidence[:, :, kept]),
         torch.from_numpy(segments),
-        skeleton,
-        _scale(names, skeleton, source, layout),
+        skeleton.body,
+        _scale(names, skeleton.body, source, layout),
     )
 
 

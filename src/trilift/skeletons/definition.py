@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any
@@ -69,6 +69,13 @@ class Skeleton:
     def mirrored(self) -> tuple[int, ...]:
         """For each keypoint the index of its mirror image (its own index in the middle of the body)."""
         return tuple(self.index(_mirror_image(name, self.mirror)) for name in self.keypoints)
+
+    @cached_property
+    def body(self) -> "Skeleton":
+        """The layout without what no bone, no line and no derived joint is made of: most of a face, and fingers."""
+        joined = {name for names in (*self.bones, *self.lines, *self.derived.values()) for name in names}
+        joined |= {_mirror_image(name, self.mirror) for name in joined}
+        return replace(self, keypoints=tuple(name for name in self.keypoints if name in joined))
 
     @property
     def definition(self) -> dict[str, Any]:
