@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from synthetic import project_with_opencv, ring_of_cameras
-from trilift.geometry.calibration.adjust import Adjustment, Estimate, Free, Observations
+from trilift.geometry.calibration.adjust import Adjustment
+from trilift.geometry.calibration.equations import Estimate, Free, Observations
 from trilift.geometry.cameras import Cameras
 from trilift.geometry.rig.derivatives import changed, linearise
 

@@ -1,114 +1,30 @@
 """Bundle adjustment: cameras, clocks, points and the lengths of bones that explain detections best, all at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from trilift.geometry.cameras import Cameras, project
+from trilift.geometry.calibration.equations import (
+    TIME,
+    Bones,
+    Estimate,
+    Free,
+    Linearised,
+    Observations,
+    linearised,
+    stretched,
+)
+from trilift.geometry.cameras import project
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
-from trilift.geometry.rig.derivatives import FOCAL, changed, linearise
-from trilift.geometry.triangulation import t_cost, t_weight
+from trilift.geometry.rig.derivatives import changed
+from trilift.geometry.triangulation import t_cost
 from trilift.project import threads
-
-POSE, TIME = slice(0, 6), 7
-"""Parameters of a camera: those of `trilift.geometry.rig.derivatives`, and by how many frames it is late."""
-
-BONE_M = 0.02
-"""By how much the length of a bone between two keypoints varies (m): detectors place these not on joints. Bones help
-where people hardly move; in simulated minutes of somebody who walks 0.015, 0.03 and no bones came out alike."""
 
 _BEHIND = 100.0  # cost of a point that is not before a camera which sees it
 _NUMBERS_AT_ONCE = 250_000  # of the points' own blocks of normal equations
-_TAIL_OF_BONES = 4.0  # squared: a swap of left and right is no bone of another length
-_NEAREST = 1e-2  # m: points that are not before a camera tell nothing
-
-
-class Observations(NamedTuple):
-    """Detections of some frames.
-
-    Attributes
-    ----------
-    pixels
-        (frame, view, keypoint, 2), as detected; finite where the scale is.
-    velocity
-        (frame, view, keypoint, 2): px per frame, by which a late clock moves them; 0 where not known.
-    scale
-        (frame, view, keypoint), px; infinite where there is no detection.
-    """
-
-    pixels: Tensor
-    velocity: Tensor
-    scale: Tensor
-
-    def part(self, frames: slice) -> "Observations":
-        return Observations(*(values[frames] for values in self))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What is sought.
-
-    Attributes
-    ----------
-    cameras
-        All of them.
-    late
-        (view,), frames, beyond what the observations were moved by.
-    points
-        (frame, keypoint, 3); NaN where fewer than two views see it.
-    lengths
-        (bone,): logarithms.
-    """
-
-    cameras: Cameras
-    late: Tensor
-    points: Tensor
-    lengths: Tensor
-
-
-class Free(NamedTuple):
-    """Which parameters of the cameras are sought: (view, 8) -> column, -1 where it is held; and how many columns."""
-
-    columns: Tensor
-    number: int
-
-    @classmethod
-    def of(cls, focal_groups: Sequence[int], clocks: bool, views: Sequence[int]) -> "Free":
-        """Free the poses of some views, their focal lengths by group, and their clocks but that of the first view."""
-        columns = torch.full((len(focal_groups), 8), -1)
-        number = 0
-        groups: dict[int, int] = {}
-        for view in sorted(views):
-            columns[view, POSE] = torch.arange(number, number + 6)
-            number += 6
-            group = focal_groups[view]
-            if group >= 0:
-                if group not in groups:
-                    groups[group], number = number, number + 1
-                columns[view, FOCAL] = groups[group]
-            if clocks and view != min(views):
-                columns[view, TIME], number = number, number + 1
-        return cls(columns, number)
-
-    @property
-    def parameters(self) -> list[int]:
-        """Numbers of the parameters that are sought of any view."""
-        return (self.columns >= 0).any(0).nonzero()[:, 0].tolist()
-
-    def spread(self, step: Tensor) -> Tensor:
-        """Give the parameters (view, 8) that columns (column,) stand for; 0 where held."""
-        return torch.where(self.columns >= 0, step[self.columns], 0.0)
-
-    @property
-    def selection(self) -> Tensor:
-        """(view * parameters, columns): of zeros and ones."""
-        flat = self.columns[:, self.parameters].flatten()
-        chosen = torch.zeros(len(flat), self.number, dtype=torch.float64)
-        chosen[flat >= 0, flat[flat >= 0]] = 1
-        return chosen
 
 
 def _of_detection(squared: Tensor) -> Tensor:
@@ -129,6 +45,32 @@ class _Block(NamedTuple):
         """Tell how points (F, 3 J) move with a step (P,) of the parameters."""
         rest = (self.own - self.forward @ step)[..., None]
         return torch.linalg.solve_triangular(self.factor.mT, rest, upper=True)[..., 0]
+
+
+class Parts(NamedTuple):
+    """Normal equations of some frames.
+
+    Attributes
+    ----------
+    factor
+        (frame, 3 keypoint, 3 keypoint): Cholesky factor of the points' block.
+    coupling
+        (frame, 3 keypoint, column): between points and parameters.
+    pull
+        (frame, 3 keypoint): gradient by the points.
+    of_cameras, gradient
+        (column, column) and (column,): block and gradient of the parameters.
+    detections, bones
+        What they are made of.
+    """
+
+    factor: Tensor
+    coupling: Tensor
+    pull: Tensor
+    of_cameras: Tensor
+    gradient: Tensor
+    detections: Linearised
+    bones: Bones
 
 
 class Adjustment:
@@ -186,7 +128,7 @@ class Adjustment:
         squared = residual.square().sum(-1) / seen.scale.square()
         counts = there & squared.isfinite()
         of_views = torch.where(counts, _of_detection(squared.nan_to_num(0.0)), 0.0) + _BEHIND * (there & ~counts)
-        return of_views.sum((1, 2)) + self._bones(estimate.lengths, points.nan_to_num(0.0), known).costs
+        return of_views.sum((1, 2)) + stretched(self.bones, estimate.lengths, points.nan_to_num(0.0), known).costs
 
     def blocks(self) -> list[slice]:
         """Give the frames that are looked at together."""
@@ -231,22 +173,15 @@ class Adjustment:
         product = flat[:, :-1].T @ flat
         return _Block(parts.of_cameras - product[:, :-1], parts.gradient - product[:, -1], parts.factor, forward, own)
 
-    def parts(self, estimate: Estimate, frames: slice) -> "Parts":
+    def parts(self, estimate: Estimate, frames: slice) -> Parts:
         """Linearise some frames at an estimate."""
         seen = self.observations.part(frames)
         points = estimate.points[frames]
         number, _, keypoints, _ = seen.pixels.shape
         known = points.isfinite().all(-1)
         points = torch.where(known[..., None], points, 0.0)
-        pixels, by_camera, by_point, depth = linearise(estimate.cameras, points)
-        residual = seen.pixels + seen.velocity * estimate.late[:, None, None] - pixels
-        counts = seen.scale.isfinite() & known[:, None] & (depth > _NEAREST)
-        squared = torch.where(counts, residual.square().sum(-1) / seen.scale.square(), 0.0)
-        weight = torch.where(counts, t_weight(squared) / seen.scale.square(), 0.0)
-        residual = torch.where(counts[..., None], residual, 0.0)
-        by_camera = torch.cat([by_camera, -seen.velocity[..., None]], -1)[..., self.free.parameters]
-        by_camera = torch.where(counts[..., None, None], by_camera, 0.0)
-        by_point = torch.where(counts[..., None, None], by_point, 0.0)
+        seen_as = linearised(seen, estimate, points, known, self.free)
+        residual, weight, _, _, by_camera, by_point = seen_as
         # Few large products, and where there would be many small ones, sums of two terms.
         rows = torch.cat([by_camera, residual[..., None]], -1) * weight.sqrt()[..., None, None]
         rows = rows.transpose(0, 1).reshape(len(estimate.cameras), -1, rows.shape[-1])
@@ -257,18 +192,18 @@ class Adjustment:
         normal, pull = own[..., :3], own[..., 3]
         turning = by_camera.transpose(1, 2)[:, :, None]  # (F, J, 1, V, 2, K parameters)
         coupling = pulling[..., 0, None] * turning[..., 0, :] + pulling[..., 1, None] * turning[..., 1, :]
-        total = torch.zeros(self.columns, self.columns, dtype=pixels.dtype)
-        slope = torch.zeros(self.columns, dtype=pixels.dtype)
+        total = torch.zeros(self.columns, self.columns, dtype=points.dtype)
+        slope = torch.zeros(self.columns, dtype=points.dtype)
         sought = self.free.number
         total[:sought, :sought] = self.selection.T @ torch.block_diag(*of_views[:, :-1, :-1]) @ self.selection
         slope[:sought] = self.selection.T @ of_views[:, :-1, -1].flatten()
-        joined = torch.zeros(number, keypoints, 3, self.columns, dtype=pixels.dtype)
+        joined = torch.zeros(number, keypoints, 3, self.columns, dtype=points.dtype)
         joined[..., :sought] = coupling.flatten(3) @ self.selection
-        held = torch.where(known, 1e-9, 1.0)[..., None, None] * torch.eye(3, dtype=pixels.dtype)
-        square = torch.zeros(number, keypoints, 3, keypoints, 3, dtype=pixels.dtype)
+        held = torch.where(known, 1e-9, 1.0)[..., None, None] * torch.eye(3, dtype=points.dtype)
+        square = torch.zeros(number, keypoints, 3, keypoints, 3, dtype=points.dtype)
         each = torch.arange(keypoints)
         square[:, each, :, each, :] = (normal + held).transpose(0, 1)
-        bones = self._bones(estimate.lengths, points, known)
+        bones = stretched(self.bones, estimate.lengths, points, known)
         pushed = bones.push[..., None] * bones.towards
         for bone, (parent, child) in enumerate(self.bones.tolist()):
             outer = bones.weight[:, bone, None, None] * bones.towards[:, bone, :, None] * bones.towards[:, bone, None]
@@ -282,83 +217,4 @@ class Adjustment:
         total[sought:, sought:] += torch.diag(bones.weight.sum(0))
         slope[sought:] -= bones.push.sum(0)
         factor = torch.linalg.cholesky(square.reshape(number, 3 * keypoints, 3 * keypoints))
-        seen_as = Linearised(residual, weight, squared, counts, by_camera, by_point)
         return Parts(factor, joined.flatten(1, 2), pull.flatten(1), total, slope, seen_as, bones)
-
-    def _bones(self, lengths: Tensor, points: Tensor, known: Tensor) -> "Bones":
-        parent, child = self.bones.T
-        between = points[:, parent] - points[:, child]
-        length = between.norm(dim=-1).clamp(min=1e-6)
-        trust = (lengths.exp() / BONE_M).square()
-        counts = known[:, parent] & known[:, child]
-        residual = torch.where(counts, lengths - length.log(), 0.0)
-        squared = residual.square() * trust
-        weight = torch.where(counts, trust / (1 + squared / _TAIL_OF_BONES), 0.0)
-        costs = torch.log1p(squared / _TAIL_OF_BONES).sum(1) * _TAIL_OF_BONES / 2
-        return Bones(weight, weight * residual, between / length.square()[..., None], costs)
-
-
-class Bones(NamedTuple):
-    """Bones of some frames at an estimate.
-
-    Attributes
-    ----------
-    weight, push
-        (frame, bone): weights of their logarithms, and these times by how much they are too short.
-    towards
-        (frame, bone, 3): derivative of the logarithm by the parent, 1/m.
-    costs
-        (frame,).
-    """
-
-    weight: Tensor
-    push: Tensor
-    towards: Tensor
-    costs: Tensor
-
-
-class Linearised(NamedTuple):
-    """Detections of some frames at an estimate; 0 where they do not count.
-
-    Attributes
-    ----------
-    residual, weight, squared
-        (frame, view, keypoint, 2), px, and (frame, view, keypoint): weights (1/px^2), squares over squared scales.
-    counts
-        (frame, view, keypoint) bool.
-    by_camera, by_point
-        (frame, view, keypoint, 2, parameter) and (..., 2, 3): derivatives, by those parameters that are sought.
-    """
-
-    residual: Tensor
-    weight: Tensor
-    squared: Tensor
-    counts: Tensor
-    by_camera: Tensor
-    by_point: Tensor
-
-
-class Parts(NamedTuple):
-    """Normal equations of some frames.
-
-    Attributes
-    ----------
-    factor
-        (frame, 3 keypoint, 3 keypoint): Cholesky factor of the points' block.
-    coupling
-        (frame, 3 keypoint, column): between points and parameters.
-    pull
-        (frame, 3 keypoint): gradient by the points.
-    of_cameras, gradient
-        (column, column) and (column,): block and gradient of the parameters.
-    detections, bones
-        What they are made of.
-    """
-
-    factor: Tensor
-    coupling: Tensor
-    pull: Tensor
-    of_cameras: Tensor
-    gradient: Tensor
-    detections: Linearised
-    bones: Bones

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trilift.geometry.calibration.adjust import POSE, TIME, Adjustment, Estimate
+from trilift.geometry.calibration.adjust import Adjustment
+from trilift.geometry.calibration.equations import POSE, TIME, Estimate
 from trilift.geometry.cameras import Cameras, world_to_camera
 from trilift.geometry.chunks import DEGREES_OF_FREEDOM
 from trilift.geometry.rig.derivatives import FOCAL, cross

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trilift.geometry.calibration.adjust import Observations
+from trilift.geometry.calibration.equations import Observations
 
 _STEP_S = 0.18
 """To either side, over which speeds are measured: over less, the errors of the detector pass for motion."""

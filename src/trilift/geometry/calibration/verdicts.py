@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trilift.geometry.calibration.adjust import Observations
 from trilift.geometry.calibration.certainty import Certainty
+from trilift.geometry.calibration.equations import Observations
 from trilift.geometry.calibration.findings import CameraFound, Verdict
 from trilift.geometry.cameras import Cameras, project, world_to_camera
 from trilift.geometry.triangulation import triangulate_robust, triangulate_without

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from trilift.geometry import noise
-from trilift.geometry.calibration.adjust import Adjustment, Estimate, Free, Observations
+from trilift.geometry.calibration.adjust import Adjustment
+from trilift.geometry.calibration.equations import Estimate, Free, Observations
 from trilift.geometry.calibration.findings import Scale
 from trilift.geometry.calibration.sample import Recorded, observations
 from trilift.geometry.calibration.start import Placed, starts
