@@ -120,6 +120,32 @@ def test_it_is_read_like_anybodys(tmp_path: Path) -> None:
         assert actions & {"walking", "reaching", "bending", "sitting", "turning"}
 
 
+def test_people_sit_and_balance_and_are_filmed_from_close_by(tmp_path: Path) -> None:
+    shares = {"seated": 0.4, "balancing": 0.3, "close": 0.5, "captures": 20, "recordings": 4}
+    layout = simulate(tmp_path, motion=captured(), **shares)
+    with (
+        reading.read(layout.raw / "simulated_detections.nc", "captures") as captures,
+        reading.read(layout.raw / "simulated_poses.nc", "references") as references,
+    ):
+        actions, far_too = [], 0
+        for name, capture in captures.items():
+            centres = -np.einsum("vyx,vy->vx", capture["R"].values, capture["t"].values)
+            distance = np.hypot(*centres[:, :2].T)
+            close = distance.max() < 2.3
+            far_too += not close
+            poses = references[name]["poses"].values
+            for recording in reading.recordings(capture):
+                actions.append(recording.action.split()[0])
+                way = poses[recording.frames, H36M17.root_index]
+                assert not close or np.hypot(*way[:, :2].T).max() < 0.6
+                if actions[-1] == "seated":
+                    assert way[:, 2].max() < 0.75
+            assert close or distance.min() >= 2.5
+    assert 5 <= far_too <= 15
+    assert {"seated", "balancing", "clips-0", "clips-1"} <= set(actions)
+    assert 0.35 < actions.count("seated") / len(actions) < 0.65  # 0.6 where cameras are close
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -15,10 +15,13 @@ ALL_LOSSES = LossSettings.model_validate(dict.fromkeys(GEOMETRIC, 1.0) | {"repro
 FLIPS = AugmentationSettings(flips=1.0, virtual_cameras=0.0, aim_deg=0.0)
 CAMERAS = AugmentationSettings(flips=0.0, virtual_cameras=1.0, aim_deg=0.0)
 HIDES = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0, hidden=0.5)
+POSES = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=0.0, other_poses=1.0)
 AIMS = AugmentationSettings(flips=0.0, virtual_cameras=0.0, aim_deg=10.0)
-ALL = AugmentationSettings(flips=0.5, virtual_cameras=0.5, aim_deg=5.0, hidden=0.5)
+ALL = AugmentationSettings(flips=0.5, virtual_cameras=0.5, aim_deg=5.0, hidden=0.5, other_poses=0.5)
 KINDS = pytest.mark.parametrize(
-    "kind", [FLIPS, CAMERAS, AIMS, HIDES, ALL], ids=["flips", "cameras", "aims", "hides", "all"]
+    "kind",
+    [FLIPS, CAMERAS, AIMS, HIDES, POSES, ALL],
+    ids=["flips", "cameras", "aims", "hides", "poses", "all"],
 )
 
 
@@ -104,6 +107,49 @@ def test_virtual_cameras_stand_all_around_and_upright() -> None:
     turned = changed.rotations @ batch.rotations.mT  # by how much the camera has gone around
     angle = ((torch.einsum("bvii->bv", turned) - 1) / 2).clamp(-1, 1).acos()
     assert 0.4 < (angle > torch.pi / 2).double().mean() < 0.6
+
+
+def test_a_camera_on_its_side_does_not_tilt_the_virtual_ones() -> None:
+    """Elsewhere around the person it lies on its side as before, and what is up for the others stays up."""
+    batch = complete(make_batch(frames=200))
+    up = torch.nn.functional.normalize(-batch.rotations[:, :, 1].mean(1), dim=-1)
+    turn = torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]], dtype=batch.rotations.dtype)
+    rotations = batch.rotations.clone()
+    rotations[:, 0] = turn @ rotations[:, 0]
+    changed = augment(replace(batch, rotations=rotations), CAMERAS)
+    down = -torch.einsum("bvxy,by->bvx", changed.rotations, up)
+    assert down[:, 1:, 1].median() > 0.9
+    assert down[:, 0, 0].median() > 0.9
+
+
+def test_other_poses_are_of_the_same_body_missed_by_the_same() -> None:
+    batch = complete(make_batch(frames=400))
+    noise = 0.02 * torch.randn_like(batch.rays)
+    batch = replace(batch, rays=batch.rays + noise)
+    changed = augment(batch, POSES)
+    exact = project(changed.poses[:, 0], changed.rotations, changed.translations)[:, None]
+    torch.testing.assert_close(changed.rays - exact, noise)
+    parents, children = torch.tensor(batch.skeleton.bone_indices).T
+    before, after = (b.poses[:, 0, children] - b.poses[:, 0, parents] for b in (batch, changed))
+    torch.testing.assert_close(after.norm(dim=-1), before.norm(dim=-1))
+    angle = torch.nn.functional.cosine_similarity(before, after, dim=-1).clamp(-1, 1).acos().rad2deg()
+    at_root = parents == batch.skeleton.root_index
+    assert angle[:, at_root].max() < 1e-3
+    assert (angle[:, ~at_root].mean(0) > 5).all()
+    assert (angle[:, ~at_root].mean(0) < 20).all()
+
+
+def test_a_joint_without_a_label_bends_nothing_off() -> None:
+    batch = complete(make_batch(frames=50))
+    parent, child = next(bone for bone in batch.skeleton.bone_indices if bone[0] != batch.skeleton.root_index)
+    poses = batch.poses.clone()
+    poses[:, :, parent] = torch.nan
+    changed = augment(replace(batch, poses=poses), POSES)
+    assert changed.poses[:, :, parent].isnan().all()
+    grand = batch.skeleton.root_index
+    torch.testing.assert_close(changed.rays[:, :, :, parent], batch.rays[:, :, :, parent])
+    before, after = ((b[:, :, child] - b[:, :, grand]).norm(dim=-1) for b in (poses, changed.poses))
+    torch.testing.assert_close(after, before)
 
 
 def test_aimed_elsewhere_cameras_stay_where_they_are_and_see_what_they_saw() -> None:

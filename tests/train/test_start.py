@@ -95,7 +95,7 @@ def test_it_is_written_what_it_began_with(project: Project) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_settings_of_the_project_let_it_begin_with_a_lifter_of_the_package(project: Project, name: str) -> None:
     """With nothing said of the network it is that of the first; the other one is named in its preset."""
-    network = {} if name == SHIPPED[0] else {"network": {"kind": "residual", "width": 512, "blocks": 2}}
+    network = {} if name == SHIPPED[0] else {"network": {"kind": "residual", "width": 768, "blocks": 2}}
     settings = {"train": {"start_from": name, "steps": 5, "learning_rate": 1e-12, "keep": "last"} | network}
     project.layout.params.write_text(yaml.safe_dump({"ingest": {}, "triangulate": {}, "seed": 0} | settings))
     code, printed = project.run("train", "--device", "cpu")

@@ -24,10 +24,14 @@ from trilift.simulate.detector import Detections, DetectorModel, detect
 from trilift.simulate.motions import MOTIONS, simulate_motion
 from trilift.simulate.retargeting import keypoints_of, retarget
 from trilift.simulate.rigs import draw, draw_rig, look, magnification
+from trilift.simulate.seated import balance, seat, seated
 from trilift.simulate.settings import Detectors, Studio
 from trilift.skeletons import H36M17, SKELETONS, Skeleton
 
 log = logging.getLogger(__name__)
+
+_SEATED_UP_CLOSE = 0.6
+"""Share of the recordings of close rigs in which people sit, at least."""
 
 PX_PER_METRE = 220.0
 """Of people in Human3.6M's images, where the detector's errors are those of its model. Elsewhere they are as many
@@ -114,14 +118,12 @@ def _film(
     references_file: writing.Writer,
 ) -> int:
     """Film one person; returns the number of frames."""
-    body, rig, detector = sample_body(rng), draw_rig(studio.rigs, rng), draw_detector(studio.detectors, rng)
-    procedural = rng.random(studio.recordings) < (studio.procedural if studio.motion else 1)
-    kinds = rng.permutation(list(MOTIONS))
-    doing: list[Clip | str] = [
-        str(kinds[number % len(kinds)]) if own else next(deck) for number, own in enumerate(procedural)
-    ]
-    actions = [action if isinstance(action, str) else action.name for action in doing]
-    lengths = [round(studio.seconds * fps) if isinstance(action, str) else len(action.poses) for action in doing]
+    close = rng.random() < studio.close
+    body, rig = sample_body(rng), draw_rig(studio.close_rigs if close else studio.rigs, rng)
+    detector = draw_detector(studio.detectors, rng)
+    doing = _choose(studio, close, deck, rng)
+    actions = [action if clip is None else f"{action} {clip.name}".strip() for action, clip in doing]
+    lengths = [round(studio.seconds * fps) if clip is None else len(clip.poses) for _, clip in doing]
     table = [
         Recording(f"{person} {number} {action}", person, action, fps, start, length)
         for number, (action, start, length) in enumerate(
@@ -138,18 +140,51 @@ def _film(
     for name in ("K", "distortion", "R", "t", "image_size"):
         written.write(name, np.stack([getattr(camera, name) for camera in rig]))
     true = references_file.add_capture(person, recordings=table, skeleton=H36M17)
-    for recording, action in zip(table, doing, strict=True):
-        poses = _perform(action, recording.length, body, fps, rng)
+    for recording, (action, clip) in zip(table, doing, strict=True):
+        poses = _perform(action, clip, recording.length, body, fps, rng)
+        if close:
+            poses = _kept_in_the_middle(poses, rng)
         found = film(rig, poses, detector, fps, rng)
         written.write_block(recording.frames, pixels=found.pixels, confidence=found.confidence)
         true.write_block(recording.frames, poses=poses)
     return sum(lengths)
 
 
-def _perform(action: Clip | str, frames: int, body: Body, fps: float, rng: np.random.Generator) -> np.ndarray:
-    if isinstance(action, str):
+def _choose(
+    studio: Studio, close: bool, deck: Iterator[Clip], rng: np.random.Generator
+) -> list[tuple[str, Clip | None]]:
+    """Choose what a person does in each recording: a captured clip, a motion by name, or the one with the other."""
+    of_seats = max(studio.seated, _SEATED_UP_CLOSE) if close else studio.seated
+    kinds, captured_too = rng.permutation(list(MOTIONS)), bool(studio.motion)
+    doing: list[tuple[str, Clip | None]] = []
+    for number, (kind, procedural) in enumerate(rng.random((studio.recordings, 2))):
+        if kind < of_seats:
+            doing.append(("seated", next(deck) if captured_too and procedural < 0.5 else None))
+        elif kind < of_seats + studio.balancing:
+            doing.append(("balancing", None))
+        elif captured_too and procedural >= studio.procedural:
+            doing.append(("", next(deck)))
+        else:
+            doing.append((str(kinds[number % len(kinds)]), None))
+    return doing
+
+
+def _perform(
+    action: str, clip: Clip | None, frames: int, body: Body, fps: float, rng: np.random.Generator
+) -> np.ndarray:
+    if clip is not None:
+        return (seat if action else retarget)(clip.poses, body, fps, rng)
+    if action in MOTIONS:
         return simulate_motion(action, body, frames, fps, rng)
-    return retarget(action.poses, body, fps, rng)
+    return {"seated": seated, "balancing": balance}[action](body, np.arange(frames) / fps, rng)
+
+
+def _kept_in_the_middle(poses: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shrink the way of poses (frame, joint, 3) over the floor, so that nobody walks into a camera."""
+    way = poses[:, H36M17.root_index, :2]
+    moved = poses.copy()
+    moved[..., :2] += (0.15 * (way - way.mean(0)) - way + rng.uniform(-0.15, 0.15, 2))[:, None]
+    return moved
 
 
 def draw_detector(limits: Detectors, rng: np.random.Generator) -> Detector:

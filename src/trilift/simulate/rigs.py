@@ -11,7 +11,7 @@ from trilift.simulate.settings import Rigs
 MIDDLE = np.array([0.0, 0.0, 0.9])
 """The middle of a person who stands in the middle of the room (m): cameras are aimed there, more or less."""
 
-_TRIES, _SHOWN_M = 8, 2.2
+_TRIES = 8
 
 _WITHIN = 1.5
 """Rays farther from the axis than so many times the image's corner are not seen. (Beyond it, the distortion of a
@@ -31,7 +31,7 @@ def draw_rig(limits: Rigs, rng: np.random.Generator) -> list[Camera]:
     ----------
     limits
         Between which each value is drawn, evenly. Distance, height and focal length of a camera are drawn up to 8
-        times, until the shorter side of its image shows 2.2 m of the middle of the room.
+        times, until the shorter side of its image shows enough of the middle of the room.
     rng
         Source of all randomness.
 
@@ -51,7 +51,7 @@ def draw_rig(limits: Rigs, rng: np.random.Generator) -> list[Camera]:
     tried = [draw(each, rng, number, _TRIES) for each in (limits.distance_m, limits.height_m, limits.focal)]
     distance, height, focal = tried
     shown = np.hypot(distance, height - MIDDLE[2]) / focal * (size.min(1) / size.max(1))[:, None]
-    chosen = np.minimum(shown, _SHOWN_M).argmax(1)  # the first that shows so much, or the one that shows most
+    chosen = np.minimum(shown, limits.shows_m).argmax(1)  # the first that shows so much, or the one that shows most
     distance, height, focal = (values[np.arange(number), chosen] for values in tried)
     focal = focal * size.max(1)  # px
 

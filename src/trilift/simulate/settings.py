@@ -81,6 +81,9 @@ class Rigs(StrictModel):
         Turn about the viewing direction.
     turned
         Share of the cameras that are, besides, turned by 90 degrees to either side.
+    shows_m
+        Of eight draws of a camera's distance, height and focal length, the first is taken that shows so many metres
+        of the middle of the room along the shorter side of its image.
     off_centre
         The middle of a person in the middle of the room lies at most so far from the centre of the image, as a share
         of the way to its sides.
@@ -96,10 +99,23 @@ class Rigs(StrictModel):
     distortion: Annotated[list[Annotated[float, Field(ge=-0.15, le=0.15)]], AfterValidator(_in_order)] = [-0.08, 0.02]
     roll_deg: _Range = [-10.0, 10.0]
     turned: _Share = 0.1
+    shows_m: float = Field(2.2, ge=0)
     off_centre: float = Field(0.3, ge=0, le=0.8)
     image_sizes: list[Size] = Field(
         [[1920, 1080], [1280, 720], [1000, 1000], [640, 480], [1080, 1920], [720, 1280]], min_length=1
     )
+
+
+_CLOSE = {
+    "cameras": [4, 5],
+    "arc_deg": [100.0, 360.0],
+    "distance_m": [0.7, 2.2],
+    "height_m": [0.4, 2.0],
+    "focal": [0.45, 1.1],
+    "roll_deg": [-15.0, 15.0],
+    "turned": 0.35,
+    "shows_m": 0.8,
+}
 
 
 class Detectors(StrictModel):
@@ -145,6 +161,15 @@ class Studio(StrictModel):
         Files of captured motion. Without any, people move as in the demo.
     procedural
         Share of the recordings with the demo's procedural motion where there are files too.
+    seated
+        Share of the recordings in which people sit from beginning to end; in half of them the upper body moves as
+        in a captured clip, where there are files.
+    balancing
+        Share of the recordings in which people stand on one leg.
+    close
+        Share of the captures whose rig stands close to who stays in the middle of the room: most sit there.
+    close_rigs
+        The limits of these rigs.
     """
 
     captures: int = Field(gt=0, le=9999)
@@ -152,7 +177,11 @@ class Studio(StrictModel):
     seconds: float = Field(8.0, gt=0)
     motion: list[MotionFile] = []
     procedural: _Share = 0.3
+    seated: _Share = 0.0
+    balancing: _Share = 0.0
+    close: _Share = 0.0
     rigs: Rigs = Rigs()
+    close_rigs: Rigs = Rigs.model_validate(_CLOSE)
     detectors: Detectors = Detectors()
 
     def files(self, raw: Path) -> list[Path]:

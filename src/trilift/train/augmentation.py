@@ -5,12 +5,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from trilift.skeletons import Skeleton
 from trilift.train.samples import Batch, constant
 from trilift.train.settings import AugmentationSettings
 
 
 def augment(batch: Batch, settings: AugmentationSettings) -> Batch:
     """Change a batch at random; what it says of geometry stays true."""
+    if settings.other_poses:
+        batch = _pose_otherwise(batch, settings)
     if settings.virtual_cameras:
         batch = _see_by_virtual_cameras(batch, settings)
     if settings.aim_deg:
@@ -20,6 +23,54 @@ def augment(batch: Batch, settings: AugmentationSettings) -> Batch:
     if settings.hidden:
         batch = _hide(batch, settings.hidden)
     return batch
+
+
+def _pose_otherwise(batch: Batch, settings: AugmentationSettings) -> Batch:
+    """Turn the bones of some frames' bodies, each beside the one that it hangs on, and see that in all views.
+
+    What hangs on a joint without a label turns about the joint before it. Bones at the root stay, and so does what is
+    seen of their ends, labelled or not.
+    """
+    device, dtype = batch.rays.device, batch.poses.dtype
+    bones, root = _outwards(batch.skeleton), batch.skeleton.root_index
+    chosen = torch.rand(len(batch), device=device) < settings.other_poses
+    angles = settings.bend_deg * torch.pi / 180 * torch.randn(len(batch), len(bones), device=device, dtype=dtype)
+    axes = torch.nn.functional.normalize(torch.randn(len(batch), len(bones), 3, device=device, dtype=dtype), dim=-1)
+    turns = _rotation(axes, angles)  # (B, bone, 3, 3)
+    known = batch.poses.isfinite().all(-1, keepdim=True)  # (B, T, joint, 1)
+    turned = {root: torch.eye(3, device=device, dtype=dtype).expand(len(batch), 3, 3)}
+    before, after = {root: batch.poses[:, :, root]}, {root: batch.poses[:, :, root]}
+    for bone, (parent, child) in enumerate(bones):
+        turned[child] = turned[parent] if parent == root else turned[parent] @ turns[:, bone]
+        own = known[:, :, child]
+        before[child] = torch.where(own, batch.poses[:, :, child], before[parent])
+        after[child] = after[parent] + (before[child] - before[parent]) @ turned[child].mT
+    poses = torch.stack([after[joint] for joint in range(len(batch.skeleton))], 2)
+    poses = torch.where(known, poses, torch.nan)
+    missed_by = batch.rays - _project(batch.poses, batch.rotations, batch.translations)
+    rays = _project(poses, batch.rotations, batch.translations) + missed_by
+    stays = {root, *(child for parent, child in bones if parent == root)}
+    turned_too = constant(tuple(joint not in stays for joint in range(len(batch.skeleton))), device)
+    moved = chosen[:, None, None, None] & turned_too
+    rays = torch.where(moved[..., None], rays, batch.rays)
+    missing = moved & ~rays.isfinite().all(-1)
+    return replace(
+        batch,
+        rays=rays,
+        confidence=torch.where(missing, 0.0, batch.confidence),
+        poses=torch.where(chosen[:, None, None, None], poses, batch.poses),
+    )
+
+
+def _outwards(skeleton: Skeleton) -> list[tuple[int, int]]:
+    """Order bones so that each follows the one that it hangs on."""
+    left, reached, ordered = list(skeleton.bone_indices), {skeleton.root_index}, []
+    while left:
+        bone = next(bone for bone in left if bone[0] in reached)
+        left.remove(bone)
+        reached.add(bone[1])
+        ordered.append(bone)
+    return ordered
 
 
 def _flip(batch: Batch, flipped: Tensor) -> Batch:
@@ -62,7 +113,8 @@ def _flip(batch: Batch, flipped: Tensor) -> Batch:
 def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Batch:
     """Move some views around the root: turned by any angle about the vertical, tilted, rolled, nearer or farther.
 
-    The root stays on its ray. "Up" is what the cameras of the rig take for it on average.
+    The root stays on its ray. "Up" is what the cameras of the rig take for it on average, those that lie on a side or
+    upside down as if they did not.
     """
     frames, views = batch.visible.shape
     device, dtype = batch.rays.device, batch.rotations.dtype
@@ -73,7 +125,7 @@ def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Bat
     roll = settings.roll_deg * degree * torch.randn(frames, views, device=device, dtype=dtype)
     nearness = settings.nearness ** (2 * torch.rand(frames, views, device=device, dtype=dtype) - 1)
 
-    up = -(batch.rotations[:, :, 1] * batch.visible[..., None]).sum(1, keepdim=True)
+    up = (_upwards(batch.rotations, batch.visible) * batch.visible[..., None]).sum(1, keepdim=True)
     up = torch.nn.functional.normalize(up, dim=-1).expand(frames, views, 3)
     axes = torch.eye(3, device=device, dtype=dtype)
     turned = _rotation(axes[2], roll) @ _rotation(axes[0], tilt) @ batch.rotations @ _rotation(up, yaw)
@@ -95,6 +147,21 @@ def _see_by_virtual_cameras(batch: Batch, settings: AugmentationSettings) -> Bat
         rotations=rotations,
         translations=translations,
     )
+
+
+def _upwards(rotations: Tensor, visible: Tensor) -> Tensor:
+    """Tell which side of each view's image is the upper one (B, V, 3), in the world: that on which the views agree.
+
+    Where they agree on two, it is that which is the upper one in more of the images as they are.
+    """
+    up, right = -rotations[:, :, 1], rotations[:, :, 0]
+    sides = torch.stack([up, -up, right, -right], 2)  # (B, V, 4, 3)
+    seen = sides * visible[..., None, None]
+    alike = torch.einsum("bci,bvsi->bcvs", seen.flatten(1, 2), seen)
+    alike = alike * constant((1.0, 0.9, 0.9, 0.9), alike.device)
+    best = alike.amax(3).sum(2).argmax(1)  # (B,)
+    chosen = alike.take_along_dim(best[:, None, None, None], 1)[:, 0].argmax(-1)  # (B, V)
+    return sides.take_along_dim(chosen[..., None, None], 2)[:, :, 0]
 
 
 def _aim_elsewhere(batch: Batch, aim_deg: float) -> Batch:

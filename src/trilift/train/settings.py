@@ -80,6 +80,11 @@ class AugmentationSettings(StrictModel):
     ----------
     flips
         Share of the frames that are seen in a mirror.
+    other_poses
+        Share of the frames whose bodies are bent otherwise than recorded: the bones of the pseudo-label are turned,
+        and all views see that, missed by what the detector had missed the pseudo-label by.
+    bend_deg
+        Standard deviation of the angle by which each bone is turned then, beside the one that it hangs on.
     virtual_cameras
         Share of the views that are replaced by a camera elsewhere around the person: the pseudo-label is projected
         into it, and what the detector missed the pseudo-label by in the real view is added.
@@ -96,6 +101,8 @@ class AugmentationSettings(StrictModel):
     """
 
     flips: float = Field(0.5, ge=0, le=1)
+    other_poses: float = Field(0.0, ge=0, le=1)
+    bend_deg: float = Field(10.0, ge=0, le=45)
     virtual_cameras: float = Field(0.5, ge=0, le=1)
     tilt_deg: float = Field(10.0, ge=0)
     roll_deg: float = Field(5.0, ge=0)
@@ -105,7 +112,7 @@ class AugmentationSettings(StrictModel):
 
     @property
     def changes_anything(self) -> bool:
-        return bool(self.flips or self.virtual_cameras or self.aim_deg or self.hidden)
+        return bool(self.flips or self.other_poses or self.virtual_cameras or self.aim_deg or self.hidden)
 
 
 class TrainingSettings(StrictModel):
