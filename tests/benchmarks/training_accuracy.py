@@ -126,6 +126,14 @@ BUDGETS = {
     "few-tuned-1min": budget(WIDE, 400, 64, "ten runs", **FROM_OURS),
     "short-1min": budget(WIDE, 400, 64, "one run"),
     "short-tuned-1min": budget(WIDE, 400, 64, "one run", **FROM_OURS),
+    "short-tuned-bent-1min": budget(
+        WIDE,
+        400,
+        64,
+        "one run",
+        augmentation=AugmentationSettings(other_poses=0.5, bend_deg=10.0),
+        **FROM_OURS,
+    ),
 }
 TEMPORAL = NetworkSettings(kind="temporal", width=128, frames=27, dropout=0.1)
 CASES = {

@@ -71,7 +71,7 @@ BUDGETS = [
     for case in (
         "single-1min narrow-1min wide-1min wide-5min wide-20min tuned-1min tuned-5min tuned-slowly-2min "
         "tuned-slowly-5min tuned-faster-1min tuned-fastest-1min tuned-last-1min few-1min few-tuned-1min short-1min "
-        "short-tuned-1min"
+        "short-tuned-1min short-tuned-bent-1min"
     ).split()
     for seed in range(3)
 ]
